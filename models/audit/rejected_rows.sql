@@ -1,0 +1,14 @@
+{% for entities in ['aisles', 'departments', 'products', 'orders', 'order_products'] %}
+select
+    cast('instacart' as varchar(100)) as source_name,
+    cast(table_name as varchar(100)) as table_name,
+    cast(file_name as varchar(1000)) as file_name,
+    row_number,
+    cast(reason as varchar(20)) as reason,
+    cast(detail as varchar(1000)) as detail,
+    cast(raw_record as varchar(4000)) as raw_record
+from {{ ref('int_' ~ entities ~ '_rejected') }}
+{% if not loop.last %}
+union all
+{% endif %}
+{% endfor %}

@@ -1,0 +1,4 @@
+select
+    aisle_id,
+    aisle
+from {{ ref('int_aisles_accepted') }}

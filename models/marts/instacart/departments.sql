@@ -1,0 +1,4 @@
+select
+    department_id,
+    department
+from {{ ref('int_departments_accepted') }}

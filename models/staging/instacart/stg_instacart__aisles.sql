@@ -1,0 +1,50 @@
+{% set rules = {
+    'integers': ['aisle_id'],
+    'keys': ['aisle_id'],
+    'domains': {},
+} %}
+
+with source as (
+
+    select * from {{ source('instacart', 'aisles') }}
+
+),
+
+cleaned as (
+
+    select
+        {{ clean_text('aisle_id') }} as aisle_id_text,
+        {{ clean_text('aisle') }} as aisle,
+        file_name,
+        row_number,
+        raw_record,
+        malformed_reason,
+        malformed_detail
+    from source
+
+),
+
+typed as (
+
+    select
+        *,
+        {{ safe_integer('aisle_id_text') }} as aisle_id
+    from cleaned
+
+)
+
+select
+    -- ids
+    aisle_id,
+
+    -- text
+    aisle,
+
+    -- where the row came from and whether it can be accepted
+    'aisles' as table_name,
+    file_name,
+    row_number,
+    raw_record,
+    {{ rejection_reason(rules) }} as rejection_reason,
+    {{ rejection_detail(rules) }} as rejection_detail
+from typed

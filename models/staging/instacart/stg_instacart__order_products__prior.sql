@@ -1,0 +1,1 @@
+{{ instacart_order_products('prior') }}

@@ -1,0 +1,56 @@
+{% set rules = {
+    'integers': ['product_id', 'aisle_id', 'department_id'],
+    'keys': ['product_id', 'aisle_id', 'department_id'],
+    'domains': {},
+} %}
+
+with source as (
+
+    select * from {{ source('instacart', 'products') }}
+
+),
+
+cleaned as (
+
+    select
+        {{ clean_text('product_id') }} as product_id_text,
+        {{ clean_text('product_name') }} as product_name,
+        {{ clean_text('aisle_id') }} as aisle_id_text,
+        {{ clean_text('department_id') }} as department_id_text,
+        file_name,
+        row_number,
+        raw_record,
+        malformed_reason,
+        malformed_detail
+    from source
+
+),
+
+typed as (
+
+    select
+        *,
+        {{ safe_integer('product_id_text') }} as product_id,
+        {{ safe_integer('aisle_id_text') }} as aisle_id,
+        {{ safe_integer('department_id_text') }} as department_id
+    from cleaned
+
+)
+
+select
+    -- ids
+    product_id,
+    aisle_id,
+    department_id,
+
+    -- text
+    product_name,
+
+    -- where the row came from and whether it can be accepted
+    'products' as table_name,
+    file_name,
+    row_number,
+    raw_record,
+    {{ rejection_reason(rules) }} as rejection_reason,
+    {{ rejection_detail(rules) }} as rejection_detail
+from typed

@@ -1,0 +1,42 @@
+-- The reconciliation covers every staged row, and every accepted row stands in its mart.
+with reconciled as (
+
+    select
+        case when table_name like 'order_products%' then 'order_products' else table_name end as entity,
+        sum(raw_rows) as raw_rows,
+        sum(accepted_rows) as accepted_rows
+    from {{ ref('row_reconciliation') }}
+    where source_name = 'instacart'
+    group by case when table_name like 'order_products%' then 'order_products' else table_name end
+
+),
+
+layers as (
+
+    {% for entity in ['aisles', 'departments', 'products', 'orders', 'order_products'] %}
+    select
+        '{{ entity }}' as entity,
+        (
+            select count(*)
+            from {{ ref('int_order_products_unioned' if entity == 'order_products' else 'stg_instacart__' ~ entity) }}
+        ) as staged_rows,
+        (select count(*) from {{ ref(entity) }}) as mart_rows
+    {% if not loop.last %}
+    union all
+    {% endif %}
+    {% endfor %}
+
+)
+
+select
+    layers.entity,
+    layers.staged_rows,
+    reconciled.raw_rows,
+    reconciled.accepted_rows,
+    layers.mart_rows
+from layers
+left join reconciled
+    on layers.entity = reconciled.entity
+where
+    coalesce(reconciled.raw_rows, -1) <> layers.staged_rows
+    or coalesce(reconciled.accepted_rows, -1) <> layers.mart_rows

@@ -1,0 +1,32 @@
+-- Facts and users re-add to the relational schema: no order or line is lost or counted twice by a join or aggregate.
+with totals as (
+
+    select
+        'orders in users' as total,
+        (select count(*) from {{ ref('orders') }}) as expected,
+        (select coalesce(sum(order_count), 0) from {{ ref('users') }}) as actual
+    union all
+    select
+        'orders in fct_orders',
+        (select count(*) from {{ ref('orders') }}),
+        (select count(*) from {{ ref('fct_orders') }})
+    union all
+    select
+        'order lines in fct_orders',
+        (select count(*) from {{ ref('order_products') }}),
+        (select coalesce(sum(basket_size), 0) from {{ ref('fct_orders') }})
+    union all
+    select
+        'reordered lines in fct_orders',
+        (select coalesce(sum(reordered), 0) from {{ ref('order_products') }}),
+        (select coalesce(sum(reordered_items), 0) from {{ ref('fct_orders') }})
+    union all
+    select
+        'order lines in fct_order_items',
+        (select count(*) from {{ ref('order_products') }}),
+        (select count(*) from {{ ref('fct_order_items') }})
+
+)
+
+select * from totals
+where actual <> expected
