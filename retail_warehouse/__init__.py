@@ -1,0 +1,1 @@
+"""Tools around the Retail Warehouse dbt project: sample and full-size data."""
