@@ -6,7 +6,6 @@ What the numbers are tuned to: the published figures of "The Instacart Online Gr
 """
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,13 +78,14 @@ aisles as (
 departments as (
     select department_id, weight from read_csv('{here}/departments.csv')
 ),
--- An aisle has its share of its department's sales, and a product the larger a share the earlier it stands in its aisle.
+-- An aisle has its share of its department's sales; the earlier a product stands in its aisle, the more it sells.
 places as (
     select
         aisles.aisle_id,
         aisles.department_id,
         aisles.goods,
-        departments.weight * aisles.weight / sum(aisles.weight) over (partition by aisles.department_id) as aisle_weight,
+        departments.weight * aisles.weight
+            / sum(aisles.weight) over (partition by aisles.department_id) as aisle_weight,
         unnest(range({products})) as place
     from aisles
     inner join departments using (department_id)
@@ -303,7 +303,7 @@ def generate(users: int, seed: int, out: Path, on_batch: Callable[[], None] = la
         scratch.unlink(missing_ok=True)
         scratch.with_name(scratch.name + ".wal").unlink(missing_ok=True)
     for file_name in FILES:
-        os.replace(out / f".{file_name}.part", out / file_name)
+        (out / f".{file_name}.part").replace(out / file_name)
     return rows
 
 
@@ -331,9 +331,7 @@ def _shop(connection: duckdb.DuckDBPyConnection, users: int, seed: int, on_batch
     )
     for first in range(1, users + 1, USERS_PER_BATCH):
         last = min(first + USERS_PER_BATCH - 1, users)
-        connection.execute(
-            _ORDERS.format(first=first, last=last, orders=orders, stride=stride, offset=seed % orders)
-        )
+        connection.execute(_ORDERS.format(first=first, last=last, orders=orders, stride=stride, offset=seed % orders))
         connection.execute(
             "insert into orders select order_id, user_id, eval_set, order_number, order_dow, order_hour_of_day,"
             " days_since_prior_order from batch_orders"

@@ -7,7 +7,9 @@ with data_files as (
 -- Counted from the lines as they were read, before any judgement.
 raw_counts as (
 
-    {% for entities in ['aisles', 'departments', 'products', 'orders', 'order_products__prior', 'order_products__train'] %}
+    {% for entities in [
+        'aisles', 'departments', 'products', 'orders', 'order_products__prior', 'order_products__train'
+    ] %}
     select
         table_name,
         file_name,

@@ -6,7 +6,10 @@ with aisles as (
 
 rejected as (
 
-    select file_name, row_number from {{ ref('int_aisles_rejected') }}
+    select
+        file_name,
+        row_number
+    from {{ ref('int_aisles_rejected') }}
 
 )
 
@@ -17,10 +20,11 @@ select
     aisles.file_name,
     aisles.row_number
 from aisles
-where not exists (
-    select 1
-    from rejected
-    where
-        rejected.file_name = aisles.file_name
-        and rejected.row_number = aisles.row_number
-)
+where
+    not exists (
+        select 1
+        from rejected
+        where
+            rejected.file_name = aisles.file_name
+            and rejected.row_number = aisles.row_number
+    )

@@ -6,7 +6,10 @@ with departments as (
 
 rejected as (
 
-    select file_name, row_number from {{ ref('int_departments_rejected') }}
+    select
+        file_name,
+        row_number
+    from {{ ref('int_departments_rejected') }}
 
 )
 
@@ -17,10 +20,11 @@ select
     departments.file_name,
     departments.row_number
 from departments
-where not exists (
-    select 1
-    from rejected
-    where
-        rejected.file_name = departments.file_name
-        and rejected.row_number = departments.row_number
-)
+where
+    not exists (
+        select 1
+        from rejected
+        where
+            rejected.file_name = departments.file_name
+            and rejected.row_number = departments.row_number
+    )

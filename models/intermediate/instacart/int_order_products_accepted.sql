@@ -6,7 +6,10 @@ with order_products as (
 
 rejected as (
 
-    select file_name, row_number from {{ ref('int_order_products_rejected') }}
+    select
+        file_name,
+        row_number
+    from {{ ref('int_order_products_rejected') }}
 
 )
 
@@ -19,10 +22,11 @@ select
     order_products.file_name,
     order_products.row_number
 from order_products
-where not exists (
-    select 1
-    from rejected
-    where
-        rejected.file_name = order_products.file_name
-        and rejected.row_number = order_products.row_number
-)
+where
+    not exists (
+        select 1
+        from rejected
+        where
+            rejected.file_name = order_products.file_name
+            and rejected.row_number = order_products.row_number
+    )

@@ -6,7 +6,10 @@ with orders as (
 
 rejected as (
 
-    select file_name, row_number from {{ ref('int_orders_rejected') }}
+    select
+        file_name,
+        row_number
+    from {{ ref('int_orders_rejected') }}
 
 )
 
@@ -22,10 +25,11 @@ select
     orders.file_name,
     orders.row_number
 from orders
-where not exists (
-    select 1
-    from rejected
-    where
-        rejected.file_name = orders.file_name
-        and rejected.row_number = orders.row_number
-)
+where
+    not exists (
+        select 1
+        from rejected
+        where
+            rejected.file_name = orders.file_name
+            and rejected.row_number = orders.row_number
+    )

@@ -6,7 +6,10 @@ with products as (
 
 rejected as (
 
-    select file_name, row_number from {{ ref('int_products_rejected') }}
+    select
+        file_name,
+        row_number
+    from {{ ref('int_products_rejected') }}
 
 )
 
@@ -19,10 +22,11 @@ select
     products.file_name,
     products.row_number
 from products
-where not exists (
-    select 1
-    from rejected
-    where
-        rejected.file_name = products.file_name
-        and rejected.row_number = products.row_number
-)
+where
+    not exists (
+        select 1
+        from rejected
+        where
+            rejected.file_name = products.file_name
+            and rejected.row_number = products.row_number
+    )

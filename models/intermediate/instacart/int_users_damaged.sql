@@ -1,6 +1,9 @@
 with orders as (
 
-    select order_id, user_id from {{ ref('int_orders_accepted') }}
+    select
+        order_id,
+        user_id
+    from {{ ref('int_orders_accepted') }}
 
 ),
 

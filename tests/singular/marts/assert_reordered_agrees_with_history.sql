@@ -1,4 +1,4 @@
--- `reordered` is 0 on a user's first purchase of a product and 1 on all later ones. `fct_orders.reorder_share` relies on it.
+-- `reordered` is 0 on a user's first purchase of a product, 1 on all later ones. `fct_orders` counts on it.
 {{ config(severity=history_severity()) }}
 
 with order_items as (

@@ -7,24 +7,24 @@ with totals as (
         (select coalesce(sum(order_count), 0) from {{ ref('users') }}) as actual
     union all
     select
-        'orders in fct_orders',
-        (select count(*) from {{ ref('orders') }}),
-        (select count(*) from {{ ref('fct_orders') }})
+        'orders in fct_orders' as total,
+        (select count(*) from {{ ref('orders') }}) as expected,
+        (select count(*) from {{ ref('fct_orders') }}) as actual
     union all
     select
-        'order lines in fct_orders',
-        (select count(*) from {{ ref('order_products') }}),
-        (select coalesce(sum(basket_size), 0) from {{ ref('fct_orders') }})
+        'order lines in fct_orders' as total,
+        (select count(*) from {{ ref('order_products') }}) as expected,
+        (select coalesce(sum(basket_size), 0) from {{ ref('fct_orders') }}) as actual
     union all
     select
-        'reordered lines in fct_orders',
-        (select coalesce(sum(reordered), 0) from {{ ref('order_products') }}),
-        (select coalesce(sum(reordered_items), 0) from {{ ref('fct_orders') }})
+        'reordered lines in fct_orders' as total,
+        (select coalesce(sum(reordered), 0) from {{ ref('order_products') }}) as expected,
+        (select coalesce(sum(reordered_items), 0) from {{ ref('fct_orders') }}) as actual
     union all
     select
-        'order lines in fct_order_items',
-        (select count(*) from {{ ref('order_products') }}),
-        (select count(*) from {{ ref('fct_order_items') }})
+        'order lines in fct_order_items' as total,
+        (select count(*) from {{ ref('order_products') }}) as expected,
+        (select count(*) from {{ ref('fct_order_items') }}) as actual
 
 )
 

@@ -1,0 +1,72 @@
+# Every target hands ARGS on: make build ARGS="--select instacart".
+ARGS ?=
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+# profiles.yml stands in the project's folder.
+export DBT_PROFILES_DIR := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint docs erd sample lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.core: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+		f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}. Name another: make build PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo "The venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing the locked dependencies into $(VENV) (about a minute, once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core requirements-dev.txt
+	@echo "Installing the locked development dependencies ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
+	@touch $@
+
+profiles.yml:
+	@cp profiles.yml.example profiles.yml
+	@echo "Wrote profiles.yml from profiles.yml.example"
+
+build: $(VENV)/.core profiles.yml ## Install what is needed and build and test the warehouse (dbt build)
+	@$(BIN)/dbt build $(ARGS)
+	@echo
+	@echo "The warehouse is built: $${WAREHOUSE_PATH:-warehouse.duckdb}"
+	@echo "  make docs                                  browse the lineage and every column"
+	@echo "  INSTACART_DATA=<folder> make build         the same on the real files (see README.md)"
+	@echo "  $(BIN)/dbt show --inline \"select * from {{ ref('fct_orders') }}\"   look at a table"
+
+test: $(VENV)/.dev profiles.yml ## Check everything that CI checks
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev profiles.yml ## Check the style of SQL and Python
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/sqlfluff lint --processes 1 models analyses tests/singular
+
+docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage browser
+	@$(BIN)/dbt docs generate $(ARGS)
+	@$(BIN)/dbt docs serve
+
+erd: $(VENV)/.dev profiles.yml ## Draw the entity-relationship diagram anew (after make build)
+	@$(BIN)/dbt docs generate --quiet
+	@$(BIN)/python tests/python/erd.py assets/erd.svg
+
+sample: $(VENV)/.core ## Write the bundled sample anew
+	@$(BIN)/retail-warehouse generate instacart --out seeds/samples/instacart $(ARGS)
+
+lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+		--output-file requirements.txt $(ARGS)
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group dev --constraint requirements.txt \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements-dev.txt $(ARGS)
+
+clean: ## Remove what the build made, but the environment and profiles.yml
+	rm -rf target logs warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp

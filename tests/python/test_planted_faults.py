@@ -1,0 +1,148 @@
+"""Every data test passes on the built sample and fails after a fault is planted in a copy of it."""
+
+import json
+import shutil
+
+import duckdb
+import pytest
+
+# For each singular test the statements that plant its fault.
+SINGULAR_FAULTS = {
+    "assert_order_numbers_run_without_gaps": [
+        "update instacart.orders set order_number = 200 where order_number = 2 and user_id = 1"
+    ],
+    "assert_gap_is_null_exactly_on_first_orders": [
+        "update instacart.orders set days_since_prior_order = 0 where order_number = 1 and user_id = 1"
+    ],
+    "assert_cart_positions_run_without_gaps": [
+        "update instacart.order_products set add_to_cart_order = 1000"
+        " where order_id = (select min(order_id) from instacart.order_products) and add_to_cart_order = 1"
+    ],
+    "assert_reordered_agrees_with_history": [
+        "update instacart.order_products set reordered = 1"
+        " where order_id = (select order_id from instacart.orders where user_id = 1 and order_number = 1)"
+    ],
+    "assert_test_orders_have_no_lines": [
+        "update instacart.fct_orders set basket_size = 1 where order_id ="
+        " (select min(order_id) from instacart.fct_orders where eval_set = 'test')"
+    ],
+    "assert_totals_agree_across_marts": [
+        "delete from instacart.fct_orders where order_id = (select min(order_id) from instacart.fct_orders)"
+    ],
+    "assert_raw_rows_are_accepted_or_rejected": [
+        "update audit.row_reconciliation set accepted_rows = accepted_rows - 1 where table_name = 'aisles'"
+    ],
+    "assert_row_counts_carry_through_layers": [
+        "delete from instacart.products where product_id = (select min(product_id) from instacart.products)"
+    ],
+}
+
+
+def planted_row(types: dict[str, str], column: str | None = None, value: str = "null") -> str:
+    """A row of constants, as the body of a select; one column may be given its own value."""
+    values = [value if name == column else f"cast('1' as {data_type})" for name, data_type in types.items()]
+    return "select " + ", ".join(values)
+
+
+def bad_value(data_type: str, arguments: dict) -> str:
+    if "min_value" in arguments:
+        return str(arguments["min_value"] - 1)
+    if "max_value" in arguments:
+        return str(arguments["max_value"] + 1)
+    return "'planted fault'" if data_type == "VARCHAR" else "-99"
+
+
+def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> list[str]:
+    """The statements that plant the fault of a generic test into its relation."""
+    name, arguments = node["test_metadata"]["name"], node["test_metadata"]["kwargs"]
+    column = arguments.get("column_name")
+    if name in ("unique", "unique_combination_of_columns"):
+        source = planted_row(types) if is_empty else f"select * from {relation} limit 1"
+        return [f"insert into {relation} {source}"] * (2 if is_empty else 1)
+    if name in ("no_rejected_rows", "rejected_rows_within_limit"):
+        relation = relation.replace("_accepted", "_rejected")
+        table = relation.split(".")[1].removeprefix("int_").removesuffix("_rejected")
+        raw = f"order_products__{'train'}" if table == "order_products" else table
+        columns = "table_name, file_name, row_number, reason, detail, raw_record"
+        return [
+            f"insert into {relation} ({columns})"
+            f" select '{raw}', 'planted.csv', unnest(range(2, 2002)), 'missing_key', 'planted', 'planted'"
+        ]
+    assert name in ("not_null", "accepted_values", "accepted_range", "relationships"), f"no fault is known for {name}"
+    value = "null" if name == "not_null" else bad_value(types[column], arguments)
+    if is_empty:
+        return [f"insert into {relation} {planted_row(types, column, value)}"]
+    return [f"update {relation} set {column} = {value} where rowid = (select min(rowid) from {relation})"]
+
+
+def make_table(connection: duckdb.DuckDBPyConnection, relation: str) -> None:
+    """Turn a view into a table with the same rows, so that a fault can be planted in it."""
+    schema, name = relation.split(".")
+    [(is_view,)] = connection.execute(
+        "select count(*) from duckdb_views() where schema_name = ? and view_name = ?", [schema, name]
+    ).fetchall()
+    if is_view:
+        connection.execute(f"create table {schema}.planted as select * from {relation}")
+        connection.execute(f"drop view {relation}")
+        connection.execute(f"alter table {schema}.planted rename to {name}")
+
+
+def test_every_data_test_can_fail(built, tmp_path):
+    nodes = json.loads(built.manifest.read_text())["nodes"]
+    tests = [node for node in nodes.values() if node["resource_type"] == "test"]
+    assert len(tests) > 200
+    copy = tmp_path / built.warehouse.name  # the compiled SQL names the database by its file
+    shutil.copy(built.warehouse, copy)
+    problems, refused = [], 0
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("set default_null_order = 'nulls_last_on_asc_first_on_desc'")
+        connection.execute("set integer_division = true")
+
+        def failures(node: dict) -> int:
+            return connection.execute(f"select count(*) from ({node['compiled_code']}\n)").fetchall()[0][0]
+
+        for node in tests:
+            if failures(node) != 0:
+                problems.append(f"{node['name']} fails before its fault")
+            connection.begin()
+            try:
+                if "test_metadata" not in node:
+                    statements = SINGULAR_FAULTS.get(node["name"])
+                    if statements is None:
+                        problems.append(f"{node['name']} has no fault in SINGULAR_FAULTS")
+                        continue
+                else:
+                    model = nodes[node["attached_node"]]
+                    relation = f"{model['schema']}.{model['alias']}"
+                    make_table(connection, relation)
+                    types = {row[0]: row[1] for row in connection.execute(f"describe {relation}").fetchall()}
+                    [(rows,)] = connection.execute(f"select count(*) from {relation}").fetchall()
+                    statements = fault(node, relation, types, rows == 0)
+                for statement in statements:
+                    connection.execute(statement)
+                if failures(node) == 0:
+                    problems.append(f"{node['name']} passes after its fault: {statements}")
+            except duckdb.ConstraintException:
+                refused += 1  # the contract does not let the fault in
+            finally:
+                connection.rollback()
+    print(f"{len(tests)} data tests; the contract refused the fault of {refused}")
+    assert not problems, "\n".join(problems)
+
+
+def test_a_planted_fault_stops_the_build(dbt, data):
+    """The same through dbt: a gap in a user's orders is an error where histories are declared complete, else a warning."""
+    orders = data.lines("orders")
+    row = next(n for n, line in enumerate(orders) if ",prior,2," in line)
+    data.replace_line("orders", row + 1, orders[row].replace(",prior,2,", ",prior,150,"))
+    declared = dbt.build("--vars", "{complete_histories: true}", data=data)
+    assert not declared.ok
+    assert "assert_order_numbers_run_without_gaps" in declared.output
+    undeclared = dbt.build(data=data)
+    assert undeclared.ok, undeclared.output
+    assert "WARN 1 assert_order_numbers_run_without_gaps" in undeclared.output
+
+
+@pytest.mark.parametrize("name", sorted(SINGULAR_FAULTS))
+def test_singular_faults_belong_to_a_test(built, name):
+    assert f"test.retail_warehouse.{name}" in json.loads(built.manifest.read_text())["nodes"]
