@@ -46,9 +46,9 @@ _MACROS = """
 create macro draw(what, a, b, c) as (hash(hash({seed}, what, a, b, c)) >> 11)::double / 9007199254740992;
 -- About normal: the sum of three uniform draws, mean 0, standard deviation 1.
 create macro bell(what, a, b) as 2 * (draw(what, a, b, 1) + draw(what, a, b, 2) + draw(what, a, b, 3) - 1.5);
--- Popularity is long-tailed: the share of a product falls with a power of its rank.
+-- Popularity is long-tailed (Zipf-Mandelbrot): the share of a product is proportional to 1 / (its rank + 10).
 create macro popular_rank(user_id, place) as
-    1 + floor({products} * pow(draw('product', user_id, place, 0), 2.6))::integer;
+    1 + floor(10 * (pow(1 + {products} / 10.0, draw('product', user_id, place, 0)) - 1))::integer;
 -- How much the user likes the product: half taste of the user, half habit-forming nature of the product.
 create macro affinity(user_id, place) as
     0.5 * draw('taste', user_id, place, 0) + 0.5 * draw('habit', popular_rank(user_id, place), 0, 0);
@@ -144,10 +144,10 @@ select
     order_count,
     (sum(order_count) over (order by user_id rows unbounded preceding) - order_count)::bigint as orders_before,
     -- Rhythm: the more orders, the shorter the gaps, since all fall within about a year.
-    least(5 + 20 * draw('gap', user_id, 0, 0), 380.0 / order_count) as usual_gap,
+    least(3 + 24 * draw('gap', user_id, 0, 0), 400.0 / order_count) as usual_gap,
     draw('weekly', user_id, 0, 0) < 0.4 as shops_weekly,
     13.5 + 3 * bell('hour', user_id, 0) as usual_hour,
-    8.7 * exp(0.48 * bell('basket', user_id, 0)) as usual_basket,
+    8.5 * exp(0.5 * bell('basket', user_id, 0)) as usual_basket,
     0.55 + 0.9 * draw('novelty', user_id, 0, 0) as novelty,
     draw('eval_set', user_id, 0, 0) < 0.6364 as ends_in_train
 from counted
@@ -167,7 +167,7 @@ spaced as (
             when order_number = 1 then 0
             when shops_weekly and draw('snap', user_id, order_number, 0) < 0.6
                 then 7 * greatest(1, round(usual_gap * (0.5 + draw('gap', user_id, order_number, 1)) / 7))
-            else round(usual_gap * pow(-ln(1 - draw('gap', user_id, order_number, 2)), 0.75) * 1.05)
+            else round(usual_gap * pow(-ln(1 - draw('gap', user_id, order_number, 2)), 0.6) * 1.1)
         end::integer as gap
     from numbered
 )
@@ -187,7 +187,7 @@ select
     (floor(usual_hour + 2.5 * bell('hour', user_id, order_number))::integer + 48) % 24 as order_hour_of_day,
     case when order_number > 1 then least(gap, 30) end as days_since_prior_order,
     greatest(1, round(usual_basket * exp(0.5 * bell('basket', user_id, order_number))))::integer as places,
-    least(1, novelty * pow(order_number, -0.5)) as share_of_new
+    least(1, novelty * 1.06 * pow(order_number, -0.5)) as share_of_new
 from spaced
 """
 

@@ -41,8 +41,6 @@ def _run_dbt(arguments: list[str], environment: dict[str, str], output: Path) ->
     from dbt.cli.main import dbtRunner
 
     result = dbtRunner().invoke(arguments)
-    if result.exception:
-        print(result.exception)
     # A process of this kind ends without clean-up; the dbt command would close the warehouse file.
     DuckDBConnectionManager.close_all_connections()
     sys.exit(0 if result.success else 1)
@@ -63,6 +61,10 @@ class Dbt:
     def target(self) -> Path:
         return self.folder / "target"
 
+    @property
+    def output(self) -> Path:
+        return self.folder / "output.txt"
+
     def start(self, *arguments: str, data: Path | None = None, profiles: Path | None = None, **environment: str):
         """Start a dbt command and return its process; `data` is the folder of Instacart files, else the sample."""
         variables = {
@@ -75,14 +77,15 @@ class Dbt:
         }
         if data is not None:
             variables["INSTACART_DATA"] = str(data)
-        process = _PROCESSES.Process(target=_run_dbt, args=(list(arguments), variables, self.folder / "output.txt"))
+        self.output.write_text("")
+        process = _PROCESSES.Process(target=_run_dbt, args=(list(arguments), variables, self.output))
         process.start()
         return process
 
     def __call__(self, *arguments: str, **keywords) -> Outcome:
         process = self.start(*arguments, **keywords)
         process.join()
-        return Outcome(process.exitcode == 0, (self.folder / "output.txt").read_text())
+        return Outcome(process.exitcode == 0, self.output.read_text())
 
     def build(self, *arguments: str, **keywords) -> Outcome:
         """`dbt build` with every data test; unit tests do not depend on the data and have their run elsewhere."""

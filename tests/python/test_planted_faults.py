@@ -62,7 +62,7 @@ def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> l
     if name in ("no_rejected_rows", "rejected_rows_within_limit"):
         relation = relation.replace("_accepted", "_rejected")
         table = relation.split(".")[1].removeprefix("int_").removesuffix("_rejected")
-        raw = f"order_products__{'train'}" if table == "order_products" else table
+        raw = "order_products__train" if table == "order_products" else table
         columns = "table_name, file_name, row_number, reason, detail, raw_record"
         return [
             f"insert into {relation} ({columns})"
@@ -131,7 +131,7 @@ def test_every_data_test_can_fail(built, tmp_path):
 
 
 def test_a_planted_fault_stops_the_build(dbt, data):
-    """The same through dbt: a gap in a user's orders is an error where histories are declared complete, else a warning."""
+    """The same through dbt: a gap in a history is an error where histories are declared complete, else a warning."""
     orders = data.lines("orders")
     row = next(n for n, line in enumerate(orders) if ",prior,2," in line)
     data.replace_line("orders", row + 1, orders[row].replace(",prior,2,", ",prior,150,"))

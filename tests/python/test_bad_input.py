@@ -1,0 +1,288 @@
+"""What is wrong in a raw file costs its own row, or stops the build before anything is replaced."""
+
+import gzip
+import shutil
+
+import duckdb
+import pytest
+
+MARTS = ("aisles", "departments", "products", "users", "orders", "order_products", "fct_orders", "fct_order_items")
+
+
+def marts(dbt) -> dict[str, list[tuple]]:
+    return {name: dbt.query(f"select * from instacart.{name} order by all") for name in MARTS}
+
+
+@pytest.fixture
+def clean_marts(dbt, data):
+    """The marts of the clean data, which stay in the warehouse."""
+    outcome = dbt.build(data=data)
+    assert outcome.ok, outcome.output
+    assert dbt.rejected() == []
+    return marts(dbt)
+
+
+def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
+    files = {
+        "aisles": [
+            ("135", "wrong_field_count", "1 fields, the header has 2"),
+            ('136,"open', "broken_quote", "a double quote is not closed, or stands inside an unquoted field"),
+            ("1.5,soap", "unreadable_value", "aisle_id = '1.5'"),
+            (",soap", "missing_key", "aisle_id is empty"),
+            ("1,first again", "duplicate_key", "aisle_id = 1 stands in an earlier row"),
+        ],
+        "departments": [("0x1F,hex", "unreadable_value", "department_id = '0x1F'")],
+        "products": [
+            ("900001,Apples, sliced,1,1", "wrong_field_count", "5 fields, the header has 4"),
+            ('900002,6" Tart,1,1', "broken_quote", "a double quote is not closed, or stands inside an unquoted field"),
+            ("900003,Fig,999,1", "missing_parent", "aisle_id = 999 is not among the accepted aisles"),
+            ("900004,Fig,1,99", "missing_parent", "department_id = 99 is not among the accepted departments"),
+            ('"900005","Fig, ""dried""","1","1","x"', "wrong_field_count", "5 fields, the header has 4"),
+            ("1,Again,1,1", "duplicate_key", "product_id = 1 stands in an earlier row"),
+            ("900006,Fig,one,1", "unreadable_value", "aisle_id = 'one'"),
+        ],
+        "orders": [
+            ("900001,900001,prior,1,1,25,", "out_of_domain", "order_hour_of_day = '25'"),
+            ("900002,900001,prior,1,1,-1,", "out_of_domain", "order_hour_of_day = '-1'"),
+            ("900003,900001,prior,1,7,01,", "out_of_domain", "order_dow = '7'"),
+            ("900004,900001,later,1,1,01,", "out_of_domain", "eval_set = 'later'"),
+            ("900005,900001,prior,2,1,01,31.0", "out_of_domain", "days_since_prior_order = '31.0'"),
+            ("900006,,prior,1,1,01,", "missing_key", "user_id is empty"),
+            ("1e3,900001,prior,1,1,01,", "unreadable_value", "order_id = '1e3'"),
+            ("99999999999,900001,prior,1,1,01,", "unreadable_value", "order_id = '99999999999'"),
+            ("1,900001,prior,1,1,01,", "duplicate_key", "order_id = 1 stands in an earlier row"),
+        ],
+        "order_products__prior": [
+            ("1,1,-1,0", "out_of_domain", "add_to_cart_order = '-1'"),
+            ("1,2,5,7", "out_of_domain", "reordered = '7'"),
+            ("1,x,5,0", "unreadable_value", "product_id = 'x'"),
+            ("1,,5,0", "missing_key", "product_id is empty"),
+            ("900001,1,1,0", "missing_parent", "order_id = 900001 is not among the accepted orders"),  # rejected above
+            ("987654,1,1,0", "missing_parent", "order_id = 987654 is not among the accepted orders"),
+            ("1,987654,1,0", "missing_parent", "product_id = 987654 is not among the accepted products"),
+            ("", "wrong_field_count", "1 fields, the header has 4"),
+            ("1,3", "wrong_field_count", "2 fields, the header has 4"),  # the file is cut in the middle of a row
+        ],
+    }
+    # Their keys must be free, or they would be duplicates first.
+    taken = dbt.query("select count(*) from instacart.order_products where order_id = 1 and product_id in (1, 2)")
+    assert taken == [(0,)]
+    first_line = data.lines("order_products__train")[1]
+    files["order_products__train"] = [
+        (
+            first_line,
+            "duplicate_key",
+            "order_id, product_id = {}, {} stands in an earlier row".format(*first_line.split(",")),
+        )
+    ]
+    expected, records = [], {}
+    for name, rows in files.items():
+        first_row = data.append(name, *(line for line, _, _ in rows))
+        for offset, (line, reason, detail) in enumerate(rows):
+            expected.append((name, first_row + offset, reason, detail))
+            records[name, first_row + offset] = line
+    outcome = dbt.build(data=data)
+    assert outcome.ok, outcome.output
+    assert dbt.rejected() == sorted(expected)
+    stored = dbt.query("select table_name, row_number, file_name, raw_record from audit.rejected_rows")
+    assert {(name, row): record for name, row, _, record in stored} == records
+    assert {file_name for _, _, file_name, _ in stored} == {f"{name}.csv" for name in files}
+    assert marts(dbt) == clean_marts
+    reconciliation = dbt.reconciliation()
+    for name in files:
+        raw = len(data.lines(name)) - 1
+        assert reconciliation[f"{name}.csv"] == [raw, raw - len(files[name]), len(files[name])]
+    assert "WARN 9 orders_has_no_rejected_rows" in outcome.output
+    assert "Rejected rows of orders: 5 out_of_domain" in outcome.output
+
+
+def test_an_open_quote_costs_one_row_and_not_its_neighbours(dbt, data, clean_marts):
+    lines = data.lines("products")
+    data.write("products", [*lines[:5], '900001,"Never closed,1,1', *lines[5:]])
+    assert dbt.build(data=data).ok
+    assert [row[:3] for row in dbt.rejected()] == [("products", 6, "broken_quote")]
+    assert marts(dbt) == clean_marts
+
+
+def test_a_child_of_a_rejected_parent_is_rejected(dbt, data):
+    order_id = data.lines("order_products__train")[1].split(",")[0]
+    orders = data.lines("orders")
+    row = next(n for n, line in enumerate(orders) if line.startswith(f"{order_id},"))
+    data.replace_line("orders", row + 1, orders[row].replace(",train,", ",later,"))
+    lines = [line for line in data.lines("order_products__train") if line.startswith(f"{order_id},")]
+    limits = "{max_rejected_rows: 1000}"
+    outcome = dbt.build("--vars", limits, data=data)
+    assert outcome.ok, outcome.output
+    assert [row[2] for row in dbt.rejected()] == ["missing_parent"] * len(lines) + ["out_of_domain"]
+    assert dbt.query(f"select count(*) from instacart.order_products where order_id = {order_id}") == [(0,)]
+
+
+def _quote_everything(text: str) -> bytes:
+    import csv
+    import io
+
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(csv.reader(io.StringIO(text)))
+    return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def _turn_columns(text: str) -> bytes:
+    import csv
+    import io
+
+    out = io.StringIO()
+    rows = [[*reversed(row), "extra" if n == 0 else "x, y"] for n, row in enumerate(csv.reader(io.StringIO(text)))]
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue().encode()
+
+
+def _short_numbers(text: str) -> bytes:
+    header, *rows = text.splitlines()
+    rows = [",".join(p.removesuffix(".0").lstrip("0") or "0" if p else p for p in row.split(",")) for row in rows]
+    # No newline at the end, and LF and CRLF mixed.
+    return "\n".join([header, *rows[:9], "\r\n".join(rows[9:])]).encode()
+
+
+def test_copies_in_other_dialects_are_the_same_data(dbt, data, clean_marts, tmp_path):
+    numbers_only = ("orders", "order_products__prior", "order_products__train")
+    dialects = {
+        "BOM, CRLF, all strings quoted": (_quote_everything, ".csv"),
+        "columns in another order, one more column": (_turn_columns, ".csv"),
+        "gzip": (str.encode, ".csv.gz"),
+        "7 for 7.0 and 8 for 08": (_short_numbers, ".csv"),
+        "Latin-1": (lambda text: text.encode("latin-1"), ".csv"),
+    }
+    for dialect, (write, suffix) in dialects.items():
+        folder = tmp_path / "dialect"
+        folder.mkdir()
+        for path in data.glob("*.csv"):
+            text = path.read_text(encoding="utf-8")
+            content = text.encode() if write is _short_numbers and path.stem not in numbers_only else write(text)
+            (folder / f"{path.stem}{suffix}").write_bytes(gzip.compress(content) if suffix == ".csv.gz" else content)
+        outcome = dbt.build("--exclude-resource-type", "test", data=folder)
+        assert outcome.ok, f"{dialect}: {outcome.output}"
+        assert dbt.rejected() == [], dialect
+        assert marts(dbt) == clean_marts, dialect
+        assert {name.removesuffix(".gz") for name in dbt.reconciliation()} == {path.name for path in data.glob("*.csv")}
+        shutil.rmtree(folder)
+
+
+def _rewrite_header(name: str, old: str, new: str):
+    def change(data):
+        lines = data.lines(name)
+        assert old in lines[0]
+        data.write(name, [lines[0].replace(old, new), *lines[1:]])
+
+    return change
+
+
+UNREADABLE = {
+    "header column missing": (
+        _rewrite_header("orders", ",order_dow", ""),
+        ["file orders.csv", "column order_dow is missing"],
+    ),
+    "header column misspelt": (
+        _rewrite_header("products", "product_name", "produkt_name"),
+        ["file products.csv", "column product_name is missing", "produkt_name"],
+    ),
+    "header column twice": (
+        _rewrite_header("aisles", "aisle_id", "aisle"),
+        ["file aisles.csv", "column aisle_id is missing", "column aisle is more than once"],
+    ),
+    "no header": (
+        lambda data: data.write("aisles", data.lines("aisles")[1:]),
+        ["file aisles.csv", "column aisle_id is missing"],
+    ),
+    "file missing": (
+        lambda data: (data / "departments.csv").unlink(),
+        ["file departments.csv (or departments.csv.gz) is missing"],
+    ),
+    "file empty": (
+        lambda data: (data / "order_products__train.csv").write_bytes(b""),
+        ["file order_products__train.csv is empty"],
+    ),
+    "file twice": (
+        lambda data: (data / "aisles.csv.gz").write_bytes(gzip.compress((data / "aisles.csv").read_bytes())),
+        ["both aisles.csv and aisles.csv.gz"],
+    ),
+    "folder missing": (shutil.rmtree, ["the folder is missing or empty"]),
+}
+
+
+def test_unreadable_files_stop_the_build_before_anything_is_replaced(dbt, data, clean_marts, tmp_path):
+    before = dbt.query("select * from raw_instacart.data_files order by all")
+    for what, (change, messages) in UNREADABLE.items():
+        folder = type(data)(tmp_path / "changed")
+        shutil.copytree(data, folder)
+        change(folder)
+        outcome = dbt.build(data=folder)
+        assert not outcome.ok, what
+        for message in [str(folder), "INSTACART_DATA", *messages]:
+            assert message in outcome.output, f"{what}: {outcome.output}"
+        assert outcome.output.count("cannot be read:") == 1, what
+        assert marts(dbt) == clean_marts, what
+        assert dbt.query("select * from raw_instacart.data_files order by all") == before, what
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_all_problems_are_told_at_once(dbt, data):
+    (data / "departments.csv").unlink()
+    _rewrite_header("orders", ",order_dow", "")(data)
+    outcome = dbt.build(data=data)
+    assert "file departments.csv" in outcome.output
+    assert "column order_dow" in outcome.output
+
+
+def test_only_the_files_of_selected_models_are_needed(dbt, data):
+    (data / "orders.csv").unlink()
+    outcome = dbt("run", "--select", "stg_instacart__aisles", data=data)
+    assert outcome.ok, outcome.output
+    outcome = dbt("run", "--select", "+fct_orders", data=data)
+    assert "file orders.csv" in outcome.output
+
+
+def test_a_file_without_rows_builds(dbt, data):
+    data.write("order_products__train", data.lines("order_products__train")[:1])
+    outcome = dbt.build(data=data)
+    assert outcome.ok, outcome.output
+    assert dbt.reconciliation()["order_products__train.csv"] == [0, 0, 0]
+
+
+def test_too_many_rejected_rows_fail_the_build_and_keep_the_marts(dbt, data, clean_marts):
+    data.append("orders", *(f"{n},9,prior,1,1,25," for n in range(900_001, 900_009)), "a,b", "c,d,e")
+    at_the_limit = dbt.build(data=data)
+    assert at_the_limit.ok, at_the_limit.output
+    data.append("orders", "x,9,prior,1,1,1,")
+    data.append("aisles", "135,new aisle")
+    over = dbt.build(data=data)
+    assert not over.ok
+    assert "orders_rejected_rows_within_limit" in over.output
+    for told in (
+        "Rejected rows of orders: 8 out_of_domain",
+        "Rejected rows of orders: 2 wrong_field_count",
+        "Rejected rows of orders: 1 unreadable_value",
+        "intermediate.int_orders_rejected",
+    ):
+        assert told in over.output
+    after = marts(dbt)
+    assert {name: after[name] for name in after if name != "aisles"} == {
+        name: clean_marts[name] for name in clean_marts if name != "aisles"
+    }
+    # Above one limit only, it warns.
+    for limits in ("{max_rejected_rows: 11}", "{max_rejected_share: 0.5}"):
+        outcome = dbt.build("--vars", limits, data=data)
+        assert outcome.ok, outcome.output
+
+
+def test_an_open_reader_is_named(dbt, data, tmp_path):
+    assert dbt("run", data=data).ok
+    profiles = tmp_path / "profiles"
+    profiles.mkdir()
+    text = (dbt.folder / "profiles.yml").read_text()
+    assert "connect_attempts: 4" in text
+    (profiles / "profiles.yml").write_text(text.replace("connect_attempts: 4", "connect_attempts: 1"))
+    with duckdb.connect(str(dbt.warehouse), read_only=True):
+        outcome = dbt("run", data=data, profiles=profiles)
+    assert not outcome.ok
+    assert "Conflicting lock is held" in outcome.output
+    assert dbt("run", data=data).ok

@@ -1,0 +1,251 @@
+"""The rules of the project that a machine can check, read from dbt's manifest."""
+
+import json
+import re
+
+import pytest
+import sqlglot
+import yaml
+from conftest import PROJECT
+from sqlglot import exp
+
+PREFIXES = {"staging": "stg_", "intermediate": "int_"}
+LAYERS = ("source", "staging", "intermediate", "marts", "audit")
+
+
+@pytest.fixture(scope="module")
+def manifest(built):
+    return json.loads(built.manifest.read_text())
+
+
+@pytest.fixture(scope="module")
+def models(manifest):
+    return {id_: node for id_, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+
+
+@pytest.fixture(scope="module")
+def catalog(built):
+    return json.loads((built.artifacts / "catalog.json").read_text())
+
+
+def own(nodes: dict) -> dict:
+    return {id_: node for id_, node in nodes.items() if node["package_name"] == "retail_warehouse"}
+
+
+def layer(id_: str, models: dict) -> str:
+    return "source" if id_.startswith("source.") else models[id_]["path"].split("/")[0]
+
+
+def test_names_tell_the_layer(models):
+    wrong = [
+        node["name"]
+        for node in models.values()
+        if not node["name"].startswith(PREFIXES.get(node["path"].split("/")[0], ""))
+        or (node["path"].startswith("marts/") and node["name"].startswith(tuple(PREFIXES.values())))
+    ]
+    assert not wrong
+
+
+def test_staging_models_are_named_after_their_source_table(models):
+    for node in models.values():
+        if node["path"].startswith("staging/"):
+            [source] = [parent for parent in node["depends_on"]["nodes"] if parent.startswith("source.")]
+            _, _, source_name, table = source.split(".")
+            assert node["name"] == f"stg_{source_name}__{table}"
+            assert node["path"].split("/")[1] == source_name
+
+
+def test_layers_look_up_only(models):
+    """Sources feed staging only, staging reads nothing else, marts never read staging."""
+    allowed = {
+        "staging": {"source"},
+        "intermediate": {"staging", "intermediate"},
+        "marts": {"intermediate", "marts"},
+        "audit": {"staging", "intermediate", "audit"},
+    }
+    for id_, node in models.items():
+        parents = {layer(parent, models) for parent in node["depends_on"]["nodes"]}
+        assert parents <= allowed[layer(id_, models)], node["name"]
+        assert parents, f"{node['name']} has no parent"
+
+
+def test_every_source_table_is_read_by_one_staging_model(manifest):
+    for id_ in manifest["sources"]:
+        children = [child for child in manifest["child_map"][id_] if child.startswith("model.")]
+        assert len(children) == 1, id_
+
+
+def test_every_model_is_keyed(manifest, models):
+    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them."""
+    tests = {}
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "test" and node.get("attached_node"):
+            arguments = node["test_metadata"]["kwargs"]
+            columns = arguments.get("combination_of_columns") or [arguments.get("column_name")]
+            tests.setdefault(node["attached_node"], set()).add((node["test_metadata"]["name"], tuple(columns)))
+    for id_, node in models.items():
+        grain = node["config"]["meta"]["grain"]
+        unique = "unique" if len(grain) == 1 else "unique_combination_of_columns"
+        wanted = {(unique, tuple(grain))} | {("not_null", (column,)) for column in grain}
+        assert wanted <= tests[id_], f"{node['name']}: {wanted - tests[id_]}"
+
+
+def test_every_foreign_key_is_tested(manifest, models):
+    """A mart column named like the key of an entity refers to that entity."""
+    keys = {
+        node["config"]["meta"]["grain"][0]: node["name"]
+        for node in models.values()
+        if node["path"].startswith("marts/")
+        and len(node["config"]["meta"]["grain"]) == 1
+        and "fct_" not in node["name"]
+    }
+    tested = {
+        (node["attached_node"], node["test_metadata"]["kwargs"]["column_name"])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and node.get("test_metadata", {}).get("name") == "relationships"
+    }
+    for id_, node in models.items():
+        if node["path"].startswith("marts/"):
+            foreign = {column for column in node["columns"] if column in keys and keys[column] != node["name"]}
+            assert {(id_, column) for column in foreign} <= tested, node["name"]
+
+
+def test_descriptions(manifest, models):
+    for node in [*models.values(), *manifest["sources"].values()]:
+        assert node["description"].startswith("One row per "), node["name"]
+        for column in node["columns"].values():
+            assert column["description"].strip(), f"{node['name']}.{column['name']}"
+    for node in own(manifest["nodes"]).values():
+        if node["resource_type"] == "analysis" or (node["resource_type"] == "test" and "test_metadata" not in node):
+            assert node["description"], node["name"]
+
+
+def test_yaml_columns_are_sql_columns(manifest, models, catalog):
+    """In the same order: nothing described that is not there, nothing there that is not described."""
+    built = {**catalog["nodes"], **catalog["sources"]}
+    for id_, node in {**models, **manifest["sources"]}.items():
+        assert [*node["columns"]] == [*built[id_]["columns"]], node["name"]
+
+
+def test_marts_are_under_contract(models):
+    for node in models.values():
+        if node["path"].startswith(("marts/", "audit/")):
+            assert node["config"]["contract"]["enforced"], node["name"]
+            for column in node["columns"].values():
+                assert column["data_type"], f"{node['name']}.{column['name']}"
+                if re.match("numeric|varchar|decimal", column["data_type"]):
+                    assert "(" in column["data_type"], f"{node['name']}.{column['name']} has no size"
+
+
+def test_every_macro_and_argument_is_documented(manifest):
+    for macro in own(manifest["macros"]).values():
+        name = macro["name"]
+        file_name = macro["original_file_path"].split("/")[-1].removesuffix(".sql")
+        if "__" in name:  # a branch of a dispatched macro stands beside it
+            assert name.split("__")[1] == file_name
+            continue
+        assert file_name == name.removeprefix("test_"), f"{name} stands in {file_name}.sql"
+        assert macro["description"], name
+        if name.startswith("test_"):  # dbt does not read the arguments of a test block
+            source = (PROJECT / macro["original_file_path"]).read_text()
+            arguments = re.search(r"{% test \w+\((.*?)\) %}", source)[1]
+            for argument in re.findall(r"\w+(?==|,|$)", re.sub(r"=\w+", "", arguments)):
+                assert f"`{argument}`" in macro["description"], f"{name}: {argument}"
+        else:
+            for argument in macro["arguments"]:
+                assert argument["description"], f"{name}: {argument['name']}"
+                assert argument["type"], f"{name}: {argument['name']}"
+
+
+def project_sources(*patterns: str) -> str:
+    return "\n".join(path.read_text() for pattern in patterns for path in sorted(PROJECT.glob(pattern)))
+
+
+def test_vars_used_are_vars_declared():
+    text = project_sources("models/**/*.sql", "models/**/*.yml", "macros/**/*.sql", "tests/**/*.sql", "analyses/*.sql")
+    used = set(re.findall(r"\bvar\(\s*['\"](\w+)", text))
+    declared = set(yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"])
+    assert used == declared
+
+
+def test_engine_differences_live_in_macros():
+    text = project_sources("models/**/*.sql", "models/**/*.yml", "tests/**/*.sql", "analyses/*.sql")
+    assert not re.search(r"target\s*\.\s*(type|name)|adapter\s*\.\s*dispatch", text)
+
+
+def test_models_read_nothing_but_refs_and_sources():
+    text = project_sources("models/**/*.sql", "tests/singular/**/*.sql", "analyses/*.sql")
+    assert not re.search(r"\b(from|join)\s+(read_|'|\"|\w+\.\w)", text)
+
+
+def calculations(node: dict) -> set[str]:
+    """Kinds of calculation in a model's SQL, constants and the Jinja of keys left aside."""
+    tree = sqlglot.parse_one(node["compiled_code"], dialect="duckdb")
+    kinds = (exp.Case, exp.Window, exp.AggFunc, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.TryCast, exp.Cast)
+    return {type(found).__name__ for found in tree.find_all(*kinds)}
+
+
+def test_every_calculation_has_a_unit_test(manifest, models):
+    tested = {node["depends_on"]["nodes"][0] for node in manifest["unit_tests"].values()}
+    untested = {
+        node["name"]: sorted(calculations(node))
+        for id_, node in models.items()
+        if calculations(node) and id_ not in tested
+    }
+    assert not untested
+
+
+def test_the_search_for_calculations_finds_them():
+    for sql, kind in {
+        "select case when a then 1 end from t": "Case",
+        "select a + 1 from t": "Add",
+        "select row_number() over (order by a) from t": "Window",
+        "select max(a) from t": "Max",
+        "select a from t having count(*) > 1": "Count",
+        "select cast(a as int) from t": "Cast",
+    }.items():
+        assert kind in calculations({"compiled_code": sql}), sql
+    assert calculations({"compiled_code": "select a, 'x' as b from t where a > 1"}) == set()
+
+
+def test_no_generated_or_foreign_files():
+    import subprocess
+
+    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    if tracked == [""]:
+        pytest.skip("not a git checkout")
+    for name in filter(None, tracked):
+        path = PROJECT / name
+        if not path.exists():
+            continue
+        assert path.stat().st_size <= 1_000_000, name
+        assert not name.endswith((".duckdb", ".parquet", ".pyc")), name
+
+
+def test_locks_name_no_host_and_every_hash():
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (PROJECT / name).read_text()
+        assert "://" not in text
+        assert "dbt-core-experimental-parser" not in text
+        packages = re.findall(r"^\S+==\S+ .*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+        assert len(packages) > 50
+        assert all("--hash=sha256:" in package for package in packages)
+    core = set(re.findall(r"^(\S+==\S+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE))
+    development = set(re.findall(r"^(\S+==\S+)", (PROJECT / "requirements-dev.txt").read_text(), re.MULTILINE))
+    assert core <= development
+    pyproject = (PROJECT / "pyproject.toml").read_text()
+    for pinned in re.findall(r'"(dbt-\w+==[\w.]+|duckdb==[\w.]+)"', pyproject):
+        assert pinned in core
+
+
+def test_readme_names_only_targets_that_exist():
+    targets = set(re.findall(r"^(\w+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    text = (PROJECT / "README.md").read_text() + (PROJECT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"\bmake (\w+)", "\n".join(re.findall(r"`[^`]*`|```.*?```", text, re.DOTALL))))
+    assert {"build", "test", "docs"} <= named <= targets
+
+
+def test_layers_are_complete(models):
+    assert {node["path"].split("/")[0] for node in models.values()} == set(LAYERS) - {"source"}
