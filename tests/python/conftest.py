@@ -28,11 +28,11 @@ class Outcome:
     output: str
 
 
-def _run_dbt(arguments: list[str], environment: dict[str, str], output: Path) -> None:
+def _run_dbt(arguments: list[str], environment: dict[str, str], project: Path, output: Path) -> None:
     for name in [name for name in os.environ if name.startswith(_OWN_VARIABLES)]:
         del os.environ[name]
     os.environ.update(environment)
-    os.chdir(PROJECT)
+    os.chdir(project)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -65,7 +65,14 @@ class Dbt:
     def output(self) -> Path:
         return self.folder / "output.txt"
 
-    def start(self, *arguments: str, data: Path | None = None, profiles: Path | None = None, **environment: str):
+    def start(
+        self,
+        *arguments: str,
+        data: Path | None = None,
+        profiles: Path | None = None,
+        project: Path = PROJECT,
+        **environment: str,
+    ):
         """Start a dbt command and return its process; `data` is the folder of Instacart files, else the sample."""
         variables = {
             "WAREHOUSE_PATH": str(self.warehouse),
@@ -78,7 +85,7 @@ class Dbt:
         if data is not None:
             variables["INSTACART_DATA"] = str(data)
         self.output.write_text("")
-        process = _PROCESSES.Process(target=_run_dbt, args=(list(arguments), variables, self.output))
+        process = _PROCESSES.Process(target=_run_dbt, args=(list(arguments), variables, project, self.output))
         process.start()
         return process
 
@@ -89,7 +96,10 @@ class Dbt:
 
     def build(self, *arguments: str, **keywords) -> Outcome:
         """`dbt build` with every data test; unit tests do not depend on the data and have their run elsewhere."""
-        return self("build", "--exclude-resource-type", "unit_test", *arguments, **keywords)
+        outcome = self("build", "--exclude-resource-type", "unit_test", *arguments, **keywords)
+        if outcome.ok:
+            self.reconciliation()
+        return outcome
 
     def clear(self) -> None:
         for path in self.folder.glob("warehouse.duckdb*"):
