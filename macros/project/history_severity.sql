@@ -1,7 +1,3 @@
 {% macro history_severity() -%}
-    {%- set complete = var('complete_histories') -%}
-    {%- if complete is none -%}
-        {%- set complete = not env_var('INSTACART_DATA', '') -%}
-    {%- endif -%}
-    {{ return('error' if complete else 'warn') }}
+    {{ return('error' if var('complete_histories') else 'warn') }}
 {%- endmacro %}

@@ -147,9 +147,10 @@ class Built:
 def built(_session_dbt, tmp_path_factory) -> Built:
     """The bundled sample, built with every data and unit test, and its artifacts with catalog; do not change it."""
     _session_dbt.clear()
-    outcome = _session_dbt("build")
+    histories = ("--vars", "{complete_histories: true}")
+    outcome = _session_dbt("build", *histories)
     assert outcome.ok, outcome.output
-    docs = _session_dbt("docs", "generate", "--quiet")
+    docs = _session_dbt("docs", "generate", "--quiet", *histories)
     assert docs.ok, docs.output
     folder = tmp_path_factory.mktemp("built")
     shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")

@@ -167,6 +167,22 @@ def test_copies_in_other_dialects_are_the_same_data(dbt, data, clean_marts, tmp_
         shutil.rmtree(folder)
 
 
+def test_a_file_larger_than_a_read_buffer(dbt, data):
+    """LF and CRLF mixed over 48 MB, the header's CRLF included; DuckDB reads some 32 MB at a time."""
+    rows = [f"{n},1,1,0" for n in range(1, 3_000_001)]
+    with (data / "order_products__train.csv").open("w", newline="") as file:
+        file.write("order_id,product_id,add_to_cart_order,reordered\r\n")
+        for start in range(0, len(rows), 1000):
+            ends = "\n" if start % 3000 else "\r\n"
+            file.write(ends.join(rows[start : start + 1000]) + ends)
+    outcome = dbt("run", "--select", "stg_instacart__order_products__train", data=data)
+    assert outcome.ok, outcome.output
+    assert dbt.query(
+        "select count(*), count(rejection_reason), bool_and(order_id = row_number - 1), max(row_number)"
+        " from staging.stg_instacart__order_products__train"
+    ) == [(3_000_000, 0, True, 3_000_001)]
+
+
 def _rewrite_header(name: str, old: str, new: str):
     def change(data):
         lines = data.lines(name)
