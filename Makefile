@@ -37,7 +37,8 @@ build: $(VENV)/.core profiles.yml ## Install what is needed and build and test t
 	@echo
 	@echo "The warehouse is built: $${WAREHOUSE_PATH:-warehouse.duckdb}"
 	@echo "  make docs                                  browse the lineage and every column"
-	@echo "  INSTACART_DATA=<folder> make build         the same on the real files (see README.md)"
+	@echo "  INSTACART_DATA=<folder> make build         the same on the real files (see README.md;"
+	@echo "                                             ONLINE_RETAIL_DATA names those of Online Retail)"
 	@echo "  $(BIN)/dbt show --inline \"select * from {{ ref('fct_orders') }}\"   look at a table"
 
 test: $(VENV)/.dev profiles.yml ## Check everything that CI checks
@@ -57,8 +58,9 @@ erd: $(VENV)/.dev profiles.yml ## Draw the entity-relationship diagram anew (aft
 	@$(BIN)/dbt docs generate --quiet
 	@$(BIN)/python tests/python/erd.py assets/erd.svg
 
-sample: $(VENV)/.core ## Write the bundled sample anew
+sample: $(VENV)/.core ## Write the bundled samples anew
 	@$(BIN)/retail-warehouse generate instacart --out seeds/samples/instacart $(ARGS)
+	@$(BIN)/retail-warehouse generate online-retail --out seeds/samples/online_retail $(ARGS)
 
 lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --universal --python-version 3.11 \

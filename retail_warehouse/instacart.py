@@ -1,7 +1,5 @@
 """Made-up Instacart data in the official format, at any scale.
 
-Every random draw is a hash of the seed and of what it is drawn for (user, order, place in the cart), so that the result
-depends neither on the number of threads nor on the size of a batch, and any row can be computed without the others.
 What the numbers are tuned to: the published figures of "The Instacart Online Grocery Shopping Dataset 2017".
 """
 
@@ -10,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+
+from retail_warehouse import draws
 
 FULL_SIZE_PRODUCTS = 49_688
 USERS_PER_BATCH = 5_000
@@ -41,11 +41,6 @@ SPECIAL_PRODUCT_NAMES = (
 )
 
 _MACROS = """
--- A number in [0, 1) that depends on nothing but the seed and its arguments; `what` keeps draws apart. Hashed twice,
--- since the hash of several values alone leaves draws that differ in the last one correlated.
-create macro draw(what, a, b, c) as (hash(hash({seed}, what, a, b, c)) >> 11)::double / 9007199254740992;
--- About normal: the sum of three uniform draws, mean 0, standard deviation 1.
-create macro bell(what, a, b) as 2 * (draw(what, a, b, 1) + draw(what, a, b, 2) + draw(what, a, b, 3) - 1.5);
 -- Popularity is long-tailed (Zipf-Mandelbrot): the share of a product is proportional to 1 / (its rank + 10).
 create macro popular_rank(user_id, place) as
     1 + floor(10 * (pow(1 + {products} / 10.0, draw('product', user_id, place, 0)) - 1))::integer;
@@ -310,7 +305,8 @@ def generate(users: int, seed: int, out: Path, on_batch: Callable[[], None] = la
 def _shop(connection: duckdb.DuckDBPyConnection, users: int, seed: int, on_batch: Callable[[], None]) -> None:
     products = product_count(users)
     connection.execute("set enable_progress_bar = false")
-    connection.execute(_MACROS.format(seed=seed, products=products))
+    draws.create(connection, seed)
+    connection.execute(_MACROS.format(products=products))
     connection.execute(
         _PRODUCTS.format(products=products, specials=len(SPECIAL_PRODUCT_NAMES), here=_HERE),
         {"names": list(SPECIAL_PRODUCT_NAMES)},

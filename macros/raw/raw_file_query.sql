@@ -1,4 +1,5 @@
-{% macro raw_file_query(path, file_name, encoding, header, official) %}
+{% macro raw_file_query(file, official) %}
+    {% set width = file.header | length %}
     {% set query %}
         {# Materialized, since numbering runs on one thread and would keep all that follows on it: with two threads, 33
            million order lines take 41 s instead of 50 s. #}
@@ -6,7 +7,7 @@
             select
                 row_number() over () as row_number,
                 coalesce(line, '') as line
-            from {{ read_lines(path, encoding) }}
+            from {{ read_lines(file.path, file.encoding) }}
         ),
 
         split as (
@@ -20,19 +21,21 @@
 
         select
             {% for column in official %}
-            case when len(fields) = {{ header | length }} then fields[{{ header.index(column) + 1 }}] end as {{ column }},
+            {% set name = file.header | select('in', header_names(column)) | first %}
+            case when len(fields) = {{ width }} then fields[{{ file.header.index(name) + 1 }}] end
+                as {{ column if column is string else column.column }},
             {% endfor %}
-            '{{ file_name }}' as file_name,
+            '{{ file.name | replace("'", "''") }}' as file_name,
             row_number::integer as row_number,
             case when strlen(line) > 1000 then left(line, 1000) else line end as raw_record,
             case
                 when fields is null then 'broken_quote'
-                when len(fields) <> {{ header | length }} then 'wrong_field_count'
+                when len(fields) <> {{ width }} then 'wrong_field_count'
             end as malformed_reason,
             case
                 when fields is null then 'a double quote is not closed, or stands inside an unquoted field'
-                when len(fields) <> {{ header | length }}
-                    then len(fields) || ' fields, the header has {{ header | length }}'
+                when len(fields) <> {{ width }}
+                    then len(fields) || ' fields, the header has {{ width }}'
             end as malformed_detail
         from split
     {% endset %}

@@ -1,6 +1,6 @@
 {% macro instacart_order_products(eval_set) %}
 {% set rules = {
-    'integers': ['order_id', 'product_id', 'add_to_cart_order', 'reordered'],
+    'readable': ['order_id', 'product_id', 'add_to_cart_order', 'reordered'],
     'keys': ['order_id', 'product_id'],
     'domains': {
         'add_to_cart_order': 'add_to_cart_order >= 1',

@@ -1,7 +1,7 @@
 {% macro rejection_detail(rules) -%}
     case
         when malformed_reason is not null then malformed_detail
-        {%- for column in rules.integers %}
+        {%- for column in rules.readable %}
         when {{ column }} is null and {{ column }}_text is not null
             then '{{ column }} = ''' || left({{ column }}_text, 100) || ''''
         {%- endfor %}

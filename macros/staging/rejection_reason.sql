@@ -1,7 +1,7 @@
 {% macro rejection_reason(rules) -%}
     case
         when malformed_reason is not null then malformed_reason
-        {%- for column in rules.integers %}
+        {%- for column in rules.readable %}
         when {{ column }} is null and {{ column }}_text is not null then 'unreadable_value'
         {%- endfor %}
         {%- for column in rules['keys'] %}

@@ -1,6 +1,13 @@
-{% for entities in ['aisles', 'departments', 'products', 'orders', 'order_products'] %}
+{% set sources = {
+    'instacart': ['aisles', 'departments', 'products', 'orders', 'order_products'],
+    'online_retail': ['invoice_lines'],
+} %}
+
+{% for source_name, all_entities in sources.items() %}
+{% set is_last_source = loop.last %}
+{% for entities in all_entities %}
 select
-    cast('instacart' as varchar(100)) as source_name,
+    cast('{{ source_name }}' as varchar(100)) as source_name,
     cast(table_name as varchar(100)) as table_name,
     cast(file_name as varchar(1000)) as file_name,
     row_number,
@@ -8,7 +15,8 @@ select
     cast(detail as varchar(1000)) as detail,
     cast(raw_record as varchar(4000)) as raw_record
 from {{ ref('int_' ~ entities ~ '_rejected') }}
-{% if not loop.last %}
+{% if not (is_last_source and loop.last) %}
 union all
 {% endif %}
+{% endfor %}
 {% endfor %}

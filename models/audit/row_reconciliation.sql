@@ -1,21 +1,25 @@
+{% set sources = {
+    'instacart': {
+        'raw': ['aisles', 'departments', 'products', 'orders', 'order_products__prior', 'order_products__train'],
+        'accepted': [
+            'int_aisles_accepted', 'int_departments_accepted', 'int_products_accepted', 'int_orders_accepted',
+            'int_order_products_accepted',
+        ],
+    },
+    'online_retail': {
+        'raw': ['invoice_lines'],
+        'accepted': ['int_invoice_lines_classified'],
+    },
+} %}
+
 with data_files as (
 
-    select * from {{ ref('stg_instacart__data_files') }}
-
-),
-
--- Counted from the lines as they were read, before any judgement.
-raw_counts as (
-
-    {% for entities in [
-        'aisles', 'departments', 'products', 'orders', 'order_products__prior', 'order_products__train'
-    ] %}
+    {% for source_name in sources %}
     select
+        '{{ source_name }}' as source_name,
         table_name,
-        file_name,
-        count(*) as raw_rows
-    from {{ ref('stg_instacart__' ~ entities) }}
-    group by table_name, file_name
+        file_name
+    from {{ ref('stg_' ~ source_name ~ '__data_files') }}
     {% if not loop.last %}
     union all
     {% endif %}
@@ -23,18 +27,43 @@ raw_counts as (
 
 ),
 
+-- Counted from the lines as they were read, before any judgement.
+raw_counts as (
+
+    {% for source_name, tables in sources.items() %}
+    {% set is_last_source = loop.last %}
+    {% for table in tables.raw %}
+    select
+        '{{ source_name }}' as source_name,
+        table_name,
+        file_name,
+        count(*) as raw_rows
+    from {{ ref('stg_' ~ source_name ~ '__' ~ table) }}
+    group by table_name, file_name
+    {% if not (is_last_source and loop.last) %}
+    union all
+    {% endif %}
+    {% endfor %}
+    {% endfor %}
+
+),
+
 accepted_counts as (
 
-    {% for entities in ['aisles', 'departments', 'products', 'orders', 'order_products'] %}
+    {% for source_name, tables in sources.items() %}
+    {% set is_last_source = loop.last %}
+    {% for model in tables.accepted %}
     select
+        '{{ source_name }}' as source_name,
         table_name,
         file_name,
         count(*) as accepted_rows
-    from {{ ref('int_' ~ entities ~ '_accepted') }}
+    from {{ ref(model) }}
     group by table_name, file_name
-    {% if not loop.last %}
+    {% if not (is_last_source and loop.last) %}
     union all
     {% endif %}
+    {% endfor %}
     {% endfor %}
 
 ),
@@ -42,17 +71,17 @@ accepted_counts as (
 rejected_counts as (
 
     select
+        source_name,
         table_name,
         file_name,
         count(*) as rejected_rows
     from {{ ref('rejected_rows') }}
-    where source_name = 'instacart'
-    group by table_name, file_name
+    group by source_name, table_name, file_name
 
 )
 
 select
-    cast('instacart' as varchar(100)) as source_name,
+    cast(data_files.source_name as varchar(100)) as source_name,
     cast(data_files.table_name as varchar(100)) as table_name,
     cast(data_files.file_name as varchar(1000)) as file_name,
     cast(coalesce(raw_counts.raw_rows, 0) as bigint) as raw_rows,
@@ -61,13 +90,16 @@ select
 from data_files
 left join raw_counts
     on
-        data_files.table_name = raw_counts.table_name
+        data_files.source_name = raw_counts.source_name
+        and data_files.table_name = raw_counts.table_name
         and data_files.file_name = raw_counts.file_name
 left join accepted_counts
     on
-        data_files.table_name = accepted_counts.table_name
+        data_files.source_name = accepted_counts.source_name
+        and data_files.table_name = accepted_counts.table_name
         and data_files.file_name = accepted_counts.file_name
 left join rejected_counts
     on
-        data_files.table_name = rejected_counts.table_name
+        data_files.source_name = rejected_counts.source_name
+        and data_files.table_name = rejected_counts.table_name
         and data_files.file_name = rejected_counts.file_name

@@ -32,6 +32,18 @@ SINGULAR_FAULTS = {
     "assert_raw_rows_are_accepted_or_rejected": [
         "update audit.row_reconciliation set accepted_rows = accepted_rows - 1 where table_name = 'aisles'"
     ],
+    "assert_invoice_lines_are_of_the_five_types": [
+        "update online_retail.invoice_lines set transaction_type = 'gift'"
+        " where invoice_line_id = (select min(invoice_line_id) from online_retail.fct_sales)"
+    ],
+    "assert_sales_add_up_to_the_penny": [
+        "update online_retail.fct_daily_sales set gross_amount = gross_amount + 0.001"
+        " where rowid = (select min(rowid) from online_retail.fct_daily_sales)"
+    ],
+    "assert_cancellations_and_bad_debt_are_never_sales": [
+        "update online_retail.fct_sales set invoice_no = 'A' || invoice_no"
+        " where rowid = (select min(rowid) from online_retail.fct_sales)"
+    ],
     "assert_row_counts_carry_through_layers": [
         "delete from instacart.products where product_id = (select min(product_id) from instacart.products)"
     ],
@@ -40,7 +52,11 @@ SINGULAR_FAULTS = {
 
 def planted_row(types: dict[str, str], column: str | None = None, value: str = "null") -> str:
     """A row of constants, as the body of a select; one column may be given its own value."""
-    values = [value if name == column else f"cast('1' as {data_type})" for name, data_type in types.items()]
+    ones = {"BOOLEAN": "true"}
+    values = [
+        value if name == column else ones.get(data_type, f"cast('1' as {data_type})")
+        for name, data_type in types.items()
+    ]
     return "select " + ", ".join(values)
 
 
@@ -49,7 +65,7 @@ def bad_value(data_type: str, arguments: dict) -> str:
         return str(arguments["min_value"] - 1)
     if "max_value" in arguments:
         return str(arguments["max_value"] + 1)
-    return "'planted fault'" if data_type == "VARCHAR" else "-99"
+    return {"VARCHAR": "'planted fault'", "DATE": "date '1900-01-01'"}.get(data_type, "-99")
 
 
 def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> list[str]:
@@ -60,7 +76,7 @@ def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> l
         source = planted_row(types) if is_empty else f"select * from {relation} limit 1"
         return [f"insert into {relation} {source}"] * (2 if is_empty else 1)
     if name in ("no_rejected_rows", "rejected_rows_within_limit"):
-        relation = relation.replace("_accepted", "_rejected")
+        relation = relation.replace("_accepted", "_rejected").replace("_classified", "_rejected")
         table = relation.split(".")[1].removeprefix("int_").removesuffix("_rejected")
         raw = "order_products__train" if table == "order_products" else table
         columns = "table_name, file_name, row_number, reason, detail, raw_record"

@@ -33,7 +33,7 @@ def own(nodes: dict) -> dict:
 
 
 def layer(id_: str, models: dict) -> str:
-    return "source" if id_.startswith("source.") else models[id_]["path"].split("/")[0]
+    return id_.split(".")[0] if not id_.startswith("model.") else models[id_]["path"].split("/")[0]
 
 
 def test_names_tell_the_layer(models):
@@ -59,7 +59,7 @@ def test_layers_look_up_only(models):
     """Sources feed staging only, staging reads nothing else, marts never read staging."""
     allowed = {
         "staging": {"source"},
-        "intermediate": {"staging", "intermediate"},
+        "intermediate": {"staging", "intermediate", "seed"},
         "marts": {"intermediate", "marts"},
         "audit": {"staging", "intermediate", "audit"},
     }
@@ -75,7 +75,7 @@ def test_every_source_table_is_read_by_one_staging_model(manifest):
         assert len(children) == 1, id_
 
 
-def test_every_model_is_keyed(manifest, models):
+def test_every_model_and_seed_is_keyed(manifest, models):
     """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them."""
     tests = {}
     for node in manifest["nodes"].values():
@@ -83,7 +83,8 @@ def test_every_model_is_keyed(manifest, models):
             arguments = node["test_metadata"]["kwargs"]
             columns = arguments.get("combination_of_columns") or [arguments.get("column_name")]
             tests.setdefault(node["attached_node"], set()).add((node["test_metadata"]["name"], tuple(columns)))
-    for id_, node in models.items():
+    seeds = {id_: node for id_, node in manifest["nodes"].items() if node["resource_type"] == "seed"}
+    for id_, node in {**models, **seeds}.items():
         grain = node["config"]["meta"]["grain"]
         unique = "unique" if len(grain) == 1 else "unique_combination_of_columns"
         wanted = {(unique, tuple(grain))} | {("not_null", (column,)) for column in grain}
@@ -159,6 +160,23 @@ def test_every_macro_and_argument_is_documented(manifest):
 
 def project_sources(*patterns: str) -> str:
     return "\n".join(path.read_text() for pattern in patterns for path in sorted(PROJECT.glob(pattern)))
+
+
+def test_gates_stop_the_marts(manifest):
+    """dbt lets a test stop a model only if all that the test reads is upstream of the model."""
+    nodes = manifest["nodes"]
+
+    def upstream(id_: str) -> set[str]:
+        parents = set(nodes.get(id_, {}).get("depends_on", {}).get("nodes", []))
+        return parents.union(*(upstream(parent) for parent in parents))
+
+    gates = [node for node in nodes.values() if node["name"].endswith("_rejected_rows_within_limit")]
+    assert len(gates) == len([id_ for id_ in nodes if re.fullmatch(r"model\..*\.int_\w+_rejected", id_)])
+    for gate in gates:
+        children = [id_ for id_ in manifest["child_map"][gate["attached_node"]] if id_.startswith("model.")]
+        assert children, gate["name"]
+        for child in children:
+            assert set(gate["depends_on"]["nodes"]) <= upstream(child), f"{gate['name']} does not stop {child}"
 
 
 def test_vars_used_are_vars_declared():

@@ -1,5 +1,5 @@
 {% set rules = {
-    'integers': ['aisle_id'],
+    'readable': ['aisle_id'],
     'keys': ['aisle_id'],
     'domains': {},
 } %}

@@ -1,5 +1,5 @@
 {% set rules = {
-    'integers': ['department_id'],
+    'readable': ['department_id'],
     'keys': ['department_id'],
     'domains': {},
 } %}

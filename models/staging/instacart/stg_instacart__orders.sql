@@ -1,5 +1,5 @@
 {% set rules = {
-    'integers': [
+    'readable': [
         'order_id', 'user_id', 'order_number', 'order_dow', 'order_hour_of_day', 'days_since_prior_order'
     ],
     'keys': ['order_id', 'user_id'],

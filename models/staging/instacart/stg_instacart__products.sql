@@ -1,5 +1,5 @@
 {% set rules = {
-    'integers': ['product_id', 'aisle_id', 'department_id'],
+    'readable': ['product_id', 'aisle_id', 'department_id'],
     'keys': ['product_id', 'aisle_id', 'department_id'],
     'domains': {},
 } %}

@@ -6,20 +6,23 @@ with reconciled as (
         sum(raw_rows) as raw_rows,
         sum(accepted_rows) as accepted_rows
     from {{ ref('row_reconciliation') }}
-    where source_name = 'instacart'
     group by case when table_name like 'order_products%' then 'order_products' else table_name end
 
 ),
 
 layers as (
 
-    {% for entity in ['aisles', 'departments', 'products', 'orders', 'order_products'] %}
+    {% for entity, staged in {
+        'aisles': 'stg_instacart__aisles',
+        'departments': 'stg_instacart__departments',
+        'products': 'stg_instacart__products',
+        'orders': 'stg_instacart__orders',
+        'order_products': 'int_order_products_unioned',
+        'invoice_lines': 'stg_online_retail__invoice_lines',
+    }.items() %}
     select
         '{{ entity }}' as entity,
-        (
-            select count(*)
-            from {{ ref('int_order_products_unioned' if entity == 'order_products' else 'stg_instacart__' ~ entity) }}
-        ) as staged_rows,
+        (select count(*) from {{ ref(staged) }}) as staged_rows,
         (select count(*) from {{ ref(entity) }}) as mart_rows
     {% if not loop.last %}
     union all

@@ -1,0 +1,16 @@
+with invoice_lines as (
+
+    select * from {{ ref('stg_online_retail__invoice_lines') }}
+
+)
+
+select
+    table_name,
+    file_name,
+    row_number,
+    rejection_reason as reason,
+    rejection_detail as detail,
+    raw_record,
+    has_other_date_order
+from invoice_lines
+where rejection_reason is not null

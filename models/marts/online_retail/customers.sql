@@ -1,0 +1,57 @@
+with invoice_lines as (
+
+    select * from {{ ref('invoice_lines') }}
+
+),
+
+latest_lines as (
+
+    select
+        customer_id,
+        country,
+        row_number() over (
+            partition by customer_id
+            order by invoiced_at desc, file_name desc, row_number desc
+        ) as place_from_last
+    from invoice_lines
+
+),
+
+measured as (
+
+    select
+        customer_id,
+        count(distinct country) as country_count,
+        count(distinct case when transaction_type = 'sale' then invoice_no end) as sale_invoice_count,
+        sum(case when transaction_type = 'sale' then line_amount else 0 end) as sale_amount,
+        min(invoiced_at) as first_invoiced_at,
+        max(invoiced_at) as last_invoiced_at
+    from invoice_lines
+    group by customer_id
+
+),
+
+members as (
+
+    select customer_id from measured
+    union
+    -- Always there, so that every line has a customer, also the next one without.
+    select 'Unknown' as customer_id
+
+)
+
+select
+    cast(members.customer_id as varchar(20)) as customer_id,
+    cast(case when members.customer_id <> 'Unknown' then latest_lines.country end as varchar(100)) as country,
+    cast(coalesce(measured.country_count, 0) as integer) as country_count,
+    cast(coalesce(measured.sale_invoice_count, 0) as integer) as sale_invoice_count,
+    cast(coalesce(measured.sale_amount, 0) as numeric(18, 3)) as sale_amount,
+    measured.first_invoiced_at,
+    measured.last_invoiced_at
+from members
+left join measured
+    on members.customer_id = measured.customer_id
+left join latest_lines
+    on
+        members.customer_id = latest_lines.customer_id
+        and latest_lines.place_from_last = 1

@@ -1,0 +1,17 @@
+select
+    invoice_line_id,
+    invoice_no,
+    stock_code,
+    customer_id,
+    description,
+    country,
+    transaction_type,
+    quantity,
+    unit_price,
+    line_amount,
+    is_exact_duplicate,
+    is_product,
+    invoiced_at,
+    file_name,
+    row_number
+from {{ ref('int_invoice_lines_classified') }}

@@ -1,0 +1,24 @@
+with invoice_lines as (
+
+    select * from {{ ref('invoice_lines') }}
+
+)
+
+select
+    invoice_no,
+    -- All lines of an invoice are of one type, but that sales, free items and stock adjustments may stand together.
+    case
+        when max(case when transaction_type = 'cancellation' then 1 else 0 end) = 1 then 'cancellation'
+        when max(case when transaction_type = 'bad_debt' then 1 else 0 end) = 1 then 'bad_debt'
+        when max(case when transaction_type = 'sale' then 1 else 0 end) = 1 then 'sale'
+        when max(case when transaction_type = 'free_item' then 1 else 0 end) = 1 then 'free_item'
+        else 'stock_adjustment'
+    end as transaction_type,
+    min(customer_id) as customer_id,
+    min(country) as country,
+    min(invoiced_at) as invoiced_at,
+    cast(count(*) as integer) as line_count,
+    cast(sum(quantity) as bigint) as quantity,
+    cast(sum(line_amount) as numeric(18, 3)) as amount
+from invoice_lines
+group by invoice_no
