@@ -1,4 +1,4 @@
-# Every target hands ARGS on: make build ARGS="--select instacart".
+# Every target hands ARGS on: make build ARGS="--select tag:instacart".
 ARGS ?=
 PYTHON ?= python3
 VENV := .venv

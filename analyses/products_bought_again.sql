@@ -14,4 +14,3 @@ from order_items
 group by product_id, product_name, department
 having count(*) >= 50
 order by reorder_share desc, order_lines desc, product_id asc
-limit 20

@@ -14,14 +14,14 @@
             {% do problems.append('both ' ~ names | join(' and ') ~ ' are there; keep one') %}
         {% else %}
             {% set path = folder ~ '/' ~ names[0] %}
-            {% set header = file_header(path) %}
-            {% set wrong = header_problems(names[0], header, table.meta.header) %}
-            {% set encoding = 'utf-8' %}
-            {% if not wrong and table.meta.has_text %}
-                {% set encoding = file_encoding(path) %}
-                {% set declared = env_var(source_meta.encoding_variable, '') if source_meta.encoding_variable else '' %}
-                {% do wrong.extend(encoding_problems(names[0], encoding, declared, source_meta.encoding_variable)) %}
-                {% set encoding = 'latin-1' if encoding == 'latin-1' or declared == 'latin-1' else 'utf-8' %}
+            {% set detected = file_encoding(path) %}
+            {% set declared = env_var(source_meta.encoding_variable, '') if source_meta.encoding_variable else '' %}
+            {% set encoding = 'latin-1' if detected == 'latin-1' or declared == 'latin-1' else 'utf-8' %}
+            {% set header = file_header(path, encoding) %}
+            {% set wrong = encoding_problems(names[0], detected, declared, source_meta.encoding_variable)
+                + header_problems(names[0], header, table.meta.header) + line_end_problems(path, names[0]) %}
+            {% if detected == 'latin-1' and declared != 'latin-1' and not wrong %}
+                {% do log('File ' ~ names[0] ~ ' is not valid UTF-8 and is read as Latin-1.', info=true) %}
             {% endif %}
             {% do problems.extend(wrong) %}
             {% do files.append(

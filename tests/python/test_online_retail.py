@@ -74,7 +74,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, tmp_path):
     assert dbt.rejected() == [
         ("invoice_lines", row, reason, detail) for row, (_, reason, detail) in enumerate(cases, start=3)
     ]
-    assert dbt.reconciliation()["data.csv"] == [len(cases) + 2, 2, len(cases)]
+    assert dbt.reconciliation("online_retail")["data.csv"] == [len(cases) + 2, 2, len(cases)]
     assert dbt.query("select description from online_retail.fct_sales order by row_number") == [("HOLDER",), ("LAST",)]
 
 
@@ -84,7 +84,7 @@ def test_a_nul_byte_and_a_very_long_line_cost_nobody_else(dbt, tmp_path):
     )
     outcome = run(dbt, folder)
     assert outcome.ok, outcome.output
-    raw, accepted, rejected = dbt.reconciliation()["data.csv"]
+    raw, accepted, rejected = dbt.reconciliation("online_retail")["data.csv"]
     assert (raw, accepted + rejected) == (4, 4)
     # A name may be long, and hold any character: the row is read. Its record is cut at 1,000 characters.
     assert dbt.query("select row_number, length(description) from online_retail.fct_sales order by row_number") == [
@@ -156,7 +156,7 @@ def test_several_files_are_one_data_set(dbt, tmp_path):
         ("b.csv:2", True),
         ("b.csv:3", True),
     ]
-    counts = dbt.reconciliation()
+    counts = dbt.reconciliation("online_retail")
     assert [counts[name] for name in ("a.csv", "b.csv", "empty.csv")] == [[1, 1, 0], [2, 2, 0], [0, 0, 0]]
 
 
@@ -198,7 +198,7 @@ def test_a_day_first_file_is_told_and_never_guessed(dbt, tmp_path):
     folder = write(tmp_path / "data", *lines)
     outcome = run(dbt, folder, without=("unit_test",))
     assert not outcome.ok
-    assert "invoice_lines_rejected_rows_within_limit" in outcome.output
+    assert "online_retail_rejected_rows_within_limit" in outcome.output
     assert "19 of them can be read with day and month exchanged" in outcome.output
     assert "online_retail_day_first" in outcome.output
     assert marts(dbt) == before
@@ -294,7 +294,7 @@ def test_the_complete_real_file_is_as_published(dbt):
     assert outcome.ok, outcome.output
     assert "PASS assert_the_complete_online_retail_file_is_as_published" in outcome.output
     assert "WARN=0 ERROR=0 SKIP=0" in outcome.output
-    assert dbt.reconciliation()["data.csv.gz"] == [541_909, 541_909, 0]
+    assert dbt.reconciliation("online_retail")["data.csv.gz"] == [541_909, 541_909, 0]
     assert dbt.query("select count(*) from online_retail.invoice_lines where description like '%£%'")[0][0] > 0
     # The test of the figures can fail: one penny is enough.
     import json

@@ -162,7 +162,7 @@ def project_sources(*patterns: str) -> str:
     return "\n".join(path.read_text() for pattern in patterns for path in sorted(PROJECT.glob(pattern)))
 
 
-def test_gates_stop_the_marts(manifest):
+def test_gates_stop_every_mart(manifest, models):
     """dbt lets a test stop a model only if all that the test reads is upstream of the model."""
     nodes = manifest["nodes"]
 
@@ -170,13 +170,15 @@ def test_gates_stop_the_marts(manifest):
         parents = set(nodes.get(id_, {}).get("depends_on", {}).get("nodes", []))
         return parents.union(*(upstream(parent) for parent in parents))
 
-    gates = [node for node in nodes.values() if node["name"].endswith("_rejected_rows_within_limit")]
-    assert len(gates) == len([id_ for id_ in nodes if re.fullmatch(r"model\..*\.int_\w+_rejected", id_)])
-    for gate in gates:
-        children = [id_ for id_ in manifest["child_map"][gate["attached_node"]] if id_.startswith("model.")]
-        assert children, gate["name"]
-        for child in children:
-            assert set(gate["depends_on"]["nodes"]) <= upstream(child), f"{gate['name']} does not stop {child}"
+    gates = [set(node["depends_on"]["nodes"]) for node in nodes.values() if "within_limit" in node["name"]]
+    sources = {id_.split(".")[2] for id_ in manifest["sources"]}
+    assert len(gates) == len(sources)
+    for id_, node in models.items():
+        if node["path"].startswith("marts/"):
+            assert any(gate <= upstream(id_) for gate in gates), f"no gate stops {node['name']}"
+    counted = set().union(*(upstream(id_) for gate in gates for id_ in gate))
+    rejected = {id_ for id_ in models if re.search(r"\.int_\w+_rejected$", id_)}
+    assert rejected <= counted
 
 
 def test_vars_used_are_vars_declared():

@@ -34,7 +34,7 @@ def test_the_real_extract_builds(dbt):
         f"""
         select count(*) from instacart.products
         full join read_csv('{EXTRACT}/products.csv', quote = '"', escape = '"', all_varchar = true) as file
-            on file.product_id::integer = products.product_id and trim(file.product_name) = products.product_name
+            on file.product_id::integer = products.product_id and trim(file.product_name, ' ') = products.product_name
         where products.product_id is null or file.product_id is null
         """
     ) == [(0,)]

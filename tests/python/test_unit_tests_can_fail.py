@@ -163,6 +163,16 @@ FAULTS = {
         "case when customer_id <> 'Unknown' then customer_id end",
         "customer_id",
     ),
+    "int_instacart_rejections_counted_counts_by_table_and_reason": (
+        "models/intermediate/instacart/int_instacart_rejections_counted.sql",
+        "'stg_instacart__aisles': 'int_aisles_rejected'",
+        "'stg_instacart__aisles': 'int_departments_rejected'",
+    ),
+    "int_online_retail_rejections_counted_counts_by_table_and_reason": (
+        "macros/intermediate/rejections_counted.sql",
+        "count(*) as raw_rows",
+        "count(*) + 1 as raw_rows",
+    ),
     "dim_dates_covers_whole_years": (
         "models/marts/reference/dim_dates.sql",
         "extract(dow from date_day) in (0, 6)",

@@ -1,3 +1,5 @@
+-- The gate of all marts of the source.
+-- depends_on: {{ ref('int_instacart_rejections_counted') }}
 select
     order_id,
     user_id,

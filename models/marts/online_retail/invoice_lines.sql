@@ -1,3 +1,5 @@
+-- The gate of all marts of the source.
+-- depends_on: {{ ref('int_online_retail_rejections_counted') }}
 select
     invoice_line_id,
     invoice_no,

@@ -1,3 +1,5 @@
+-- The gate of all marts of the source.
+-- depends_on: {{ ref('int_online_retail_rejections_counted') }}
 {% set first_day = dbt.date_trunc('year', 'invoice_lines.first_invoiced_at') %}
 
 with invoice_lines as (

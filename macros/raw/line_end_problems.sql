@@ -1,0 +1,24 @@
+{% macro line_end_problems(path, file_name) %}
+    {# Read with LF as the line end, a CRLF file has an empty second line. #}
+    {% set second_line = run_query(
+        "select coalesce(line, '') from " ~ read_lines(path, options="ignore_errors = true, new_line = '\\n'")
+        ~ ' limit 1 offset 1'
+    ).columns[0].values() | list %}
+    {% if second_line != [''] or path.endswith('.gz') %}
+        {{ return([]) }}
+    {% endif %}
+    {# As text, a blob spells its carriage returns \x0D. Only files with CRLF are looked through. #}
+    {% set query %}
+        select
+            (length(bytes) - length(replace(bytes, '\x0D', ''))) // 4
+            <> (length(bytes) - length(replace(bytes, '\x0D\x0A', ''))) // 8
+        from (select content::varchar as bytes from read_blob({{ path_literal(path) }}))
+    {% endset %}
+    {% if run_query(query).columns[0].values()[0] %}
+        {{ return([
+            'file ' ~ file_name ~ ' ends its lines with CRLF, but holds a carriage return without a line feed as well;'
+            ~ ' write all line ends alike'
+        ]) }}
+    {% endif %}
+    {{ return([]) }}
+{% endmacro %}
