@@ -141,7 +141,6 @@ class Built:
     manifest: Path
     warehouse: Path
     artifacts: Path
-    output: str
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +156,7 @@ def built(_session_dbt, tmp_path_factory) -> Built:
     shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
     for name in ("manifest.json", "catalog.json"):
         shutil.copy(_session_dbt.target / name, folder / name)
-    return Built(folder / "manifest.json", folder / "warehouse.duckdb", folder, outcome.output)
+    return Built(folder / "manifest.json", folder / "warehouse.duckdb", folder)
 
 
 @pytest.fixture(scope="session")
