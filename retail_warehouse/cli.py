@@ -1,11 +1,14 @@
 """The ``retail-warehouse`` command."""
 
+import contextlib
 import shlex
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
-from retail_warehouse import instacart, online_retail
+from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, online_retail
+from retail_warehouse.download import FetchError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,7 +42,11 @@ _out_option = click.option(
 def _tell(rows: dict[str, int], variable: str, out: Path) -> None:
     for file_name, count in rows.items():
         click.echo(f"{count:>12,} rows in {out / file_name}")
-    click.echo(f"Next: {variable}={shlex.quote(str(out))} dbt build")
+    _tell_next(variable, out)
+
+
+def _tell_next(variable: str, out: Path, flags: str = "") -> None:
+    click.echo(f"Next: {variable}={shlex.quote(str(out))} dbt build{flags}")
 
 
 @generate.command("instacart")
@@ -55,8 +62,8 @@ def _tell(rows: dict[str, int], variable: str, out: Path) -> None:
 def generate_instacart(users: int, seed: int, out: Path) -> None:
     """Write the six official Instacart files. The same arguments give the same bytes."""
     batches = instacart.batch_count(users)
-    with click.progressbar(length=batches, label=f"Shopping for {users:,} users") as bar:
-        rows = instacart.generate(users, seed, out, on_batch=lambda: bar.update(1))
+    with tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
+        rows = instacart.generate(users, seed, out, on_batch=bar.update)
     _tell(rows, "INSTACART_DATA", out)
 
 
@@ -73,3 +80,47 @@ def generate_instacart(users: int, seed: int, out: Path) -> None:
 def generate_online_retail(invoices: int, seed: int, out: Path) -> None:
     """Write an Online Retail file. The same arguments give the same bytes."""
     _tell(online_retail.generate(invoices, seed, out), "ONLINE_RETAIL_DATA", out)
+
+
+@contextlib.contextmanager
+def _told_as_error():
+    try:
+        yield
+    except FetchError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+
+
+@main.group()
+def fetch() -> None:
+    """Get the real files."""
+
+
+@fetch.command("online-retail")
+@_out_option
+@click.option("--url", default=fetch_online_retail.URL, show_default=True, help="Address of the official archive.")
+def fetch_the_online_retail_file(out: Path, url: str) -> None:
+    """Download the official Online Retail archive, check it, and convert its workbook to CSV.
+
+    Run it again after a cut connection: it goes on where it stopped. CC BY 4.0, Daqing Chen, 2015.
+    """
+    with _told_as_error():
+        fetch_online_retail.fetch(out, url, click.echo)
+    _tell_next("ONLINE_RETAIL_DATA", out, " --vars '{online_retail_complete: true}'")
+
+
+@fetch.command("instacart")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Folder with the files that you downloaded, to be checked.",
+)
+def check_the_instacart_files(out: Path | None) -> None:
+    """Tell how to get the Instacart files, whose terms a person has to accept, and check what was downloaded."""
+    if out is None:
+        click.echo(fetch_instacart.HOW_TO, nl=False)
+        return
+    with _told_as_error():
+        fetch_instacart.check(out, click.echo)
+    _tell_next("INSTACART_DATA", out, " --vars '{complete_histories: true}'")

@@ -1,0 +1,111 @@
+"""The official Instacart files, which a person has to download: how to, and a check of what came.
+
+Source: "The Instacart Online Grocery Shopping Dataset 2017", row counts of the complete files.
+"""
+
+import csv
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from retail_warehouse.download import FetchError
+
+OFFICIAL = {
+    "aisles.csv": (("aisle_id", "aisle"), 134),
+    "departments.csv": (("department_id", "department"), 21),
+    "products.csv": (("product_id", "product_name", "aisle_id", "department_id"), 49_688),
+    "orders.csv": (
+        (
+            "order_id",
+            "user_id",
+            "eval_set",
+            "order_number",
+            "order_dow",
+            "order_hour_of_day",
+            "days_since_prior_order",
+        ),
+        3_421_083,
+    ),
+    "order_products__prior.csv": (("order_id", "product_id", "add_to_cart_order", "reordered"), 32_434_489),
+    "order_products__train.csv": (("order_id", "product_id", "add_to_cart_order", "reordered"), 1_384_617),
+}
+HOW_TO = """\
+Instacart published these files in 2017 for non-commercial use, under terms that a person has to read and accept;
+they may not be handed on, so no program can fetch them for you.
+
+  1. Sign in at https://www.kaggle.com and open the competition "Instacart Market Basket Analysis":
+     https://www.kaggle.com/competitions/instacart-market-basket-analysis/data
+  2. Read the rules there, accept them if you agree, and download all files.
+  3. Unpack the archive and the archives inside it, so that one folder holds
+     {files}.
+  4. Check the folder: retail-warehouse fetch instacart --out FOLDER
+""".format(files=",\n     ".join([", ".join(list(OFFICIAL)[:4]), " and ".join(list(OFFICIAL)[4:])]))
+
+
+def check(folder: Path, tell: Callable[[str], None] = print) -> None:
+    """Check that a folder holds the six complete official files.
+
+    Args:
+        folder: Folder with each file as ``.csv`` or ``.csv.gz``.
+        tell: Receives a line of text for each file.
+
+    Raises:
+        FetchError: A file is missing, there twice, unreadable, or has not the official columns or number of rows. It
+            names all that is wrong, not only the first.
+    """
+    problems = []
+    for name, (columns, official_rows) in OFFICIAL.items():
+        try:
+            rows = _rows(_find(folder, name), columns)
+        except FetchError as error:
+            problems.append(str(error))
+            continue
+        tell(f"{rows:>12,} rows in {name}, of {official_rows:,}")
+        if rows != official_rows:
+            problems.append(f"{name} has {rows:,} rows instead of {official_rows:,}.")
+    if problems:
+        raise FetchError(
+            f"{folder} does not hold the complete official files:\n  "
+            + "\n  ".join(problems)
+            + "\nDownload again what was cut off. The warehouse also builds from an extract with all six files."
+        )
+
+
+def _find(folder: Path, name: str) -> Path:
+    found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+    if len(found) == 2:
+        raise FetchError(f"{name} and {name}.gz are both there: remove one.")
+    if not found:
+        archive = folder / f"{name}.zip"
+        raise FetchError(f"{name} is missing" + (f": unpack {archive.name}." if archive.exists() else "."))
+    return found[0]
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> int:
+    """Lines after the header; a last one without a line end counts."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            _check_header(file.readline(), path, columns)
+            rows, last = 0, b"\n"
+            with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+                while piece := file.read(1 << 20):
+                    rows += piece.count(b"\n")
+                    last = piece
+                    bar.update(len(piece))
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise FetchError(f"{path.name} is no whole gzip file ({error}): download it again.") from error
+    return rows + (not last.endswith(b"\n"))
+
+
+def _check_header(line: bytes, path: Path, columns: tuple[str, ...]) -> None:
+    text = line.decode("utf-8-sig", errors="replace").strip()
+    names = {name.strip().lower() for name in next(csv.reader([text]), [])}
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise FetchError(
+            f"{path.name} has no column {', '.join(missing)} in its header: is it the official file? It begins with "
+            f"{text[:60]!r}."
+        )
