@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb", "agate"])
 # What a developer's shell may hold must not change a test.
-_OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_")
+_OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_", "PARQUET_EXPORT")
 
 
 @dataclass
@@ -145,14 +145,16 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built(_session_dbt, tmp_path_factory) -> Built:
-    """The bundled sample, built with every data and unit test, and its artifacts with catalog; do not change it."""
+    """The bundled sample, built with every data and unit test and the Parquet export, and its artifacts with catalog;
+    do not change it."""
     _session_dbt.clear()
-    histories = ("--vars", "{complete_histories: true}")
-    outcome = _session_dbt("build", *histories)
-    assert outcome.ok, outcome.output
-    docs = _session_dbt("docs", "generate", "--quiet", *histories)
-    assert docs.ok, docs.output
     folder = tmp_path_factory.mktemp("built")
+    everything = {"PARQUET_EXPORT": str(folder / "exports")}
+    arguments = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true}")
+    outcome = _session_dbt("build", *arguments, **everything)
+    assert outcome.ok, outcome.output
+    docs = _session_dbt("docs", "generate", "--quiet", *arguments, **everything)
+    assert docs.ok, docs.output
     shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
     for name in ("manifest.json", "catalog.json"):
         shutil.copy(_session_dbt.target / name, folder / name)

@@ -9,8 +9,8 @@ import yaml
 from conftest import PROJECT
 from sqlglot import exp
 
-PREFIXES = {"staging": "stg_", "intermediate": "int_"}
-LAYERS = ("source", "staging", "intermediate", "marts", "audit")
+PREFIXES = {"staging": "stg_", "intermediate": "int_", "exports": "export_"}
+LAYERS = ("source", "staging", "intermediate", "marts", "exports", "audit")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def test_layers_look_up_only(models):
         "intermediate": {"staging", "intermediate", "seed"},
         "marts": {"intermediate", "marts"},
         "audit": {"staging", "intermediate", "audit"},
+        "exports": {"marts"},
     }
     for id_, node in models.items():
         parents = {layer(parent, models) for parent in node["depends_on"]["nodes"]}
@@ -130,7 +131,7 @@ def test_yaml_columns_are_sql_columns(manifest, models, catalog):
 
 def test_marts_are_under_contract(models):
     for node in models.values():
-        if node["path"].startswith(("marts/", "audit/")):
+        if node["path"].startswith(("marts/", "exports/", "audit/")):
             assert node["config"]["contract"]["enforced"], node["name"]
             for column in node["columns"].values():
                 assert column["data_type"], f"{node['name']}.{column['name']}"

@@ -33,6 +33,8 @@ def test_every_model_compiles_offline(dbt):
         "--no-populate-cache",
         "--target-path",
         str(target),
+        "--selector",
+        "with_parquet_export",
         **REDSHIFT,
     )
     assert outcome.ok, outcome.output
