@@ -8,7 +8,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint docs erd sample lock clean
+.PHONY: help build test lint docs bench erd sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint: $(VENV)/.dev profiles.yml ## Check the style of SQL and Python
 docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage browser
 	@$(BIN)/dbt docs generate $(ARGS)
 	@$(BIN)/dbt docs serve
+
+bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
 erd: $(VENV)/.dev profiles.yml ## Draw the entity-relationship diagram anew (after make build)
 	@$(BIN)/dbt docs generate --quiet

@@ -8,12 +8,22 @@ import click
 from tqdm import tqdm
 
 from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, online_retail
-from retail_warehouse.download import FetchError
+from retail_warehouse.deliveries import DataError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Tools around the Retail Warehouse dbt project."""
+
+
+@contextlib.contextmanager
+def _told_as_error():
+    try:
+        yield
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or 'A file'} cannot be written: {error.strerror}.") from error
 
 
 @main.group()
@@ -46,7 +56,7 @@ def _tell(rows: dict[str, int], variable: str, out: Path) -> None:
 
 
 def _tell_next(variable: str, out: Path, flags: str = "") -> None:
-    click.echo(f"Next: {variable}={shlex.quote(str(out))} dbt build{flags}")
+    click.echo(f"Next: {variable}={shlex.quote(str(out.resolve()))} dbt build{flags}")
 
 
 @generate.command("instacart")
@@ -62,7 +72,7 @@ def _tell_next(variable: str, out: Path, flags: str = "") -> None:
 def generate_instacart(users: int, seed: int, out: Path) -> None:
     """Write the six official Instacart files. The same arguments give the same bytes."""
     batches = instacart.batch_count(users)
-    with tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
+    with _told_as_error(), tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
         rows = instacart.generate(users, seed, out, on_batch=bar.update)
     _tell(rows, "INSTACART_DATA", out)
 
@@ -79,17 +89,9 @@ def generate_instacart(users: int, seed: int, out: Path) -> None:
 @_out_option
 def generate_online_retail(invoices: int, seed: int, out: Path) -> None:
     """Write an Online Retail file. The same arguments give the same bytes."""
-    _tell(online_retail.generate(invoices, seed, out), "ONLINE_RETAIL_DATA", out)
-
-
-@contextlib.contextmanager
-def _told_as_error():
-    try:
-        yield
-    except FetchError as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+    with _told_as_error():
+        rows = online_retail.generate(invoices, seed, out)
+    _tell(rows, "ONLINE_RETAIL_DATA", out)
 
 
 @main.group()

@@ -6,13 +6,11 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
+from retail_warehouse.deliveries import DataError
+
 ATTEMPTS = 5
 _TIMEOUT = (15, 60)  # seconds to connect, and without a byte
 _PIECE = 1 << 16  # bytes
-
-
-class FetchError(Exception):
-    """What stops a fetch; the text says what to do."""
 
 
 class _CutError(Exception):
@@ -32,7 +30,7 @@ def download(url: str, path: Path, first_wait: float = 1.0) -> None:
         first_wait: Seconds before the second attempt; doubled for each further one.
 
     Raises:
-        FetchError: The server refuses, or ``ATTEMPTS`` attempts were cut.
+        DataError: The server refuses, or ``ATTEMPTS`` attempts were cut.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -43,9 +41,9 @@ def download(url: str, path: Path, first_wait: float = 1.0) -> None:
                 time.sleep(first_wait * 2**attempt)
         else:
             return
-    raise FetchError(
-        f"The download of {url} was cut {ATTEMPTS} times, the last time so: {reason}. What has come is kept in "
-        f"{_part(path)}; run the same command again to go on."
+    kept = f"What has come is kept in {_part(path)}; run" if _part(path).exists() else "Nothing has come; run"
+    raise DataError(
+        f"The download of {url} failed {ATTEMPTS} times, the last time so: {reason}. {kept} the same command again."
     )
 
 
@@ -73,16 +71,16 @@ def _attempt(url: str, path: Path) -> None:
             if response.status_code >= 500 or response.status_code == 429:
                 raise _CutError(f"the server answers {response.status_code} {response.reason}")
             if response.status_code not in (200, 206):
-                raise FetchError(
+                raise DataError(
                     f"{url} answers {response.status_code} {response.reason}. Look whether the address still holds, "
                     "and name another one with --url."
                 )
             have = have if response.status_code == 206 else 0
             _receive(response, path, have)
     except requests.exceptions.InvalidURL as error:
-        raise FetchError(f"{url} is no address: {error}") from error
+        raise DataError(f"{url} is no address: {error}") from error
     except (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema) as error:
-        raise FetchError(f"{url} is no http or https address.") from error
+        raise DataError(f"{url} is no http or https address.") from error
     except requests.exceptions.RequestException as error:
         raise _CutError(str(error)) from error
     part.replace(path)
@@ -103,7 +101,13 @@ def _receive(response: requests.Response, path: Path, have: int) -> None:
         tqdm(total=expected, initial=have, desc=path.name, unit="B", unit_scale=True, disable=None) as bar,
     ):
         for piece in response.iter_content(_PIECE):
-            file.write(piece)
+            try:
+                file.write(piece)
+            except OSError as error:
+                raise DataError(
+                    f"{part} cannot be written: {error.strerror}. What has come is kept; make room and run the same "
+                    "command again."
+                ) from error
             bar.update(len(piece))
     size = part.stat().st_size
     if expected is not None and size != expected:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from retail_warehouse.download import FetchError
+from retail_warehouse.deliveries import DataError
 
 OFFICIAL = {
     "aisles.csv": (("aisle_id", "aisle"), 134),
@@ -52,21 +52,21 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> None:
         tell: Receives a line of text for each file.
 
     Raises:
-        FetchError: A file is missing, there twice, unreadable, or has not the official columns or number of rows. It
+        DataError: A file is missing, there twice, unreadable, or has not the official columns or number of rows. It
             names all that is wrong, not only the first.
     """
     problems = []
     for name, (columns, official_rows) in OFFICIAL.items():
         try:
             rows = _rows(_find(folder, name), columns)
-        except FetchError as error:
+        except DataError as error:
             problems.append(str(error))
             continue
         tell(f"{rows:>12,} rows in {name}, of {official_rows:,}")
         if rows != official_rows:
             problems.append(f"{name} has {rows:,} rows instead of {official_rows:,}.")
     if problems:
-        raise FetchError(
+        raise DataError(
             f"{folder} does not hold the complete official files:\n  "
             + "\n  ".join(problems)
             + "\nDownload again what was cut off. The warehouse also builds from an extract with all six files."
@@ -76,10 +76,10 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> None:
 def _find(folder: Path, name: str) -> Path:
     found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
     if len(found) == 2:
-        raise FetchError(f"{name} and {name}.gz are both there: remove one.")
+        raise DataError(f"{name} and {name}.gz are both there: remove one.")
     if not found:
         archive = folder / f"{name}.zip"
-        raise FetchError(f"{name} is missing" + (f": unpack {archive.name}." if archive.exists() else "."))
+        raise DataError(f"{name} is missing" + (f": unpack {archive.name}." if archive.exists() else "."))
     return found[0]
 
 
@@ -96,7 +96,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> int:
                     last = piece
                     bar.update(len(piece))
     except (gzip.BadGzipFile, EOFError) as error:
-        raise FetchError(f"{path.name} is no whole gzip file ({error}): download it again.") from error
+        raise DataError(f"{path.name} is no whole gzip file ({error}): download it again.") from error
     return rows + (not last.endswith(b"\n"))
 
 
@@ -105,7 +105,7 @@ def _check_header(line: bytes, path: Path, columns: tuple[str, ...]) -> None:
     names = {name.strip().lower() for name in next(csv.reader([text]), [])}
     missing = [column for column in columns if column not in names]
     if missing:
-        raise FetchError(
+        raise DataError(
             f"{path.name} has no column {', '.join(missing)} in its header: is it the official file? It begins with "
             f"{text[:60]!r}."
         )

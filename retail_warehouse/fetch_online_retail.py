@@ -18,7 +18,8 @@ import duckdb
 from python_calamine import CalamineError, CalamineWorkbook
 from tqdm import tqdm
 
-from retail_warehouse.download import FetchError, download
+from retail_warehouse.deliveries import DataError, refuse_other_deliveries
+from retail_warehouse.download import download
 from retail_warehouse.online_retail import HEADER
 
 URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
@@ -84,22 +85,19 @@ def fetch(out: Path, url: str = URL, tell: Callable[[str], None] = print) -> Pat
         The CSV file. Its rows stand in the workbook's order, its figures are those in ``PUBLISHED``.
 
     Raises:
-        FetchError: Another CSV file is in the folder, the download fails, or archive, workbook or figures are not
+        DataError: Another CSV file is in the folder, the download fails, or archive, workbook or figures are not
             those of the official file.
+        OSError: The folder cannot be made or written to.
     """
     out.mkdir(parents=True, exist_ok=True)
     result = out / CSV
-    others = sorted(
-        path.name for pattern in ("*.csv", "*.csv.gz") for path in out.glob(pattern) if path.name.lower() != CSV
-    )
-    if others:
-        raise FetchError(
-            f"{out} already holds {', '.join(others)}, which would count as a further delivery beside {CSV}. "
-            "Name an empty folder with --out, or move the file away."
-        )
+    refuse_other_deliveries(out, CSV)
     if result.exists():
         tell(f"{result} is there already")
-        _check(result, tell)
+        try:
+            _check(result, tell)
+        except DataError as error:
+            raise DataError(f"{error}\nIf it was changed, remove it and run the same command again.") from error
         return result
     archive = out / ARCHIVE
     if archive.exists():
@@ -108,14 +106,16 @@ def fetch(out: Path, url: str = URL, tell: Callable[[str], None] = print) -> Pat
         download(url, archive)
     tell(f"{archive.stat().st_size:>14,} bytes in {archive}")
     tell(f"SHA-256 {_sha256(archive)}")
-    try:
-        workbook = _workbook(archive)
-    except FetchError:
-        archive.unlink()
-        raise
     unfinished = result.with_name(result.name + ".part")
-    _convert(workbook, unfinished)
-    _check(unfinished, tell)
+    try:
+        _convert(_workbook(archive), unfinished)
+        _check(unfinished, tell)
+    except DataError as error:
+        archive.unlink()
+        unfinished.unlink(missing_ok=True)
+        raise DataError(
+            f"{error}\n{archive} is removed; run the same command again, or name another address with --url."
+        ) from error
     unfinished.replace(result)
     return result
 
@@ -133,13 +133,12 @@ def _workbook(archive: Path) -> bytes:
             if len(names) == 1:
                 return members.read(names[0])
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise FetchError(
-            f"{archive} is no whole zip archive ({error}); it begins with {_beginning(archive)!r}. "
-            "It is removed; run the same command again."
+        raise DataError(
+            f"{archive} is no whole zip archive ({error}); it begins with {_beginning(archive)!r}."
         ) from error
-    raise FetchError(
+    raise DataError(
         f"{archive} holds {', '.join(members.namelist()) or 'nothing'}, not one workbook (.xlsx) as the official "
-        "archive does. It is removed; run the same command again, or name another address with --url."
+        "archive does."
     )
 
 
@@ -152,21 +151,21 @@ def _convert(workbook: bytes, path: Path) -> None:
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(workbook))
         if SHEET not in book.sheet_names:
-            raise FetchError(
+            raise DataError(
                 f"The workbook has no sheet {SHEET!r}; it has {', '.join(map(repr, book.sheet_names))}. "
                 "Is it the official file?"
             )
         sheet = book.get_sheet_by_name(SHEET)
     except CalamineError as error:
-        raise FetchError(f"The workbook in the archive cannot be read: {error}. Is it the official file?") from error
+        raise DataError(f"The workbook in the archive cannot be read: {error}. Is it the official file?") from error
     rows = iter(sheet.iter_rows())
     header = next(rows, [])
     if tuple(header) != COLUMNS:
-        raise FetchError(
+        raise DataError(
             f"The sheet's header is {', '.join(map(str, header)) or 'empty'}; the official one is {', '.join(COLUMNS)}."
         )
     if sheet.height - 1 != ROWS:
-        raise FetchError(f"The sheet has {sheet.height - 1:,} rows, the official one has {ROWS:,}.")
+        raise DataError(f"The sheet has {sheet.height - 1:,} rows, the official one has {ROWS:,}.")
     with path.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(header)
@@ -203,7 +202,8 @@ def _check(path: Path, tell: Callable[[str], None]) -> None:
             names = [column[0] for column in result.description]
             [values] = result.fetchall()
     except duckdb.Error as error:
-        raise FetchError(f"{path} cannot be read as the official file: {error}") from error
+        [first_line, *_] = str(error).splitlines()
+        raise DataError(f"{path} cannot be read as the official file: {first_line}") from error
     figures = {name: Decimal(value or 0) for name, value in zip(names, values, strict=True)}
     wrong = [
         f"{name} {figures[name]:,} instead of {published:,}"
@@ -211,9 +211,6 @@ def _check(path: Path, tell: Callable[[str], None]) -> None:
         if figures[name] != published
     ]
     if wrong:
-        raise FetchError(
-            f"{path} is not the complete official file: {'; '.join(wrong)}. "
-            "If it was changed, remove it and run the same command again."
-        )
+        raise DataError(f"{path} is not the complete official file: {'; '.join(wrong)}.")
     for name, figure in figures.items():
         tell(f"{figure:>14,} {name}, as published")

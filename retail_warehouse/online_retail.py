@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from retail_warehouse import draws
+from retail_warehouse.deliveries import refuse_other_deliveries
 
 # The bundled sample in seeds/samples/online_retail.
 SAMPLE_INVOICES = 400
@@ -210,8 +211,10 @@ def generate(invoices: int, seed: int, out: Path) -> dict[str, int]:
         out: folder for the file; made if missing.
 
     Raises:
+        DataError: the folder holds another CSV file.
         OSError: the folder cannot be made or written to.
     """
+    refuse_other_deliveries(out, FILE)
     out.mkdir(parents=True, exist_ok=True)
     part = out / f".{FILE}.part"
     customers = max(10, invoices // 6)

@@ -6,8 +6,7 @@
             table_name,
             reason,
             count(*) as row_count,
-            min(detail) as example,
-            {{ 'sum(case when ' ~ hint.column ~ ' then 1 else 0 end)' if hint else '0' }} as hinted_rows
+            min(detail) as example
         from {{ relation }}
         group by table_name, reason
         order by table_name, reason
@@ -18,8 +17,20 @@
             ~ ' (e.g. ' ~ row['example'] ~ '), listed in ' ~ node.schema ~ '.' ~ node.alias,
             info=true
         ) %}
-        {% if row['hinted_rows'] > var('max_rejected_rows') %}
-            {% do log('  ' ~ row['hinted_rows'] ~ ' of them ' ~ hint.message, info=true) %}
-        {% endif %}
     {% endfor %}
+    {% if hint %}
+        {% set hinted %}
+            select
+                file_name,
+                count(*) as row_count
+            from {{ relation }}
+            where {{ hint.column }}
+            group by file_name
+            having count(*) > {{ var('max_rejected_rows') }}
+            order by file_name
+        {% endset %}
+        {% for row in run_query(hinted) %}
+            {% do log('  ' ~ row['row_count'] ~ ' rejected rows of ' ~ row['file_name'] ~ ' ' ~ hint.message, info=true) %}
+        {% endfor %}
+    {% endif %}
 {% endmacro %}

@@ -6,16 +6,19 @@
     {% if header is none %}
         {{ return(['file ' ~ file_name ~ ' is empty; its first line must be ' ~ official_names | join(',')]) }}
     {% endif %}
-    {% set problems = [] %}
+    {% set wrong = {'missing from': [], 'more than once in': []} %}
     {% for column in official %}
         {% set found = header | select('in', header_names(column)) | list %}
         {% if found | length != 1 %}
-            {% do problems.append(
-                'file ' ~ file_name ~ ': column ' ~ header_names(column) | join(' or ') ~ ' is '
-                ~ ('more than once in' if found else 'missing from')
-                ~ ' the header "' ~ header | join(',') ~ '"; it must be ' ~ official_names | join(',')
-            ) %}
+            {% do wrong['more than once in' if found else 'missing from'].append(header_names(column) | join(' or ')) %}
         {% endif %}
+    {% endfor %}
+    {% set problems = [] %}
+    {% for place, columns in wrong.items() if columns %}
+        {% do problems.append(
+            'file ' ~ file_name ~ ': column ' ~ columns | join(', ') ~ ' is ' ~ place ~ ' the header "'
+            ~ header | join(',') ~ '"; it must be ' ~ official_names | join(',') ~ ', separated by commas'
+        ) %}
     {% endfor %}
     {{ return(problems) }}
 {% endmacro %}

@@ -1,16 +1,20 @@
 {% macro raw_table_files(table, folder, listing, source_meta) %}
     {% set files = [] %}
     {% set problems = [] %}
-    {% if table.meta.any_file_name %}
-        {% set stems = listing | map('replace', '.csv.gz', '') | map('replace', '.csv', '') | unique | list %}
-    {% else %}
-        {% set stems = [table.name] %}
-    {% endif %}
-    {% for stem in stems %}
-        {% set names = [stem ~ '.csv', stem ~ '.csv.gz'] | select('in', listing) | list %}
+    {# The names of each stem: two for data.csv and data.csv.gz, which are the same delivery. #}
+    {% set stems = {} if table.meta.any_file_name else {table.name: []} %}
+    {% for name in listing %}
+        {% set stem = modules.re.sub('[.]csv([.]gz)?$', '', name, flags=modules.re.IGNORECASE) %}
+        {% if table.meta.any_file_name %}
+            {% do stems.setdefault(stem, []).append(name) %}
+        {% elif stem.lower() == table.name %}
+            {% do stems[table.name].append(name) %}
+        {% endif %}
+    {% endfor %}
+    {% for stem, names in stems.items() %}
         {% if names | length == 0 %}
             {% do problems.append('file ' ~ stem ~ '.csv (or ' ~ stem ~ '.csv.gz) is missing') %}
-        {% elif names | length == 2 %}
+        {% elif names | length > 1 %}
             {% do problems.append('both ' ~ names | join(' and ') ~ ' are there; keep one') %}
         {% else %}
             {% set path = folder ~ '/' ~ names[0] %}

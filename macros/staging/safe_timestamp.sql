@@ -3,8 +3,8 @@
     {% set date = "split_part(" ~ text ~ ", ' ', 1)" %}
     {% set time = "split_part(" ~ text ~ ", ' ', 2)" %}
     case
-        when {{ text }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$' then try_cast({{ text }} as timestamp)
-        when {{ text }} ~ '^[0-9]{1,2}/[0-9]{1,2}/([0-9]{2}|[0-9]{4}) [0-9]{1,2}:[0-9]{2}$' then try_cast(
+        when {{ text }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2} ([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}$' then try_cast({{ text }} as timestamp)
+        when {{ text }} ~ '^[0-9]{1,2}/[0-9]{1,2}/([0-9]{2}|[0-9]{4}) ([01]?[0-9]|2[0-3]):[0-9]{2}$' then try_cast(
             case when length(split_part({{ date }}, '/', 3)) = 2 then '20' else '' end || split_part({{ date }}, '/', 3)
             || '-' || lpad(split_part({{ date }}, '/', {{ 2 if day_first else 1 }}), 2, '0')
             || '-' || lpad(split_part({{ date }}, '/', {{ 1 if day_first else 2 }}), 2, '0')

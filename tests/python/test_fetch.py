@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from retail_warehouse import download as downloads
 from retail_warehouse import fetch_instacart, fetch_online_retail
 from retail_warehouse.cli import main
+from retail_warehouse.deliveries import DataError
 from retail_warehouse.fetch_online_retail import COLUMNS, PUBLISHED, cell_text
 
 REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
@@ -102,7 +103,7 @@ def test_a_download_comes_whole(server, tmp_path, plan, ranges):
 
 def test_a_download_goes_on_in_the_next_run(server, tmp_path):
     server.plan = ["cut"] * downloads.ATTEMPTS
-    with pytest.raises(downloads.FetchError, match="cut 5 times") as error:
+    with pytest.raises(DataError, match="failed 5 times") as error:
         get(server, tmp_path)
     assert "run the same command again" in str(error.value)
     assert not (tmp_path / "file").exists()
@@ -127,13 +128,20 @@ def test_a_file_that_changed_meanwhile_starts_over(server, tmp_path, version):
         downloads.time.sleep = original
 
 
+def test_a_full_disk_is_told_and_the_part_kept(server, tmp_path):
+    """/dev/full takes no byte."""
+    (tmp_path / "file.part").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"file.part cannot be written: No space left on device.*make room"):
+        downloads.download(server.url, tmp_path / "file", 0)
+
+
 def test_a_refusal_is_told(server, tmp_path):
     server.plan = [404]
-    with pytest.raises(downloads.FetchError, match=r"404 Not Found.*--url"):
+    with pytest.raises(DataError, match=r"404 Not Found.*--url"):
         get(server, tmp_path)
-    with pytest.raises(downloads.FetchError, match="no http or https address"):
+    with pytest.raises(DataError, match="no http or https address"):
         downloads.download("ftp://example.org/x", tmp_path / "file")
-    with pytest.raises(downloads.FetchError, match="cut 5 times"):
+    with pytest.raises(DataError, match=r"failed 5 times.*Nothing has come"):
         downloads.download("http://127.0.0.1:1/x", tmp_path / "file", 0)
 
 
@@ -250,7 +258,8 @@ def test_another_workbook_is_told(server, tmp_path, of_three_rows, change, sheet
     result = fetch(server, tmp_path / "out")
     assert result.exit_code == 1
     assert message in result.output
-    assert not (tmp_path / "out/online_retail.csv").exists()
+    assert "is removed; run the same command again, or name another address with --url" in result.output
+    assert list((tmp_path / "out").iterdir()) == [], "so that another address is asked next time"
 
 
 def test_an_archive_without_a_workbook_is_told(server, tmp_path):

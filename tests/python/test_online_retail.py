@@ -61,6 +61,17 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, tmp_path):
         ("536365, ,HOLDER,6,12/1/2010 8:26,1,17850,UK", "missing_key", "stock_code is empty"),
         (",85123A,HOLDER,6,12/1/2010 8:26,1,17850,UK", "missing_key", "invoice_no is empty"),
         ("536365,85123A,HOLDER,6,,1,17850,UK", "out_of_domain", "invoiced_at is empty"),
+        ("536365,85123A,HOLDER,6,12/1/2010 24:00,1,17850,UK", "unreadable_value", "invoiced_at = '12/1/2010 24:00'"),
+        (f"{'9' * 20},85123A,HOLDER,6,12/1/2010 8:26,1,17850,UK", "unreadable_value", f"invoice_no = '{'9' * 20}'"),
+        # Beyond any invoice: amounts, their sums and the calendar stay within their types.
+        ("1,85123A,HOLDER,1000001,12/1/2010 8:26,1,17850,UK", "out_of_domain", "quantity = '1000001'"),
+        ("1,85123A,HOLDER,2147483647,12/1/2010 8:26,999999999.999,1,UK", "out_of_domain", "quantity = '2147483647'"),
+        ("1,85123A,HOLDER,1,12/1/2010 8:26,-1000000.001,1,UK", "out_of_domain", "unit_price = '-1000000.001'"),
+        ("1,85123A,HOLDER,6,12/1/1900 8:26,1,17850,UK", "out_of_domain", "invoiced_at = '12/1/1900 8:26'"),
+        ("1,85123A,HOLDER,6,1/1/50 0:00,1,17850,UK", "out_of_domain", "invoiced_at = '1/1/50 0:00'"),
+        (f"1,{'S' * 51},HOLDER,6,12/1/2010 8:26,1,1,UK", "out_of_domain", f"stock_code = '{'S' * 51}'"),
+        (f"1,85123A,{'D' * 1001},6,12/1/2010 8:26,1,1,UK", "out_of_domain", f"description = '{'D' * 100}'"),
+        (f"1,85123A,HOLDER,6,12/1/2010 8:26,1,1,{'C' * 101}", "out_of_domain", f"country = '{'C' * 100}'"),
         ("536365,85123A", "wrong_field_count", "2 fields, the header has 8"),
         (
             '536365,85123A,"HOLDER,6,12/1/2010 8:26,1,17850,UK',
@@ -68,14 +79,27 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, tmp_path):
             "a double quote is not closed, or stands inside an unquoted field",
         ),
     ]
-    folder = write(tmp_path / "data", GOOD, *(line for line, _, _ in cases), GOOD.replace("HOLDER", "LAST"))
-    outcome = run(dbt, folder)
+    # The largest that is accepted, and a cancellation with a positive amount.
+    largest = f"{'9' * 19},{'S' * 50},{'D' * 1000},1000000,12/31/49 23:59,1000000,1,{'C' * 100}"
+    positive = "C536365,85123A,HOLDER,6,12/1/2010 8:26,1,17850,United Kingdom"
+    folder = write(
+        tmp_path / "data", GOOD, *(line for line, _, _ in cases), GOOD.replace("HOLDER", "LAST"), largest, positive
+    )
+    outcome = run(dbt, folder, "--vars", "{max_rejected_rows: 99}", without=("unit_test",))
     assert outcome.ok, outcome.output
+    assert "WARN 1 accepted_range_fct_daily_sales_cancellation_amount__0" in outcome.output
+    assert dbt.query("select max(line_amount)::varchar, max(invoice_date)::varchar from online_retail.fct_sales") == [
+        ("1000000000000.000", "2049-12-31")
+    ]
     assert dbt.rejected() == [
         ("invoice_lines", row, reason, detail) for row, (_, reason, detail) in enumerate(cases, start=3)
     ]
-    assert dbt.reconciliation("online_retail")["data.csv"] == [len(cases) + 2, 2, len(cases)]
-    assert dbt.query("select description from online_retail.fct_sales order by row_number") == [("HOLDER",), ("LAST",)]
+    assert dbt.reconciliation("online_retail")["data.csv"] == [len(cases) + 4, 4, len(cases)]
+    assert dbt.query("select left(description, 6) from online_retail.fct_sales order by row_number") == [
+        ("HOLDER",),
+        ("LAST",),
+        ("DDDDDD",),
+    ]
 
 
 def test_a_nul_byte_and_a_very_long_line_cost_nobody_else(dbt, tmp_path):
@@ -86,12 +110,14 @@ def test_a_nul_byte_and_a_very_long_line_cost_nobody_else(dbt, tmp_path):
     assert outcome.ok, outcome.output
     raw, accepted, rejected = dbt.reconciliation("online_retail")["data.csv"]
     assert (raw, accepted + rejected) == (4, 4)
-    # A name may be long, and hold any character: the row is read. Its record is cut at 1,000 characters.
+    # A description may hold any character; one of ten million is wider than its column.
     assert dbt.query("select row_number, length(description) from online_retail.fct_sales order by row_number") == [
         (2, 6),
         (3, 6),
-        (4, 10_000_000),
         (5, 6),
+    ]
+    assert dbt.query("select row_number, reason, length(detail), length(raw_record) from audit.rejected_rows") == [
+        (4, "out_of_domain", 116, 1000)
     ]
 
 
@@ -160,6 +186,19 @@ def test_several_files_are_one_data_set(dbt, tmp_path):
     assert [counts[name] for name in ("a.csv", "b.csv", "empty.csv")] == [[1, 1, 0], [2, 2, 0], [0, 0, 0]]
 
 
+def test_every_csv_file_is_read_whatever_its_name(dbt, tmp_path):
+    names = ["data.csv", "data.csv.csv", "UPPER.CSV", "a.csv-2011.csv", "packed.Csv.GZ", ".hidden.csv"]
+    folder = write(tmp_path / "data", GOOD)
+    for name in names[1:]:
+        content = (folder / "data.csv").read_bytes()
+        (folder / name).write_bytes(gzip.compress(content) if name.endswith("GZ") else content)
+    (folder / "notes.txt").touch()
+    outcome = run(dbt, folder)
+    assert outcome.ok, outcome.output
+    counts = dbt.reconciliation("online_retail")
+    assert counts == {name: [1, 1, 0] for name in names}
+
+
 def test_unreadable_files_stop_the_build(dbt, tmp_path):
     assert run(dbt, SAMPLE).ok
     before = marts(dbt)
@@ -167,11 +206,24 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
     empty.mkdir()
     twice = write(tmp_path / "twice", GOOD)
     (twice / "data.csv.gz").write_bytes(gzip.compress((twice / "data.csv").read_bytes()))
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (packed / "data.csv.gz").write_bytes(
+        gzip.compress(f"{online_retail.HEADER}\r\n{GOOD}\r\n{GOOD}\r{GOOD}\r\n".encode())
+    )
     utf8 = write(tmp_path / "utf8", GOOD.replace("HOLDER", "£1"))
     cases = [
-        (empty, "", "the folder is missing or holds no CSV file"),
-        (tmp_path / "nowhere", "", "the folder is missing or holds no CSV file"),
+        (empty, "", "the folder is missing or holds no file *.csv or *.csv.gz"),
+        (tmp_path / "nowhere", "", "the folder is missing or holds no file *.csv or *.csv.gz"),
+        (twice / "data.csv", "", "the folder is missing or holds no file *.csv or *.csv.gz"),
         (twice, "", "both data.csv and data.csv.gz"),
+        (packed, "", "file data.csv.gz ends its lines with CRLF, but holds a carriage return without a line feed"),
+        (
+            write(tmp_path / "semicolons", GOOD, header=online_retail.HEADER.replace(",", ";")),
+            "",
+            "column InvoiceNo or Invoice, StockCode, Description, Quantity, InvoiceDate, UnitPrice or Price,"
+            " CustomerID or Customer ID, Country is missing",
+        ),
         (
             write(tmp_path / "header", GOOD, header="Bill" + online_retail.HEADER),
             "",
@@ -199,7 +251,7 @@ def test_a_day_first_file_is_told_and_never_guessed(dbt, tmp_path):
     outcome = run(dbt, folder, without=("unit_test",))
     assert not outcome.ok
     assert "online_retail_rejected_rows_within_limit" in outcome.output
-    assert "19 of them can be read with day and month exchanged" in outcome.output
+    assert "19 rejected rows of data.csv can be read with day and month exchanged" in outcome.output
     assert "online_retail_day_first" in outcome.output
     assert marts(dbt) == before
     outcome = run(dbt, folder, "--vars", "{online_retail_day_first: true}")

@@ -105,7 +105,7 @@ FAULTS = {
     ),
     "stg_invoice_lines_judges_rows": (
         "models/staging/online_retail/stg_online_retail__invoice_lines.sql",
-        "'^[AC]?[0-9]+$'",
+        "'^[AC]?[0-9]{1,19}$'",
         "'^[A-Z]*[0-9]*$'",
     ),
     "stg_invoice_lines_reads_day_first_where_declared": (

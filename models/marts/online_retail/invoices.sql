@@ -1,6 +1,12 @@
 with invoice_lines as (
 
-    select * from {{ ref('invoice_lines') }}
+    select
+        *,
+        row_number() over (
+            partition by invoice_no
+            order by invoiced_at asc, file_name asc, row_number asc
+        ) as place
+    from {{ ref('invoice_lines') }}
 
 )
 
@@ -14,8 +20,8 @@ select
         when max(case when transaction_type = 'free_item' then 1 else 0 end) = 1 then 'free_item'
         else 'stock_adjustment'
     end as transaction_type,
-    min(customer_id) as customer_id,
-    min(country) as country,
+    max(case when place = 1 then customer_id end) as customer_id,
+    max(case when place = 1 then country end) as country,
     min(invoiced_at) as invoiced_at,
     cast(count(*) as integer) as line_count,
     cast(sum(quantity) as bigint) as quantity,

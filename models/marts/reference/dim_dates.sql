@@ -22,14 +22,18 @@ digits as (
 
 ),
 
--- Ten thousand days, some 27 years.
+-- Twenty thousand days: accepted invoices are of fifty years at most.
 numbers as (
 
-    select ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit as number_of_days
+    select
+        ones.digit + 10 * tens.digit + 100 * hundreds.digit + 1000 * thousands.digit
+        + 10000 * ten_thousands.digit as number_of_days
     from digits as ones
     cross join digits as tens
     cross join digits as hundreds
     cross join digits as thousands
+    cross join digits as ten_thousands
+    where ten_thousands.digit < 2
 
 ),
 

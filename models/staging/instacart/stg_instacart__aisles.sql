@@ -1,7 +1,10 @@
+{# The length is the width of the mart: Redshift would cut a longer text without a word. #}
 {% set rules = {
     'readable': ['aisle_id'],
     'keys': ['aisle_id'],
-    'domains': {},
+    'domains': {
+        'aisle': 'aisle is null or length(aisle) <= 1000',
+    },
 } %}
 
 with source as (
@@ -14,7 +17,7 @@ cleaned as (
 
     select
         {{ clean_text('aisle_id') }} as aisle_id_text,
-        {{ clean_text('aisle') }} as aisle,
+        {{ clean_text('aisle') }} as aisle_text,
         file_name,
         row_number,
         raw_record,
@@ -28,6 +31,7 @@ typed as (
 
     select
         *,
+        aisle_text as aisle,
         {{ safe_integer('aisle_id_text') }} as aisle_id
     from cleaned
 

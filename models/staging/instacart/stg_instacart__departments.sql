@@ -1,7 +1,10 @@
+{# The length is the width of the mart: Redshift would cut a longer text without a word. #}
 {% set rules = {
     'readable': ['department_id'],
     'keys': ['department_id'],
-    'domains': {},
+    'domains': {
+        'department': 'department is null or length(department) <= 1000',
+    },
 } %}
 
 with source as (
@@ -14,7 +17,7 @@ cleaned as (
 
     select
         {{ clean_text('department_id') }} as department_id_text,
-        {{ clean_text('department') }} as department,
+        {{ clean_text('department') }} as department_text,
         file_name,
         row_number,
         raw_record,
@@ -28,6 +31,7 @@ typed as (
 
     select
         *,
+        department_text as department,
         {{ safe_integer('department_id_text') }} as department_id
     from cleaned
 

@@ -1,7 +1,10 @@
+{# The length is the width of the mart: Redshift would cut a longer text without a word. #}
 {% set rules = {
     'readable': ['product_id', 'aisle_id', 'department_id'],
     'keys': ['product_id', 'aisle_id', 'department_id'],
-    'domains': {},
+    'domains': {
+        'product_name': 'product_name is null or length(product_name) <= 1000',
+    },
 } %}
 
 with source as (
@@ -14,7 +17,7 @@ cleaned as (
 
     select
         {{ clean_text('product_id') }} as product_id_text,
-        {{ clean_text('product_name') }} as product_name,
+        {{ clean_text('product_name') }} as product_name_text,
         {{ clean_text('aisle_id') }} as aisle_id_text,
         {{ clean_text('department_id') }} as department_id_text,
         file_name,
@@ -30,6 +33,7 @@ typed as (
 
     select
         *,
+        product_name_text as product_name,
         {{ safe_integer('product_id_text') }} as product_id,
         {{ safe_integer('aisle_id_text') }} as aisle_id,
         {{ safe_integer('department_id_text') }} as department_id

@@ -1,11 +1,16 @@
 {% set day_first = var('online_retail_day_first') %}
+{# The numbers go far beyond any invoice, so that amounts and their sums stay exact and the calendar finite. The lengths
+   are the widths of the marts: Redshift would cut a longer text without a word. #}
 {% set rules = {
     'readable': ['invoice_no', 'quantity', 'invoiced_at', 'unit_price', 'customer_id'],
     'keys': ['invoice_no', 'stock_code'],
     'domains': {
-        'quantity': 'quantity is not null',
-        'invoiced_at': 'invoiced_at is not null',
-        'unit_price': 'unit_price is not null',
+        'quantity': 'quantity between -1000000 and 1000000',
+        'invoiced_at': "invoiced_at >= '2000-01-01' and invoiced_at < '2050-01-01'",
+        'unit_price': 'unit_price between -1000000 and 1000000',
+        'stock_code': 'length(stock_code) <= 50',
+        'description': 'description is null or length(description) <= 1000',
+        'country': 'country is null or length(country) <= 100',
     },
 } %}
 
@@ -19,13 +24,13 @@ cleaned as (
 
     select
         upper({{ clean_text('invoice_no') }}) as invoice_no_text,
-        upper({{ clean_text('stock_code') }}) as stock_code,
-        {{ clean_text('description') }} as description,
+        upper({{ clean_text('stock_code') }}) as stock_code_text,
+        {{ clean_text('description') }} as description_text,
         {{ clean_text('quantity') }} as quantity_text,
         {{ clean_text('invoiced_at') }} as invoiced_at_text,
         {{ clean_text('unit_price') }} as unit_price_text,
         {{ clean_text('customer_id') }} as customer_id_text,
-        {{ clean_text('country') }} as country,
+        {{ clean_text('country') }} as country_text,
         file_name,
         row_number,
         raw_record,
@@ -40,7 +45,10 @@ typed as (
     select
         *,
         -- An optional prefix, C for a cancellation and A for bad debt, and digits.
-        case when invoice_no_text ~ '^[AC]?[0-9]+$' then invoice_no_text end as invoice_no,
+        case when invoice_no_text ~ '^[AC]?[0-9]{1,19}$' then invoice_no_text end as invoice_no,
+        stock_code_text as stock_code,
+        description_text as description,
+        country_text as country,
         {{ safe_integer('quantity_text') }} as quantity,
         {{ safe_timestamp('invoiced_at_text', day_first) }} as invoiced_at,
         {{ safe_money('unit_price_text', 12, 3) }} as unit_price,

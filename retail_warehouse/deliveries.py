@@ -1,0 +1,32 @@
+"""The rule that every CSV file in a folder of Online Retail files is a delivery of its own."""
+
+from pathlib import Path
+
+
+class DataError(Exception):
+    """What stops a command that gets or writes raw data; the text says what to do."""
+
+
+def refuse_other_deliveries(folder: Path, file_name: str) -> None:
+    """Make sure that a file may be written to a folder without being counted beside another one.
+
+    Args:
+        folder: Folder that is or will be named by ``ONLINE_RETAIL_DATA``; it may be missing.
+        file_name: The file to write; it may be there already.
+
+    Raises:
+        DataError: The folder holds another CSV file.
+        OSError: The folder cannot be read.
+    """
+    if not folder.exists():
+        return
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name.lower().endswith((".csv", ".csv.gz")) and path.name != file_name
+    )
+    if others:
+        raise DataError(
+            f"{folder} already holds {', '.join(others)}, which would count as a further delivery beside {file_name}. "
+            "Name another folder with --out, or move the file away."
+        )
