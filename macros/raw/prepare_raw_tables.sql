@@ -16,7 +16,7 @@
         {% set schema = api.Relation.create(schema=wanted[0].schema).include(database=false, identifier=false) %}
         {% do statements.append('create schema if not exists ' ~ schema) %}
         {% set listing = raw_files(folder) %}
-        {% set source_problems = [] if listing else ['the folder is missing or holds no file *.csv or *.csv.gz'] %}
+        {% set source_problems = [] if listing else ['the folder is missing or holds no CSV file (*.csv, *.csv.gz)'] %}
         {% set found = [] %}
         {% for table in wanted if listing and table.meta.header is defined %}
             {% set look = raw_table_files(table, folder, listing, source_meta) %}

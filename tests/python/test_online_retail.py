@@ -213,9 +213,9 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
     )
     utf8 = write(tmp_path / "utf8", GOOD.replace("HOLDER", "£1"))
     cases = [
-        (empty, "", "the folder is missing or holds no file *.csv or *.csv.gz"),
-        (tmp_path / "nowhere", "", "the folder is missing or holds no file *.csv or *.csv.gz"),
-        (twice / "data.csv", "", "the folder is missing or holds no file *.csv or *.csv.gz"),
+        (empty, "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
+        (tmp_path / "nowhere", "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
+        (twice / "data.csv", "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
         (twice, "", "both data.csv and data.csv.gz"),
         (packed, "", "file data.csv.gz ends its lines with CRLF, but holds a carriage return without a line feed"),
         (
