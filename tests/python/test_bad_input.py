@@ -237,7 +237,7 @@ UNREADABLE = {
     ),
     "no header": (
         lambda data: data.write("aisles", data.lines("aisles")[1:]),
-        ["file aisles.csv", "column aisle_id is missing"],
+        ["file aisles.csv", "column aisle_id, aisle is missing"],
     ),
     "file missing": (
         lambda data: (data / "departments.csv").unlink(),
