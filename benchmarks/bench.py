@@ -271,7 +271,7 @@ def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
                 for _ in range(rounds):
                     one_round(data, work)
                     bar.update()
-        compared = compare(work)
+                compared = compare(work)
         unit_tests, limited = run_unit_tests(work), None
         if users == FULL_SIZE_USERS:
             limited, results = run_dbt(sizes[-1], work, "--full-refresh", DUCKDB_MEMORY_LIMIT="2GB")

@@ -50,7 +50,7 @@ from read_csv(getvariable('instacart') || '/order_products__train.csv', auto_det
 create temp table stage_invoice_lines as
 select
     file_name,
-    row_number() over (partition by file_name) + 1 as row_number,
+    place - min(place) over (partition by file_name) + 2 as row_number,
     upper(trim(invoice_no)) as invoice_no,
     upper(trim(stock_code)) as stock_code,
     nullif(trim(description, ' '), '') as description,
@@ -60,7 +60,7 @@ select
     try_cast(customer_id as integer)::varchar as customer_id,
     nullif(trim(country), '') as country
 from (
-    select *, parse_filename(filename) as file_name
+    select *, parse_filename(filename) as file_name, row_number() over () as place
     from read_csv(getvariable('online_retail') || '/*.csv*', auto_detect = false, header = true, quote = '"',
         escape = '"', encoding = 'latin-1', filename = true, store_rejects = true,
         columns = {'invoice_no': 'varchar', 'stock_code': 'varchar', 'description': 'varchar', 'quantity': 'varchar',

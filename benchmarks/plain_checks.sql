@@ -8,6 +8,7 @@ select count(*) from (select product_id from instacart.products group by all hav
 select count(*) from (select user_id from instacart.users group by all having count(*) > 1);
 select count(*) from (select order_id from instacart.orders group by all having count(*) > 1);
 select count(*) from (select order_id, product_id from instacart.order_products group by all having count(*) > 1);
+select count(*) from (select order_id, product_id from instacart.fct_order_items group by all having count(*) > 1);
 select count(*) from (select order_id from instacart.fct_orders group by all having count(*) > 1);
 select count(*) from (select invoice_line_id from online_retail.invoice_lines group by all having count(*) > 1);
 select count(*) from (select invoice_line_id from online_retail.fct_sales group by all having count(*) > 1);
@@ -25,6 +26,11 @@ select count(*) from instacart.products anti join instacart.departments using (d
 select count(*) from instacart.orders anti join instacart.users using (user_id);
 select count(*) from instacart.order_products anti join instacart.orders using (order_id);
 select count(*) from instacart.order_products anti join instacart.products using (product_id);
+select count(*) from instacart.fct_order_items anti join instacart.orders using (order_id);
+select count(*) from instacart.fct_order_items anti join instacart.products using (product_id);
+select count(*) from instacart.fct_order_items anti join instacart.users using (user_id);
+select count(*) from instacart.fct_order_items anti join instacart.aisles using (aisle_id);
+select count(*) from instacart.fct_order_items anti join instacart.departments using (department_id);
 select count(*) from instacart.fct_orders anti join instacart.orders using (order_id);
 select count(*) from instacart.fct_orders anti join instacart.users using (user_id);
 select count(*) from online_retail.invoice_lines anti join online_retail.invoices using (invoice_no);
@@ -57,6 +63,11 @@ select count_if(
     or reordered is null or reordered not in (0, 1)
 )
 from instacart.order_products;
+select count_if(
+    order_id is null or product_id is null or user_id is null or aisle_id is null or department_id is null
+    or eval_set not in ('prior', 'train', 'test')
+)
+from instacart.fct_order_items;
 select count_if(
     order_id is null or user_id is null or eval_set is null or order_number is null or order_number < 1
     or order_dow is null or order_dow not between 0 and 6 or order_hour_of_day is null

@@ -1,12 +1,11 @@
-{% macro rejections_counted(raw_tables) %}
+{% macro rejections_counted(raw_tables, rejected) %}
 with raw_counts as (
 
-    {% for staged in raw_tables %}
+    {% for table_name, staged in raw_tables.items() %}
     select
-        table_name,
+        '{{ table_name }}' as table_name,
         count(*) as raw_rows
     from {{ ref(staged) }}
-    group by table_name
     {% if not loop.last %}
     union all
     {% endif %}
@@ -16,12 +15,12 @@ with raw_counts as (
 
 rejections as (
 
-    {% for rejected in raw_tables.values() %}
+    {% for model in rejected %}
     select
         table_name,
         reason,
         count(*) as rejected_rows
-    from {{ ref(rejected) }}
+    from {{ ref(model) }}
     group by table_name, reason
     {% if not loop.last %}
     union all

@@ -1,5 +1,6 @@
 {% macro raw_file_query(file, official) %}
     {% set width = file.header | length %}
+    {% set spelling = file.table.meta.official_line if file.header == official else none %}
     {% set query %}
         {# Materialized, since numbering runs on one thread and would keep all that follows on it: with two threads, 33
            million order lines take 41 s instead of 50 s. #}
@@ -14,7 +15,8 @@
             select
                 row_number,
                 line,
-                {{ csv_fields('line') }} as fields
+                {{ csv_fields('line') }} as fields,
+                {{ "regexp_full_match(line, '" ~ spelling ~ "')" if spelling else 'false' }} as is_official
             from lines
             where row_number > 1
         )
@@ -27,7 +29,7 @@
             {% endfor %}
             '{{ file.name | replace("'", "''") }}' as file_name,
             row_number::integer as row_number,
-            case when strlen(line) > 1000 then left(line, 1000) else line end as raw_record,
+            case when is_official then null when strlen(line) > 1000 then left(line, 1000) else line end as raw_record,
             case
                 when fields is null then 'broken_quote'
                 when len(fields) <> {{ width }} then 'wrong_field_count'

@@ -1,5 +1,6 @@
-{% macro clean_text(column) -%}
-    {{ return(adapter.dispatch('clean_text', 'retail_warehouse')(column)) }}
+{% macro clean_text(column, unless=none) -%}
+    {% set cleaned = adapter.dispatch('clean_text', 'retail_warehouse')(column) %}
+    {{ return('case when ' ~ unless ~ ' then ' ~ column ~ ' else ' ~ cleaned ~ ' end' if unless else cleaned) }}
 {%- endmacro %}
 
 {# https://docs.aws.amazon.com/redshift/latest/dg/r_BTRIM.html #}

@@ -1,5 +1,8 @@
-{% macro rejection_detail(rules) -%}
+{% macro rejection_detail(rules, unless=none) -%}
     case
+        {%- if unless %}
+        when {{ unless }} then null
+        {%- endif %}
         when malformed_reason is not null then malformed_detail
         {%- for column in rules.readable %}
         when {{ column }} is null and {{ column }}_text is not null

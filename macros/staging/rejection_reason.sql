@@ -1,5 +1,8 @@
-{% macro rejection_reason(rules) -%}
+{% macro rejection_reason(rules, unless=none) -%}
     case
+        {%- if unless %}
+        when {{ unless }} then null
+        {%- endif %}
         when malformed_reason is not null then malformed_reason
         {%- for column in rules.readable %}
         when {{ column }} is null and {{ column }}_text is not null then 'unreadable_value'

@@ -35,11 +35,11 @@ raw_counts as (
     {% for table in tables.raw %}
     select
         '{{ source_name }}' as source_name,
-        table_name,
+        '{{ table }}' as table_name,
         file_name,
         count(*) as raw_rows
     from {{ ref('stg_' ~ source_name ~ '__' ~ table) }}
-    group by table_name, file_name
+    group by file_name
     {% if not (is_last_source and loop.last) %}
     union all
     {% endif %}

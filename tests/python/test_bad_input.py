@@ -332,3 +332,43 @@ def test_an_open_reader_is_named(dbt, data, tmp_path):
     assert not outcome.ok
     assert "Conflicting lock is held" in outcome.output
     assert dbt("run", "--select", "tag:instacart", data=data).ok
+
+
+def test_the_official_spelling_and_any_other_are_read_alike(dbt, data):
+    """Lines in the official spelling come without their record and are not checked again; others take the long way."""
+    lines = {
+        "999999999,999999999,9999,1": (999_999_999, 999_999_999, 9999, 1, True, None),
+        "1000000000,1,1,0": (1_000_000_000, 1, 1, 0, False, None),
+        "2147483647,1,1,0": (2_147_483_647, 1, 1, 0, False, None),
+        "2147483648,1,1,0": (None, 1, 1, 0, False, "unreadable_value"),
+        "1,1,32767,0": (1, 1, 32_767, 0, False, None),
+        "1,1,32768,0": (1, 1, None, 0, False, "unreadable_value"),
+        "01,1,1,0": (1, 1, 1, 0, False, None),
+        "1,1,1,0 ": (1, 1, 1, 0, False, None),
+        '1,1,"1",0': (1, 1, 1, 0, False, None),
+        "0,1,1,0": (0, 1, 1, 0, False, None),
+        "1,1,0,0": (1, 1, 0, 0, False, "out_of_domain"),
+        "1,1,1,2": (1, 1, 1, 2, False, "out_of_domain"),
+        "1,1,1,1e0": (1, 1, 1, None, False, "unreadable_value"),
+        "1,1,1": (None, None, None, None, False, "wrong_field_count"),
+    }
+    orders = {
+        "9,8,test,1,0,00,": (9, 8, "test", 1, 0, 0, None, True, None),
+        "9,8,test,1,0,0,": (9, 8, "test", 1, 0, 0, None, False, None),
+        "9,8,prior,2,6,23,30.0": (9, 8, "prior", 2, 6, 23, 30, True, None),
+        "9,8,prior,2,6,23,0.0": (9, 8, "prior", 2, 6, 23, 0, True, None),
+        "9,8,prior,2,6,23,07.0": (9, 8, "prior", 2, 6, 23, 7, False, None),
+        "9,8,prior,2,6,23,31.0": (9, 8, "prior", 2, 6, 23, 31, False, "out_of_domain"),
+        "9,8,prior,2,6,24,3.0": (9, 8, "prior", 2, 6, 24, 3, False, "out_of_domain"),
+        "9,8,Prior,2,6,23,3.0": (9, 8, "Prior", 2, 6, 23, 3, False, "out_of_domain"),
+    }
+    first = data.append("order_products__train", *lines), data.append("orders", *orders)
+    models = ("stg_instacart__order_products__train", "stg_instacart__orders")
+    assert dbt("run", "--select", *models, data=data).ok
+    for row_number, model, expected in zip(first, models, (lines, orders), strict=True):
+        staged = dbt.query(
+            "select * exclude (file_name, row_number, raw_record, rejection_reason, rejection_detail),"
+            f" raw_record is null, rejection_reason from staging.{model} where row_number >= {row_number}"
+            " order by row_number"
+        )
+        assert dict(zip(expected, staged, strict=True)) == expected

@@ -72,7 +72,7 @@ def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> l
     """The statements that plant the fault of a generic test into its relation."""
     name, arguments = node["test_metadata"]["name"], node["test_metadata"]["kwargs"]
     column = arguments.get("column_name")
-    if name in ("unique", "unique_combination_of_columns"):
+    if name in ("unique", "unique_combination_of_columns", "unique_row_numbers"):
         source = planted_row(types) if is_empty else f"select * from {relation} limit 1"
         return [f"insert into {relation} {source}"] * (2 if is_empty else 1)
     if name in ("no_rejected_rows", "rejected_rows_within_limit"):
@@ -168,3 +168,27 @@ def test_a_planted_fault_stops_the_build(dbt, data):
 @pytest.mark.parametrize("name", sorted(SINGULAR_FAULTS))
 def test_singular_faults_belong_to_a_test(built, name):
     assert f"test.retail_warehouse.{name}" in json.loads(built.manifest.read_text())["nodes"]
+
+
+def test_the_contract_refuses_every_null_that_it_forbids(built, tmp_path):
+    """Marts test their keys for nulls; all other columns that must not be null rely on the constraint."""
+    nodes = json.loads(built.manifest.read_text())["nodes"]
+    copy = tmp_path / built.warehouse.name
+    shutil.copy(built.warehouse, copy)
+    refused = 0
+    with duckdb.connect(str(copy)) as connection:
+        for node in nodes.values():
+            if node["resource_type"] != "model" or node["config"]["materialized"] != "table":
+                continue
+            relation = f"{node['schema']}.{node['alias']}"
+            [(rows,)] = connection.execute(f"select count(*) from {relation}").fetchall()
+            for column in node["columns"].values():
+                if any(constraint["type"] == "not_null" for constraint in column["constraints"]):
+                    name = column["name"]
+                    statement = f"update {relation} set {name} = null"
+                    if rows == 0:
+                        statement = f"insert into {relation} ({name}) values (null)"
+                    with pytest.raises(duckdb.ConstraintException, match="NOT NULL"):
+                        connection.execute(statement)
+                    refused += 1
+    assert refused > 80

@@ -77,19 +77,28 @@ def test_every_source_table_is_read_by_one_staging_model(manifest):
 
 
 def test_every_model_and_seed_is_keyed(manifest, models):
-    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them."""
+    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them. A view that
+    only selects from a tested table, or that a tested table only selects from, names it under `meta.tested_through`."""
+    ids = {node["name"]: id_ for id_, node in models.items()}
     tests = {}
     for node in manifest["nodes"].values():
         if node["resource_type"] == "test" and node.get("attached_node"):
             arguments = node["test_metadata"]["kwargs"]
             columns = arguments.get("combination_of_columns") or [arguments.get("column_name")]
             tests.setdefault(node["attached_node"], set()).add((node["test_metadata"]["name"], tuple(columns)))
+            if node["test_metadata"]["name"] == "unique_row_numbers":
+                tests[node["attached_node"]].add(("unique_combination_of_columns", ("file_name", "row_number")))
     seeds = {id_: node for id_, node in manifest["nodes"].items() if node["resource_type"] == "seed"}
     for id_, node in {**models, **seeds}.items():
         grain = node["config"]["meta"]["grain"]
         unique = "unique" if len(grain) == 1 else "unique_combination_of_columns"
         wanted = {(unique, tuple(grain))} | {("not_null", (column,)) for column in grain}
-        assert wanted <= tests[id_], f"{node['name']}: {wanted - tests[id_]}"
+        through = [ids[name] for name in node["config"]["meta"].get("tested_through", [])]
+        neighbours = {*manifest["parent_map"][id_], *manifest["child_map"][id_]}
+        assert set(through) <= neighbours, node["name"]
+        assert not through or node["config"]["materialized"] == "view", node["name"]
+        for tested in through or [id_]:
+            assert wanted <= tests[tested], f"{node['name']}: {wanted - tests[tested]}"
 
 
 def test_every_foreign_key_is_tested(manifest, models):

@@ -24,9 +24,9 @@ FAULTS = {
         "'readable': ['product_id']",
     ),
     "stg_orders_casts_values": (
-        "macros/staging/official_order_record.sql",
-        "lpad(cast(order_hour_of_day as varchar), 2, '0')",
-        "cast(order_hour_of_day as varchar)",
+        "models/staging/instacart/stg_instacart__orders.sql",
+        "safe_integer('order_number_text', 'smallint', unless=official)",
+        "safe_integer('order_dow_text', 'smallint', unless=official)",
     ),
     "stg_orders_judges_rows": (
         "models/staging/instacart/stg_instacart__orders.sql",
@@ -180,8 +180,8 @@ FAULTS = {
     ),
     "int_instacart_rejections_counted_counts_by_table_and_reason": (
         "models/intermediate/instacart/int_instacart_rejections_counted.sql",
-        "'stg_instacart__aisles': 'int_aisles_rejected'",
-        "'stg_instacart__aisles': 'int_departments_rejected'",
+        "'aisles': 'stg_instacart__aisles'",
+        "'aisles': 'stg_instacart__products'",
     ),
     "int_online_retail_rejections_counted_counts_by_table_and_reason": (
         "macros/intermediate/rejections_counted.sql",

@@ -1,9 +1,17 @@
 {% set raw_tables = {
-    'stg_instacart__aisles': 'int_aisles_rejected',
-    'stg_instacart__departments': 'int_departments_rejected',
-    'stg_instacart__products': 'int_products_rejected',
-    'stg_instacart__orders': 'int_orders_rejected',
-    'int_order_products_unioned': 'int_order_products_rejected',
+    'aisles': 'stg_instacart__aisles',
+    'departments': 'stg_instacart__departments',
+    'products': 'stg_instacart__products',
+    'orders': 'stg_instacart__orders',
+    'order_products__prior': 'stg_instacart__order_products__prior',
+    'order_products__train': 'stg_instacart__order_products__train',
 } %}
+{% set rejected = [
+    'int_aisles_rejected',
+    'int_departments_rejected',
+    'int_products_rejected',
+    'int_orders_rejected',
+    'int_order_products_rejected',
+] %}
 
-{{ rejections_counted(raw_tables) }}
+{{ rejections_counted(raw_tables, rejected) }}

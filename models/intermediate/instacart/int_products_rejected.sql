@@ -54,7 +54,7 @@ judged as (
 )
 
 select
-    table_name,
+    'products' as table_name,
     file_name,
     row_number,
     reason,

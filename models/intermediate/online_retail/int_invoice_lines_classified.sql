@@ -20,7 +20,7 @@ service_stock_codes as (
 )
 
 select
-    invoice_lines.invoice_line_id,
+    invoice_lines.file_name || ':' || cast(invoice_lines.row_number as varchar) as invoice_line_id,
     invoice_lines.invoice_no,
     invoice_lines.stock_code,
     coalesce(invoice_lines.customer_id, 'Unknown') as customer_id,
@@ -52,7 +52,7 @@ select
     ) > 1 as is_exact_duplicate,
     service_stock_codes.stock_code is null as is_product,
     invoice_lines.invoiced_at,
-    invoice_lines.table_name,
+    'invoice_lines' as table_name,
     invoice_lines.file_name,
     invoice_lines.row_number
 from invoice_lines

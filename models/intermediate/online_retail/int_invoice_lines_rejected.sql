@@ -5,7 +5,7 @@ with invoice_lines as (
 )
 
 select
-    table_name,
+    'invoice_lines' as table_name,
     file_name,
     row_number,
     rejection_reason as reason,

@@ -45,7 +45,6 @@ select
     aisle,
 
     -- where the row came from and whether it can be accepted
-    'aisles' as table_name,
     file_name,
     row_number,
     raw_record,

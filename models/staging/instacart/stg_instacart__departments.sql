@@ -45,7 +45,6 @@ select
     department,
 
     -- where the row came from and whether it can be accepted
-    'departments' as table_name,
     file_name,
     row_number,
     raw_record,

@@ -51,7 +51,6 @@ select
     product_name,
 
     -- where the row came from and whether it can be accepted
-    'products' as table_name,
     file_name,
     row_number,
     raw_record,

@@ -56,11 +56,20 @@ typed as (
         cast({{ safe_integer('customer_id_text') }} as varchar) as customer_id
     from cleaned
 
+),
+
+judged as (
+
+    select
+        *,
+        {{ rejection_reason(rules) }} as rejection_reason,
+        {{ rejection_detail(rules) }} as rejection_detail
+    from typed
+
 )
 
 select
     -- ids
-    file_name || ':' || cast(row_number as varchar) as invoice_line_id,
     invoice_no,
     stock_code,
     customer_id,
@@ -81,10 +90,10 @@ select
     invoiced_at,
 
     -- where the row came from and whether it can be accepted
-    'invoice_lines' as table_name,
     file_name,
     row_number,
-    raw_record,
-    {{ rejection_reason(rules) }} as rejection_reason,
-    {{ rejection_detail(rules) }} as rejection_detail
-from typed
+    -- Nothing but the row itself decides, so that the record of an accepted row is never asked for.
+    case when rejection_reason is not null then raw_record end as raw_record,
+    rejection_reason,
+    rejection_detail
+from judged
