@@ -29,6 +29,7 @@ PROJECT = HERE.parent
 FULL_SIZE_USERS = 206_209
 FULL_SIZE_INVOICES = 25_900
 SHARES = (0.1, 0.3, 1.0)
+BUILD = ("build", "--exclude-resource-type", "unit_test")
 COMPARED_SCHEMAS = ("instacart", "online_retail", "reference", "audit")
 
 
@@ -92,18 +93,19 @@ def files_of(data: Data) -> list[Path]:
 
 READ_ONCE = """
 import sys, duckdb
+from pathlib import Path
 for path in sys.argv[1:]:
-    options = "header = true, delim = ',', quote = '\\"', escape = '\\"', all_varchar = true, encoding = 'latin-1'"
-    options = options if "retail" in path else options.replace(", encoding = 'latin-1'", "")
+    encoding = "latin-1" if Path(path).parent.name.startswith("online_retail") else "utf-8"
+    options = f"header = true, delim = ',', quote = '\\"', escape = '\\"', all_varchar = true, encoding = '{encoding}'"
     duckdb.sql(f"select count(columns(*)) from read_csv('{path}', {options})").fetchall()
 """
 
 
 def run_dbt(data: Data, work: Path, *arguments: str, **environment: str) -> tuple[Run, dict]:
-    """`dbt build` without unit tests in a warehouse of its own; returns the run and dbt's results."""
+    """A dbt command in a warehouse of its own; returns the run and dbt's results."""
     target = work / "target"
     run = timed(
-        [str(Path(sys.executable).with_name("dbt")), "build", "--exclude-resource-type", "unit_test", *arguments],
+        [str(Path(sys.executable).with_name("dbt")), *arguments],
         work / "dbt.log",
         INSTACART_DATA=str(data.instacart),
         ONLINE_RETAIL_DATA=str(data.online_retail),
@@ -121,7 +123,7 @@ def one_round(data: Data, work: Path) -> None:
     """Each of the three once, on new files."""
     for path in [*work.glob("*.duckdb*")]:
         path.unlink() if path.is_file() else shutil.rmtree(path)
-    run, results = run_dbt(data, work)
+    run, results = run_dbt(data, work, *BUILD)
     data.start_up.append(run.seconds - results["elapsed_time"])
     run.seconds = results["elapsed_time"]
     data.dbt.append(run)
@@ -272,30 +274,18 @@ def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
                     one_round(data, work)
                     bar.update()
                 compared = compare(work)
-        unit_tests, limited = run_unit_tests(work), None
+        _, unit_tests = run_dbt(sizes[-1], work, "test", "--select", "test_type:unit")
+        limited = None
         if users == FULL_SIZE_USERS:
-            limited, results = run_dbt(sizes[-1], work, "--full-refresh", DUCKDB_MEMORY_LIMIT="2GB")
+            limited, results = run_dbt(sizes[-1], work, *BUILD, DUCKDB_MEMORY_LIMIT="2GB")
             limited.seconds = results["elapsed_time"]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    text = report(sizes, compared, limited, unit_tests, commit)
+    text = report(sizes, compared, limited, unit_tests["elapsed_time"], commit)
     click.echo(text)
     if write:
         (HERE / "RESULTS.md").write_text(text)
-
-
-def run_unit_tests(work: Path) -> float:
-    """Seconds of the unit tests, without dbt's start-up."""
-    timed(
-        [str(Path(sys.executable).with_name("dbt")), "test", "--select", "test_type:unit"],
-        work / "dbt.log",
-        WAREHOUSE_PATH=str(work / "dbt.duckdb"),
-        DBT_TARGET_PATH=str(work / "target"),
-        DBT_LOG_PATH=str(work),
-        DBT_PROFILES_DIR=str(work),
-    )
-    return json.loads((work / "target/run_results.json").read_text())["elapsed_time"]
 
 
 if __name__ == "__main__":

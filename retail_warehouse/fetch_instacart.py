@@ -1,6 +1,6 @@
 """The official Instacart files, which a person has to download: how to, and a check of what came.
 
-Source: "The Instacart Online Grocery Shopping Dataset 2017", row counts of the complete files.
+Source: "The Instacart Online Grocery Shopping Dataset 2017".
 """
 
 import csv
@@ -11,26 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from retail_warehouse.deliveries import DataError
+from retail_warehouse.instacart import OFFICIAL
 
-OFFICIAL = {
-    "aisles.csv": (("aisle_id", "aisle"), 134),
-    "departments.csv": (("department_id", "department"), 21),
-    "products.csv": (("product_id", "product_name", "aisle_id", "department_id"), 49_688),
-    "orders.csv": (
-        (
-            "order_id",
-            "user_id",
-            "eval_set",
-            "order_number",
-            "order_dow",
-            "order_hour_of_day",
-            "days_since_prior_order",
-        ),
-        3_421_083,
-    ),
-    "order_products__prior.csv": (("order_id", "product_id", "add_to_cart_order", "reordered"), 32_434_489),
-    "order_products__train.csv": (("order_id", "product_id", "add_to_cart_order", "reordered"), 1_384_617),
-}
 HOW_TO = """\
 Instacart published these files in 2017 for non-commercial use, under terms that a person has to read and accept;
 they may not be handed on, so no program can fetch them for you.

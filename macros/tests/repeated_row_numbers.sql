@@ -3,12 +3,7 @@
 {% endmacro %}
 
 {% macro default__repeated_row_numbers(model) %}
-    select
-        file_name,
-        row_number
-    from {{ model }}
-    group by file_name, row_number
-    having count(*) > 1
+    {{ retail_warehouse.test_unique_combination_of_columns(model, ['file_name', 'row_number']) }}
 {% endmacro %}
 
 {# A bit for each row number: as many bits as rows, or a number repeats. 33 million rows take 0.7 s instead of 7.5 s.

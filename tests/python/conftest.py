@@ -21,6 +21,13 @@ _PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb", "agate
 # What a developer's shell may hold must not change a test.
 _OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_", "PARQUET_EXPORT")
 
+REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
+REAL_FILE = Path(REAL_DATA) / "online_retail/data.csv.gz"
+needs_the_real_file = pytest.mark.skipif(
+    not REAL_DATA or not REAL_FILE.is_file(),
+    reason="RETAIL_WAREHOUSE_REAL_DATA names no folder with online_retail/data.csv.gz, the complete real file",
+)
+
 
 @dataclass
 class Outcome:

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import os
 import threading
 import zipfile
 from datetime import date, datetime
@@ -14,6 +13,7 @@ import duckdb
 import pytest
 import xlsxwriter
 from click.testing import CliRunner
+from conftest import REAL_FILE, needs_the_real_file
 
 from retail_warehouse import download as downloads
 from retail_warehouse import fetch_instacart, fetch_online_retail
@@ -21,8 +21,6 @@ from retail_warehouse.cli import main
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.fetch_online_retail import COLUMNS, PUBLISHED, cell_text
 
-REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
-REAL_FILE = Path(REAL_DATA) / "online_retail/data.csv.gz"
 CONTENT = bytes(range(256)) * 8_192  # 2 MiB, so that what a cut leaves is whole pieces
 GOOD_ROW = (536365, "85123A", "HOLDER", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "United Kingdom")
 
@@ -115,8 +113,8 @@ def test_a_download_goes_on_in_the_next_run(server, tmp_path):
 @pytest.mark.parametrize("version", ['"two"', "", 'W/"one"'])
 def test_a_file_that_changed_meanwhile_starts_over(server, tmp_path, version):
     server.plan = ["cut"]
-    handler_version = server.version
-    server.version = version if version.startswith("W/") else handler_version
+    if version.startswith("W/"):
+        server.version = version
 
     def change(*_):
         server.version, server.content = version, CONTENT[::-1]
@@ -302,10 +300,7 @@ def number(text: str) -> float | str:
     return float(text) if text.lstrip("-").replace(".", "", 1).isdigit() else text
 
 
-@pytest.mark.skipif(
-    not REAL_DATA or not REAL_FILE.is_file(),
-    reason="RETAIL_WAREHOUSE_REAL_DATA names no folder with online_retail/data.csv.gz, the complete real file",
-)
+@needs_the_real_file
 def test_a_full_size_workbook_of_the_real_rows_comes_back_row_by_row(server, tmp_path):
     def rows():
         with gzip.open(REAL_FILE, "rt", encoding="latin-1", newline="") as file:

@@ -1,7 +1,6 @@
 """Online Retail: what is read, what is rejected, and what the complete real file adds up to."""
 
 import gzip
-import os
 import re
 import shutil
 from pathlib import Path
@@ -9,14 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import PROJECT
+from conftest import PROJECT, REAL_FILE, needs_the_real_file
 
 from retail_warehouse import online_retail
 from retail_warehouse.cli import main
 
 SAMPLE = PROJECT / "seeds/samples/online_retail"
-REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
-REAL_FILE = Path(REAL_DATA) / "online_retail/data.csv.gz"
 GOOD = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850,United Kingdom"
 MARTS = (
     "invoice_lines",
@@ -336,10 +333,7 @@ def test_official_format(sample_lines):
     assert sample_lines.execute(formats).fetchall() == [(0,)]
 
 
-@pytest.mark.skipif(
-    not REAL_DATA or not REAL_FILE.is_file(),
-    reason="RETAIL_WAREHOUSE_REAL_DATA names no folder with online_retail/data.csv.gz, the complete real file",
-)
+@needs_the_real_file
 def test_the_complete_real_file_is_as_published(dbt):
     complete = ("--vars", "{online_retail_complete: true}")
     outcome = run(dbt, REAL_FILE.parent.resolve(), *complete, without=("unit_test",))

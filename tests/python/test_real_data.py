@@ -1,11 +1,10 @@
 """The real extract of 64 users builds without a rejected row. It is not part of the project (see its licence)."""
 
-import os
 from pathlib import Path
 
 import pytest
+from conftest import REAL_DATA
 
-REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
 EXTRACT = Path(REAL_DATA) / "instacart_64_users"
 
 pytestmark = pytest.mark.skipif(
