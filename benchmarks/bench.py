@@ -30,6 +30,7 @@ FULL_SIZE_USERS = 206_209
 FULL_SIZE_INVOICES = 25_900
 SHARES = (0.1, 0.3, 1.0)
 BUILD = ("build", "--exclude-resource-type", "unit_test")
+NEW_ORDERS = ("build", "--selector", "new_orders")
 COMPARED_SCHEMAS = ("instacart", "online_retail", "reference", "audit")
 
 
@@ -55,6 +56,17 @@ class Data:
     read: list[Run] = field(default_factory=list)
     start_up: list[float] = field(default_factory=list)
     nodes: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass
+class Arrival:
+    """Seconds of a full build without one hundredth of the orders, of the build that adds them, and of that build with
+    nothing to add, each without dbt's start-up."""
+
+    full: float
+    added: list[float] = field(default_factory=list)
+    nothing: list[float] = field(default_factory=list)
+    tables: int = 0
 
 
 def megabytes(path: Path) -> float:
@@ -138,8 +150,8 @@ def one_round(data: Data, work: Path) -> None:
     data.read.append(timed([sys.executable, "-c", READ_ONCE, *map(str, files_of(data))], work / "read.log"))
 
 
-def compare(work: Path) -> int:
-    """The number of tables of the baseline that equal dbt's, row by row.
+def compare(work: Path, schemas: tuple[str, ...] = COMPARED_SCHEMAS) -> int:
+    """The number of tables of the baseline that equal dbt's, row by row, in the given schemas.
 
     Raises:
         click.ClickException: A table differs; the text names it.
@@ -148,7 +160,7 @@ def compare(work: Path) -> int:
         connection.execute(f"attach '{work}/dbt.duckdb' as dbt (read_only); attach '{work}/plain.duckdb' as plain")
         tables = connection.execute(
             "select schema_name, table_name from duckdb_tables() where database_name = 'dbt' and schema_name in "
-            f"{COMPARED_SCHEMAS} order by all"
+            f"{schemas} and table_name <> 'processed_files' order by all"
         ).fetchall()
         for schema, table in tables:
             columns = ", ".join(name for (name, *_) in connection.execute(f"describe dbt.{schema}.{table}").fetchall())
@@ -158,6 +170,53 @@ def compare(work: Path) -> int:
                 if different:
                     raise click.ClickException(f"{schema}.{table}: {different:,} rows differ between dbt and plain.sql")
     return len(tables)
+
+
+def hold_back(data: Data, folder: Path) -> list[tuple[Path, Path]]:
+    """Copy the files into a folder without the orders of every hundredth user, and write these orders and their lines
+    into further files; returns where each of them is and where it belongs."""
+    later = []
+    shutil.copytree(data.instacart, folder)
+    options = "header = true, all_varchar = true, delim = ',', quote = '', escape = ''"
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"create table held_back as select order_id from read_csv('{folder}/orders.csv', {options})"
+            f" where cast(user_id as integer) % least(100, (select max(cast(user_id as integer))"
+            f" from read_csv('{folder}/orders.csv', {options}))) = 0"
+        )
+        for table in ("orders", "order_products__prior", "order_products__train"):
+            source = f"read_csv('{data.instacart}/{table}.csv', {options})"
+            for path, condition in ((folder / f"{table}.csv", "not in"), (folder / f"{table}.later", "in")):
+                connection.execute(
+                    f"copy (select * from {source} where order_id {condition} (from held_back))"
+                    f" to '{path}' (format csv, header true, quote '')"
+                )
+            later.append((folder / f"{table}.later", folder / table / "later.csv"))
+    return later
+
+
+def arrive(data: Data, work: Path, rounds: int) -> Arrival:
+    """Add one hundredth of the orders to a warehouse of the others, in turns with adding nothing.
+
+    Raises:
+        click.ClickException: The result differs from the tables of the baseline, which hold all.
+    """
+    part = Data(data.share, work / "arriving", data.online_retail)
+    later = hold_back(data, part.instacart)
+    warehouse = work / "dbt.duckdb"
+    warehouse.unlink()
+    arrival = Arrival(run_dbt(part, work, *BUILD)[1]["elapsed_time"])
+    shutil.copy(warehouse, work / "before.duckdb")
+    for here, there in later:
+        there.parent.mkdir()
+        here.rename(there)
+    for _ in range(rounds):
+        shutil.copy(work / "before.duckdb", warehouse)
+        for seconds in (arrival.added, arrival.nothing):
+            seconds.append(run_dbt(part, work, *NEW_ORDERS)[1]["elapsed_time"])
+    # File names and line numbers, and so the audit tables, are others.
+    arrival.tables = compare(work, ("instacart",))
+    return arrival
 
 
 def generate(share: float, users: int, official: Path | None, work: Path) -> Data:
@@ -203,10 +262,13 @@ def machine() -> str:
     )
 
 
-def report(sizes: list[Data], compared: int, limited: Run | None, unit_tests: float, commit: str) -> str:
+def report(
+    sizes: list[Data], compared: int, limited: Run | None, arrival: Arrival, unit_tests: float, commit: str
+) -> str:
     """The results as Markdown, ratios first."""
     full, small = sizes[-1], sizes[0]
     growth = median(full.dbt) / median(small.dbt) / (full.lines / small.lines)
+    added, nothing = statistics.median(arrival.added), statistics.median(arrival.nothing)
     lines = [
         "# Results of the last full benchmark",
         "",
@@ -222,6 +284,8 @@ def report(sizes: list[Data], compared: int, limited: Run | None, unit_tests: fl
         f"| file size a / b | {ratio(full.dbt, full.plain, 'file'):.2f} | at most 1.5 |",
         f"| growth of a from {small.share:.0%} to {full.share:.0%}, 1 is linear | {growth:.2f} | at most 1 |",
         f"| peak memory a / b | {ratio(full.dbt, full.plain, 'memory'):.2f} | |",
+        f"| time of 1 % more orders / full build | {added / arrival.full:.2f} | at most 0.1 |",
+        f"| the same, less that of a build with no new file | {(added - nothing) / arrival.full:.2f} | |",
         "",
         f"Peak memory of (a): {max(run.memory for run in full.dbt):,.0f} MB (target: at most 6 GB).",
     ]
@@ -232,6 +296,10 @@ def report(sizes: list[Data], compared: int, limited: Run | None, unit_tests: fl
             f"time, peak {limited.memory:,.0f} MB.",
         ]
     lines += [
+        "",
+        f"One hundredth of the orders as further files: `dbt {' '.join(NEW_ORDERS)}` {added:.1f} s, of which "
+        f"{nothing:.1f} s also without a new file; full build before {arrival.full:.1f} s. {arrival.tables} tables of "
+        "schema `instacart` are equal to those of (b).",
         "",
         f"Apart: dbt's start-up {statistics.median(full.start_up):.1f} s, unit tests {unit_tests:.1f} s.",
         "",
@@ -274,6 +342,7 @@ def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
                     one_round(data, work)
                     bar.update()
                 compared = compare(work)
+        arrival = arrive(sizes[-1], work, rounds)
         _, unit_tests = run_dbt(sizes[-1], work, "test", "--select", "test_type:unit")
         limited = None
         if users == FULL_SIZE_USERS:
@@ -282,7 +351,7 @@ def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    text = report(sizes, compared, limited, unit_tests["elapsed_time"], commit)
+    text = report(sizes, compared, limited, arrival, unit_tests["elapsed_time"], commit)
     click.echo(text)
     if write:
         (HERE / "RESULTS.md").write_text(text)

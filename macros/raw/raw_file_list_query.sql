@@ -1,7 +1,11 @@
 {% macro raw_file_list_query(files) %}
     {% set rows = [] %}
     {% for file in files %}
-        {% do rows.append("select '" ~ file.table.name ~ "' as table_name, '" ~ file.name | replace("'", "''") ~ "' as file_name") %}
+        {% set values = [file.table.name, file.name, file.fingerprint, file.encoding or ''] %}
+        {% do rows.append("('" ~ values | map('replace', "'", "''") | join("', '") ~ "')") %}
     {% endfor %}
-    {{ return(rows | join(' union all ')) }}
+    {{ return(
+        "select table_name, file_name, fingerprint, nullif(encoding, '') as encoding from (values "
+        ~ rows | join(', ') ~ ') as files(table_name, file_name, fingerprint, encoding)'
+    ) }}
 {% endmacro %}

@@ -8,7 +8,7 @@
             select
                 row_number() over () as row_number,
                 coalesce(line, '') as line
-            from {{ read_lines(file.path, file.encoding) }}
+            from {{ read_lines(file.path, 'latin-1' if file.encoding == 'latin-1' else 'utf-8') }}
         ),
 
         split as (

@@ -1,9 +1,40 @@
 {% macro raw_files(folder) %}
+    {# The names first: read_blob, which tells size and time without reading, fails where nothing matches.
+       https://duckdb.org/docs/stable/guides/file_formats/read_file #}
     {% set query %}
-        select parse_filename(file) as file_name
+        select
+            parse_filename(file) as file_name,
+            file as path
         from glob({{ path_literal(folder ~ '/', suffix='*') }})
+        where regexp_matches(lower(file), '[.]csv([.]gz)?$')
+        union all
+        select
+            array_to_string(string_split(replace(file, '\', '/'), '/')[-2:], '/') as file_name,
+            file as path
+        from glob({{ path_literal(folder ~ '/', suffix='*/*') }})
         where regexp_matches(lower(file), '[.]csv([.]gz)?$')
         order by file_name
     {% endset %}
-    {{ return(run_query(query).columns[0].values() | list) }}
+    {% set files = {} %}
+    {% set paths = [] %}
+    {% for row in run_query(query) %}
+        {% do files.update({row['path']: row['file_name']}) %}
+        {% do paths.append(path_literal(row['path'])) %}
+    {% endfor %}
+    {% set fingerprints = {} %}
+    {% if paths %}
+        {% set query %}
+            select
+                filename,
+                size || ' bytes, ' || strftime(last_modified, '%Y-%m-%d %H:%M:%S')
+                {# Known to the second: a file of this very second may change once more without a sign, and is read again. #}
+                || case when last_modified >= date_trunc('second', now()) then ', still changing' else '' end
+                    as fingerprint
+            from read_blob([{{ paths | join(', ') }}])
+        {% endset %}
+        {% for row in run_query(query) %}
+            {% do fingerprints.update({files[row['filename']]: row['fingerprint']}) %}
+        {% endfor %}
+    {% endif %}
+    {{ return(fingerprints) }}
 {% endmacro %}

@@ -5,16 +5,9 @@
     {% endfor %}
     {% set by_source = {} %}
     {% for table in graph.sources.values() | sort(attribute='unique_id') %}
-        {% if table.unique_id in wanted_ids %}
+        {% if table.unique_id in wanted_ids and table.source_meta.folder_variable %}
             {% do by_source.setdefault(table.source_name, []).append(table) %}
         {% endif %}
-    {% endfor %}
-    {# The list of a source's files needs every file of that source. #}
-    {% for source_name, tables in by_source.items() if tables | selectattr('meta.lists_files', 'true') | list %}
-        {% for table in graph.sources.values() | sort(attribute='unique_id')
-            if table.source_name == source_name and table not in tables %}
-            {% do tables.append(table) %}
-        {% endfor %}
     {% endfor %}
     {{ return(by_source) }}
 {% endmacro %}

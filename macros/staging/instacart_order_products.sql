@@ -12,7 +12,7 @@
 
 with source as (
 
-    select * from {{ source('instacart', 'order_products__' ~ eval_set) }}
+    {{ touched_rows(source('instacart', 'order_products__' ~ eval_set)) }}
 
 ),
 

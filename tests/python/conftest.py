@@ -157,7 +157,7 @@ def built(_session_dbt, tmp_path_factory) -> Built:
     _session_dbt.clear()
     folder = tmp_path_factory.mktemp("built")
     everything = {"PARQUET_EXPORT": str(folder / "exports")}
-    arguments = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true}")
+    arguments = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true, assume_incremental: false}")
     outcome = _session_dbt("build", *arguments, **everything)
     assert outcome.ok, outcome.output
     docs = _session_dbt("docs", "generate", "--quiet", *arguments, **everything)

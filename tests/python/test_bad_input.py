@@ -241,7 +241,7 @@ UNREADABLE = {
     ),
     "file missing": (
         lambda data: (data / "departments.csv").unlink(),
-        ["file departments.csv (or departments.csv.gz) is missing"],
+        ["file departments.csv (or departments.csv.gz, or CSV files in a folder departments) is missing"],
     ),
     "file empty": (
         lambda data: (data / "order_products__train.csv").write_bytes(b""),

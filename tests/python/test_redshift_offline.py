@@ -23,8 +23,10 @@ def test_strict_parse(dbt):
     assert "WARNING" not in outcome.output, outcome.output
 
 
-def test_every_model_compiles_offline(dbt):
-    target = dbt.folder / "redshift"
+@pytest.mark.parametrize("incremental", ["false", "true"])
+def test_every_model_compiles_offline(dbt, incremental):
+    """Both branches of the incremental models."""
+    target = dbt.folder / f"redshift_{incremental}"
     outcome = dbt(
         "compile",
         "--target",
@@ -35,6 +37,8 @@ def test_every_model_compiles_offline(dbt):
         str(target),
         "--selector",
         "with_parquet_export",
+        "--vars",
+        f"{{assume_incremental: {incremental}}}",
         **REDSHIFT,
     )
     assert outcome.ok, outcome.output
@@ -43,6 +47,9 @@ def test_every_model_compiles_offline(dbt):
     sql = (target / "compiled/retail_warehouse/models/staging/instacart/stg_instacart__orders.sql").read_text()
     assert "order_id_text ~ '^[+-]?[0-9]+([.]0+)?$'" in sql
     assert "cast(try_cast(" not in sql, "the DuckDB branch was rendered"
+    assert ("where file_name in (select file_name from" in sql) == (incremental == "true")
+    sql = (target / "compiled/retail_warehouse/models/marts/instacart/order_products.sql").read_text()
+    assert ("where order_id in (with files as" in sql) == (incremental == "true")
 
 
 # dbt looks at the password when it connects, not before.

@@ -1,6 +1,6 @@
 with order_products as (
 
-    select * from {{ ref('int_order_products_unioned') }}
+    {{ touched_rows(ref('int_order_products_unioned'), with_unkeyed=true) }}
 
 ),
 

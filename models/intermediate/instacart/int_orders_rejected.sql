@@ -1,6 +1,6 @@
 with orders as (
 
-    select * from {{ ref('stg_instacart__orders') }}
+    {{ touched_rows(ref('stg_instacart__orders'), with_unkeyed=true) }}
 
 ),
 

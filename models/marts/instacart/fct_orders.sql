@@ -1,12 +1,12 @@
 with orders as (
 
-    select * from {{ ref('orders') }}
+    {{ touched_rows(ref('orders')) }}
 
 ),
 
 order_products as (
 
-    select * from {{ ref('order_products') }}
+    {{ touched_rows(ref('order_products')) }}
 
 ),
 

@@ -1,8 +1,14 @@
 -- The gate of all marts of the source.
 -- depends_on: {{ ref('int_instacart_rejections_counted') }}
+with order_products as (
+
+    {{ touched_rows(ref('int_order_products_accepted')) }}
+
+)
+
 select
     order_id,
     product_id,
     add_to_cart_order,
     reordered
-from {{ ref('int_order_products_accepted') }}
+from order_products

@@ -1,5 +1,11 @@
 -- The gate of all marts of the source.
 -- depends_on: {{ ref('int_instacart_rejections_counted') }}
+with orders as (
+
+    {{ touched_rows(ref('int_orders_accepted')) }}
+
+)
+
 select
     order_id,
     user_id,
@@ -8,4 +14,4 @@ select
     order_dow,
     order_hour_of_day,
     days_since_prior_order
-from {{ ref('int_orders_accepted') }}
+from orders

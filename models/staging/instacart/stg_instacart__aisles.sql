@@ -9,7 +9,7 @@
 
 with source as (
 
-    select * from {{ source('instacart', 'aisles') }}
+    {{ touched_rows(source('instacart', 'aisles')) }}
 
 ),
 

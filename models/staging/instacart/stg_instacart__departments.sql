@@ -9,7 +9,7 @@
 
 with source as (
 
-    select * from {{ source('instacart', 'departments') }}
+    {{ touched_rows(source('instacart', 'departments')) }}
 
 ),
 

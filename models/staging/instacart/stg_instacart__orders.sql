@@ -16,7 +16,7 @@
 
 with source as (
 
-    select * from {{ source('instacart', 'orders') }}
+    {{ touched_rows(source('instacart', 'orders')) }}
 
 ),
 

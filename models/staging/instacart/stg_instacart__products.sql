@@ -9,7 +9,7 @@
 
 with source as (
 
-    select * from {{ source('instacart', 'products') }}
+    {{ touched_rows(source('instacart', 'products')) }}
 
 ),
 

@@ -16,7 +16,7 @@
 
 with source as (
 
-    select * from {{ source('online_retail', 'invoice_lines') }}
+    {{ touched_rows(source('online_retail', 'invoice_lines')) }}
 
 ),
 

@@ -1,9 +1,13 @@
 -- The lines of every order are numbered 1..n. Predictions of the next product in the cart rely on it.
-{{ config(severity=history_severity()) }}
+{{ config(severity=history_severity(), meta={'tests_rows_of': 'order_products'}) }}
+{% set untested_orders = untested_keys() %}
 
 with order_products as (
 
     select * from {{ ref('order_products') }}
+    {% if untested_orders %}
+    where order_id in ({{ untested_orders }})
+    {% endif %}
 
 ),
 

@@ -1,9 +1,13 @@
 -- A user's first order, and no other, has no days since the previous order. `users.days_span` relies on it.
-{{ config(severity=history_severity()) }}
+{{ config(severity=history_severity(), meta={'tests_rows_of': 'orders'}) }}
+{% set untested_orders = untested_keys() %}
 
 with orders as (
 
     select * from {{ ref('orders') }}
+    {% if untested_orders %}
+    where user_id in (select user_id from {{ ref('orders') }} where order_id in ({{ untested_orders }}))
+    {% endif %}
 
 ),
 

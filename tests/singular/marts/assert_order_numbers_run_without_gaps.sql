@@ -1,9 +1,13 @@
 -- Every user's orders are numbered 1..n. `users` and every feature over a history rely on it.
-{{ config(severity=history_severity()) }}
+{{ config(severity=history_severity(), meta={'tests_rows_of': 'orders'}) }}
+{% set untested_orders = untested_keys() %}
 
 with orders as (
 
     select * from {{ ref('orders') }}
+    {% if untested_orders %}
+    where user_id in (select user_id from {{ ref('orders') }} where order_id in ({{ untested_orders }}))
+    {% endif %}
 
 ),
 

@@ -1,5 +1,6 @@
 -- `reordered` is 0 on a user's first purchase of a product, 1 on all later ones. `fct_orders` counts on it.
-{{ config(severity=history_severity()) }}
+{{ config(severity=history_severity(), meta={'tests_rows_of': 'order_products'}) }}
+{% set untested_orders = untested_keys() %}
 
 with order_items as (
 
@@ -11,6 +12,9 @@ with order_items as (
     from {{ ref('order_products') }} as order_products
     inner join {{ ref('orders') }} as orders
         on order_products.order_id = orders.order_id
+    {% if untested_orders %}
+    where orders.user_id in (select user_id from {{ ref('orders') }} where order_id in ({{ untested_orders }}))
+    {% endif %}
 
 ),
 

@@ -1,0 +1,21 @@
+{% macro before_processing() %}
+    {% if execute and model.config.meta.ledger is defined %}
+        {% if not is_incremental() %}
+            {{ return("delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'") }}
+        {% elif model.config.meta.ledger.key == 'file_name' %}
+            {{ return(adapter.dispatch('before_processing', 'retail_warehouse')()) }}
+        {% else %}
+            {% set key = model.config.meta.ledger.key %}
+            {{ return(
+                'delete from ' ~ this ~ ' where ' ~ key ~ ' in (' ~ keys_in_files(model, pending_files(model)) ~ ')'
+            ) }}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{% macro default__before_processing() %}{% endmacro %}
+
+{# Read by `is_pending_file`. #}
+{% macro duckdb__before_processing() %}
+    {{ return('set variable pending_files = (select list(file_name) from (' ~ pending_files(model) ~ ') as pending)') }}
+{% endmacro %}

@@ -1,0 +1,19 @@
+{% macro create_processed_files() %}
+    {% if execute and flags.WHICH in ['build', 'run'] %}
+        {% set ledger = processed_files() %}
+        {% do run_query('create schema if not exists ' ~ ledger.without_identifier()) %}
+        {% set statement %}
+            create table if not exists {{ ledger }} (
+                model_name varchar(100) not null,
+                source_name varchar(100) not null,
+                table_name varchar(100) not null,
+                file_name varchar(1000) not null,
+                fingerprint varchar(200) not null,
+                encoding varchar(10) not null,
+                processed_at timestamp not null,
+                tested_at timestamp
+            )
+        {% endset %}
+        {% do run_query(statement) %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,47 @@
+{% macro must_rebuild(node) %}
+    {% set ledger = processed_files() %}
+    {% if load_cached_relation(ledger) is none %}
+        {{ return(true) }}
+    {% endif %}
+    {% set without_key = [] %}
+    {% for staged in staged_models(node) if node.config.meta.ledger.key not in staged.columns %}
+        {% do without_key.append(raw_table_of(staged).name) %}
+    {% endfor %}
+    {% set query %}
+        with processed as (
+
+            select source_name, table_name, file_name, fingerprint
+            from {{ ledger }}
+            where model_name = '{{ node.name }}'
+
+        ),
+
+        above as (
+
+            {{ files_above(node) }}
+
+        ),
+
+        vanished as (
+
+            select source_name, table_name, file_name, fingerprint from processed
+            except
+            select source_name, table_name, file_name, fingerprint from above
+
+        ),
+
+        new as (
+
+            select source_name, table_name, file_name, fingerprint from above
+            except
+            select source_name, table_name, file_name, fingerprint from processed
+
+        )
+
+        select
+            (select count(*) from processed) = 0
+            or (select count(*) from vanished) > 0
+            or (select count(*) from new where table_name in ('{{ without_key | join("', '") }}')) > 0
+    {% endset %}
+    {{ return(run_query(query).columns[0].values()[0]) }}
+{% endmacro %}

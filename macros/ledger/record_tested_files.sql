@@ -1,0 +1,22 @@
+{% macro record_tested_files(results) %}
+    {% if execute and flags.WHICH in ['build', 'test'] %}
+        {% set passed = results | selectattr('status', 'in', ['pass', 'warn']) | map(attribute='node.unique_id') | list %}
+        {% set untested = [] %}
+        {% set tested = [] %}
+        {% for test in graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') %}
+            {% set node = model_under_test(test) %}
+            {% if node %}
+                {% do (tested if test.unique_id in passed else untested).append(node.name) %}
+            {% endif %}
+        {% endfor %}
+        {% set complete = tested | unique | reject('in', untested) | list %}
+        {% if complete %}
+            {% set statement %}
+                update {{ processed_files() }}
+                set tested_at = cast({{ dbt.current_timestamp() }} as timestamp)
+                where tested_at is null and model_name in ('{{ complete | join("', '") }}')
+            {% endset %}
+            {% do run_query(statement) %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}

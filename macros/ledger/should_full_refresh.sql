@@ -1,0 +1,8 @@
+{% macro should_full_refresh() %}
+    {{ return(
+        dbt.should_full_refresh()
+        or flags.EMPTY
+        or var('assume_incremental') == false
+        or (model.config.meta.ledger is defined and must_rebuild(model))
+    ) }}
+{% endmacro %}

@@ -1,0 +1,343 @@
+"""Files that arrive later are processed without the others, with the result of a full refresh, row for row."""
+
+import contextlib
+import gzip
+import os
+import random
+import shutil
+import signal
+import time
+
+import duckdb
+import pytest
+from conftest import DataFolder
+from test_interruption import differences, relations
+
+# Data tests change no table; they, and the gate among them, have tests of their own below.
+MODELS = ("build", "--exclude-resource-types", "unit_test", "test")
+AUDITED = ("--select", "tag:instacart", "path:models/audit")
+TABLES = ("orders", "order_products__prior", "order_products__train")
+
+
+def deliver(data, table: str, name: str, lines: list[str]) -> None:
+    """Write lines under the official header into a further file of a table."""
+    (data / table).mkdir(exist_ok=True)
+    header = data.lines(table)[0]
+    (data / table / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+
+
+def hold_back(data, is_held_back) -> dict[str, list[str]]:
+    """Take the orders for whose id `is_held_back` is true, with their lines, out of the files and return their lines by
+    table."""
+    taken = {}
+    for table in TABLES:
+        header, *lines = data.lines(table)
+        taken[table] = [line for line in lines if is_held_back(int(line.split(",")[0]))]
+        data.write(table, [header, *(line for line in lines if line not in set(taken[table]))])
+    return taken
+
+
+def build(dbt, data, *arguments: str):
+    outcome = dbt(*MODELS, *AUDITED, *arguments, data=data)
+    assert outcome.ok, outcome.output
+    dbt.reconciliation()
+    return outcome
+
+
+LEDGER = "select * exclude (processed_at, tested_at) from audit.processed_files order by all"
+
+
+def assert_equals_full_refresh(dbt, data, tmp_path) -> None:
+    """Compare every relation with those of `dbt build --full-refresh`, whose warehouse stays for the next step."""
+    shutil.copy(dbt.warehouse, tmp_path / "incremental.duckdb")
+    ledger = dbt.query(LEDGER)
+    build(dbt, data, "--full-refresh")
+    names = relations(dbt)
+    assert "instacart.fct_orders" in names
+    assert differences(dbt, names, tmp_path / "incremental.duckdb") == {}
+    assert dbt.query(LEDGER) == ledger
+
+
+def processed(dbt, model: str = "fct_orders") -> set[str]:
+    rows = dbt.query(f"select file_name from audit.processed_files where model_name = '{model}'")
+    return {name for (name,) in rows}
+
+
+def count(dbt, relation: str, where: str = "true") -> int:
+    [(rows,)] = dbt.query(f"select count(*) from {relation} where {where}")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def base(_session_dbt, _small_files, tmp_path_factory):
+    """A folder from which every fourth order was held back, and the warehouse built from it."""
+    folder = tmp_path_factory.mktemp("base")
+    data = DataFolder(shutil.copytree(_small_files, folder / "data"))
+    data.held_back = hold_back(data, lambda order_id: order_id % 4 == 0)
+    _session_dbt.clear()
+    outcome = _session_dbt(*MODELS, data=data)
+    assert outcome.ok, outcome.output
+    shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
+    return data
+
+
+@pytest.fixture
+def loaded(dbt, base, tmp_path):
+    """A copy of them for the test's own use."""
+    data = DataFolder(shutil.copytree(base, tmp_path / "data"))
+    data.held_back = base.held_back
+    shutil.copy(base.parent / "warehouse.duckdb", dbt.warehouse)
+    return data
+
+
+def spoil(path) -> None:
+    """Give a file other rows of the same size and time, so that whoever reads it again comes to grief."""
+    before = path.stat()
+    header, _, rows = path.read_bytes().partition(b"\n")
+    path.write_bytes(header + b"\n" + b"x" * len(rows))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_only_new_files_are_read(dbt, loaded, tmp_path):
+    orders = count(dbt, "instacart.orders")
+    for table in TABLES:
+        deliver(loaded, table, "later.csv", loaded.held_back[table])
+    kept = tmp_path / "kept"
+    shutil.copytree(loaded, kept, copy_function=shutil.copy2)
+    for table in TABLES:
+        spoil(loaded / f"{table}.csv")
+    build(dbt, loaded)
+    assert count(dbt, "instacart.orders") == orders + len(loaded.held_back["orders"])
+    assert count(dbt, "audit.rejected_rows", "source_name = 'instacart'") == 0
+    assert_equals_full_refresh(dbt, kept, tmp_path)
+
+
+def test_lines_before_their_orders(dbt, loaded, tmp_path):
+    for table in TABLES[1:]:
+        deliver(loaded, table, "early.csv", loaded.held_back[table])
+    build(dbt, loaded)
+    orphans = len(loaded.held_back[TABLES[1]] + loaded.held_back[TABLES[2]])
+    assert orphans
+    assert count(dbt, "audit.rejected_rows", "reason = 'missing_parent'") == orphans
+    deliver(loaded, "orders", "late.csv", loaded.held_back["orders"])
+    build(dbt, loaded)
+    assert count(dbt, "audit.rejected_rows", "source_name = 'instacart'") == 0
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_a_late_file_that_sorts_first_keeps_its_rows(dbt, loaded, tmp_path):
+    """Of duplicates the first in file order stays, also where it arrives last."""
+    orders = loaded.held_back["orders"]
+    deliver(loaded, "orders", "b.csv", orders)
+    build(dbt, loaded)
+    changed = [line.rsplit(",", 2)[0] + ",23," + line.rsplit(",", 1)[1] for line in orders]
+    deliver(loaded, "orders", "a.csv", [*changed[:-1], changed[-1].replace(",23,", ",25,")])
+    build(dbt, loaded)
+    assert count(dbt, "audit.rejected_rows", "file_name = 'orders/b.csv' and reason = 'duplicate_key'") == len(orders)
+    ids = ", ".join(line.split(",")[0] for line in orders)
+    assert count(dbt, "instacart.orders", f"order_id in ({ids}) and order_hour_of_day = 23") == len(orders) - 1
+    # The order whose first row is out of its domain is gone, from every mart.
+    gone = orders[-1].split(",")[0]
+    for mart in ("orders", "fct_orders", "order_products"):
+        assert count(dbt, f"instacart.{mart}", f"order_id = {gone}") == 0
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_the_same_file_twice(dbt, loaded, tmp_path):
+    for table in TABLES:
+        deliver(loaded, table, "x.csv", loaded.held_back[table])
+    build(dbt, loaded)
+    before = dbt.query("select * from instacart.fct_orders order by all")
+    # The same name again: nothing to do.
+    build(dbt, loaded)
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+    assert count(dbt, "audit.rejected_rows", "source_name = 'instacart'") == 0
+    # Another name, packed even: another delivery, all of whose rows are duplicates.
+    with gzip.open(loaded / "orders" / "y.csv.gz", "wb") as file:
+        file.write((loaded / "orders" / "x.csv").read_bytes())
+    build(dbt, loaded)
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+    rows = len(loaded.held_back["orders"])
+    assert count(dbt, "audit.rejected_rows", "file_name = 'orders/y.csv.gz' and reason = 'duplicate_key'") == rows
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_a_corrected_and_a_removed_file(dbt, loaded, tmp_path):
+    orders = loaded.held_back["orders"]
+    before = dbt.query("select * from instacart.fct_orders order by all")
+    deliver(loaded, "orders", "x.csv", [*orders[1:], "oops"])
+    deliver(loaded, "orders", "without rows.csv", [])
+    build(dbt, loaded)
+    assert dbt.reconciliation()["orders/x.csv"] == [len(orders), len(orders) - 1, 1]
+    assert dbt.reconciliation()["orders/without rows.csv"] == [0, 0, 0]
+    # The same name with other contents: the rows of before are gone.
+    deliver(loaded, "orders", "x.csv", orders)
+    build(dbt, loaded)
+    assert dbt.reconciliation()["orders/x.csv"] == [len(orders), len(orders), 0]
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+    # The warehouse is what the folder says.
+    (loaded / "orders" / "x.csv").unlink()
+    (loaded / "orders" / "without rows.csv").unlink()
+    build(dbt, loaded)
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+    assert processed(dbt) == {f"{name}.csv" for name in ("aisles", "departments", "products", *TABLES)}
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_further_products_accept_lines_that_waited_for_them(dbt, loaded, tmp_path):
+    header, *products = loaded.lines("products")
+    used = {line.split(",")[1] for line in loaded.lines("order_products__prior")[1:]}
+    held_back = [line for line in products if line.split(",")[0] in used][:5]
+    loaded.write("products", [header, *(line for line in products if line not in held_back)])
+    build(dbt, loaded)
+    assert count(dbt, "audit.rejected_rows", "reason = 'missing_parent'") > 0
+    deliver(loaded, "products", "more.csv", held_back)
+    build(dbt, loaded)
+    assert count(dbt, "audit.rejected_rows", "source_name = 'instacart'") == 0
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_folders_instead_of_single_files(dbt, loaded):
+    before = dbt.query("select * from instacart.fct_orders order by all")
+    for table in [*TABLES, "aisles"]:
+        (loaded / table).mkdir()
+        (loaded / f"{table}.csv").rename(loaded / table / "part 1.CSV")
+    build(dbt, loaded)
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+    assert processed(dbt, "stg_instacart__orders") == {"orders/part 1.CSV"}
+    shutil.copy(loaded / "orders" / "part 1.CSV", loaded / "orders" / "part 1.csv.gz")
+    outcome = dbt(*MODELS, data=loaded)
+    assert not outcome.ok
+    assert "both orders/part 1.CSV and orders/part 1.csv.gz are there" in outcome.output
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_any_order_of_deliveries(dbt, loaded, tmp_path, seed):
+    """Orders and lines cut into files at random, some twice, some changed, delivered in any order."""
+    draw = random.Random(seed)
+    deliveries = []
+    for table in TABLES:
+        lines = [*loaded.held_back[table], *draw.sample(loaded.lines(table)[1:], 5)]
+        lines += [line.rsplit(",", 1)[0] + ",x" for line in draw.sample(lines, 5)]
+        lines += draw.sample(lines, 5)
+        draw.shuffle(lines)
+        cuts = sorted(draw.sample(range(len(lines)), 2))
+        names = draw.sample(["a.csv", "m.csv", "z.csv"], 3)
+        for name, part in zip(names, [lines[: cuts[0]], lines[cuts[0] : cuts[1]], lines[cuts[1] :]], strict=True):
+            deliveries.append((table, name, part))
+    draw.shuffle(deliveries)
+    while deliveries:
+        for delivery in deliveries[: draw.choice([1, 2, 3])]:
+            deliver(loaded, *delivery)
+            deliveries.remove(delivery)
+        build(dbt, loaded)
+    assert count(dbt, "audit.rejected_rows", "reason = 'duplicate_key'") >= 15
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_a_failed_run_in_between(dbt, loaded, tmp_path):
+    """The gate stops the marts after staging has taken the files in; the next run catches up."""
+    before = dbt.query("select * from instacart.fct_orders order by all")
+    for table in TABLES:
+        deliver(loaded, table, "good.csv", loaded.held_back[table])
+    deliver(loaded, "orders", "bad.csv", ["oops"] * 50)
+    outcome = dbt(*MODELS[:-1], *AUDITED, data=loaded)
+    assert not outcome.ok
+    assert "instacart_rejected_rows_within_limit" in outcome.output
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+    assert "orders/good.csv" in processed(dbt, "stg_instacart__orders")
+    assert "orders/good.csv" not in processed(dbt)
+    (loaded / "orders" / "bad.csv").unlink()
+    build(dbt, loaded)
+    assert count(dbt, "instacart.orders") == len(before) + len(loaded.held_back["orders"])
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_a_killed_run_in_between(dbt, loaded, tmp_path):
+    shutil.copy(dbt.warehouse, tmp_path / "before.duckdb")
+    for table in TABLES:
+        deliver(loaded, table, "later.csv", loaded.held_back[table])
+    build(dbt, loaded)
+    names = relations(dbt)
+    shutil.copy(dbt.warehouse, tmp_path / "undisturbed.duckdb")
+    for model, mark, wait in (
+        ("stg_instacart__order_products__prior", " START ", 0.1),
+        ("int_order_products_rejected", " OK created ", 0.0),
+        ("orders", " START ", 0.1),
+        ("order_products", " OK created ", 0.0),
+        ("fct_orders", " START ", 0.1),
+    ):
+        dbt.clear()
+        shutil.copy(tmp_path / "before.duckdb", dbt.warehouse)
+        process = dbt.start(*MODELS, *AUDITED, data=loaded)
+        while process.is_alive() and not any(
+            mark in line and f".{model} " in line for line in dbt.output.read_text().splitlines()
+        ):
+            time.sleep(0.002)
+        time.sleep(wait)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        build(dbt, loaded)
+        assert differences(dbt, names, tmp_path / "undisturbed.duckdb") == {}, (model, mark)
+
+
+def test_models_run_by_themselves_take_in_no_more_than_what_lies_above(dbt, loaded, tmp_path):
+    for table in TABLES:
+        deliver(loaded, table, "later.csv", loaded.held_back[table])
+    for selected in (
+        ["fct_orders"],
+        ["stg_instacart__order_products__prior", "int_order_products_rejected", "order_products", "fct_orders"],
+        ["stg_instacart__orders", "orders"],
+        ["int_orders_rejected", "int_order_products_rejected", "fct_orders"],
+        ["order_products", "fct_orders"],
+    ):
+        outcome = dbt("run", "--select", *selected, data=loaded)
+        assert outcome.ok, outcome.output
+    assert "orders/later.csv" not in processed(dbt)
+    build(dbt, loaded)
+    assert "orders/later.csv" in processed(dbt)
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
+
+
+def test_an_empty_build_and_a_lost_ledger_are_made_good(dbt, loaded):
+    before = dbt.query("select * from instacart.fct_orders order by all")
+    build_empty = dbt(*MODELS, *AUDITED, "--empty", data=loaded)
+    assert build_empty.ok, build_empty.output
+    assert count(dbt, "instacart.fct_orders") == 0
+    build(dbt, loaded)
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+    # As in a warehouse from before there was a ledger.
+    with contextlib.closing(duckdb.connect(str(dbt.warehouse))) as connection:
+        connection.execute("drop table audit.processed_files; delete from instacart.orders")
+    build(dbt, loaded)
+    assert dbt.query("select * from instacart.fct_orders order by all") == before
+
+
+def test_data_tests_look_at_what_has_not_been_tested(dbt, loaded):
+    """`dbt build` tests new rows until their tests pass, `dbt test` and a full refresh test all."""
+    # With all that the tests of the orders look at.
+    orders = ("--exclude-resource-type", "unit_test", "--select", "orders", "users", "int_users_damaged")
+    tested = dbt("test", *orders, data=loaded)
+    assert tested.ok, tested.output
+    with contextlib.closing(duckdb.connect(str(dbt.warehouse))) as connection:
+        # An old row, which no test of new rows looks at.
+        connection.execute(
+            "update instacart.orders set order_dow = 7 where order_id = (select min(order_id) from instacart.orders)"
+        )
+    again = dbt("build", *orders, data=loaded)
+    assert again.ok, again.output
+    everything = dbt("test", *orders, data=loaded)
+    assert not everything.ok
+    assert "accepted_range_orders_order_dow" in everything.output
+    refreshed = dbt("build", *orders, "--full-refresh", data=loaded)
+    assert refreshed.ok, refreshed.output
+    # A fault in new rows is found, and found again by a build without further rows.
+    first_orders = [line for line in loaded.held_back["orders"] if line.split(",")[3] == "1"]
+    line = next(line for line in loaded.held_back["orders"] if line not in first_orders)
+    deliver(loaded, "orders", "later.csv", [line.rsplit(",", 1)[0] + ","])
+    build(dbt, loaded)
+    for _ in range(2):
+        faulty = dbt("build", *orders, "--vars", "{complete_histories: true}", data=loaded)
+        assert not faulty.ok
+        assert "FAIL 1 assert_gap_is_null_exactly_on_first_orders" in faulty.output
