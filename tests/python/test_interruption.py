@@ -1,12 +1,17 @@
 """A build that is killed leaves tables that can be read, and the next build is right."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import duckdb
+import pytest
+from conftest import PROJECT
 
 from retail_warehouse import instacart
 
@@ -86,3 +91,92 @@ def test_the_comparison_sees_a_difference(dbt, data, tmp_path):
     found = differences(dbt, relations(dbt), tmp_path / "undisturbed.duckdb")
     assert found["instacart.aisles"] == 1
     assert "instacart.orders" not in found
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 200 MB, and a function that changes its size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(megabytes: int, *options: str) -> bool:
+        size = ",".join([f"size={megabytes}m", *options])
+        return (
+            subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], capture_output=True).returncode == 0
+        )
+
+    if not mount(200):
+        pytest.skip("a small disk can only be mounted by root")
+    yield folder, lambda megabytes: mount(megabytes, "remount")
+    subprocess.run(["umount", folder], check=True)
+
+
+MODELS = ("build", "--exclude-resource-types", "unit_test", "test")
+
+
+def test_a_full_disk_and_then_a_larger_one(dbt, data, small_disk):
+    folder, resize = small_disk
+    assert dbt(*MODELS, data=data).ok
+    before = dbt.query("select * from instacart.fct_orders order by all")
+    names = relations(dbt)
+    shutil.copy(dbt.warehouse, folder / "warehouse.duckdb")
+    more = folder.parent / "more"
+    instacart.generate(150, 3, more)
+    assert resize(2 + (folder / "warehouse.duckdb").stat().st_size // 2**20)
+    on_disk = {"data": more, "WAREHOUSE_PATH": str(folder / "warehouse.duckdb")}
+    full = dbt(*MODELS, **on_disk)
+    assert not full.ok
+    assert "No space left on device" in full.output
+    assert full.output.count("Free space there, or let WAREHOUSE_PATH name a file on a larger disk") == 1
+    shutil.copytree(folder, folder.parent / "copy")
+    with contextlib.closing(duckdb.connect(str(folder.parent / "copy" / "warehouse.duckdb"))) as connection:
+        for name in names:
+            connection.execute(f"select count(*) from {name}").fetchall()
+        assert connection.execute("select * from instacart.fct_orders order by all").fetchall() == before
+    assert resize(200)
+    rerun = dbt(*MODELS, **on_disk)
+    assert rerun.ok, rerun.output
+    assert dbt(*MODELS, data=more).ok
+    assert differences(dbt, names, folder / "warehouse.duckdb") == {}
+
+
+def test_a_memory_limit_that_is_too_low(dbt, data, tmp_path):
+    assert dbt(*MODELS, data=data).ok
+    names = relations(dbt)
+    shutil.copy(dbt.warehouse, tmp_path / "before.duckdb")
+    starved = dbt(*MODELS, "--full-refresh", data=data, DUCKDB_MEMORY_LIMIT="38MB")
+    assert not starved.ok
+    assert starved.output.count("Raise DUCKDB_MEMORY_LIMIT") == 1, starved.output
+    assert differences(dbt, names, tmp_path / "before.duckdb") == {}
+    rerun = dbt(*MODELS, "--full-refresh", data=data)
+    assert rerun.ok, rerun.output
+    assert differences(dbt, names, tmp_path / "before.duckdb") == {}
+
+
+def test_a_read_only_folder_is_told_at_once(dbt, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with contextlib.closing(duckdb.connect(str(folder / "warehouse.duckdb"))) as connection:
+        connection.execute("create table kept as select 1 as one")
+    (folder / "warehouse.duckdb").chmod(0o444)
+    folder.chmod(0o555)
+    command = [sys.executable, "-m", "dbt.cli.main", "build"]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may write everywhere, and setpriv, which gives that up, is missing")
+        command = ["setpriv", "--bounding-set=-dac_override", *command]
+    variables = {
+        "WAREHOUSE_PATH": str(folder / "warehouse.duckdb"),
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+        "DBT_LOG_PATH": str(tmp_path / "logs"),
+        "DBT_PROFILES_DIR": str(dbt.folder),
+    }
+    start = time.monotonic()
+    done = subprocess.run(
+        command, cwd=PROJECT, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode != 0
+    assert f'Cannot open file "{folder}/warehouse.duckdb": Permission denied' in done.stdout
+    assert time.monotonic() - start < 60, "dbt tried again and again"
+    with contextlib.closing(duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)) as connection:
+        assert connection.execute("from kept").fetchall() == [(1,)]

@@ -1,0 +1,16 @@
+{% macro advise_on_errors(results) %}
+    {% set advice = {
+        'No space left on device': 'The disk is full. Free space there, or let WAREHOUSE_PATH name a file on a larger disk',
+        'Out of Memory': 'The memory limit is too low. Raise DUCKDB_MEMORY_LIMIT, or set DUCKDB_THREADS to 1',
+    } %}
+    {% for sign, what_to_do in advice.items() %}
+        {% for result in results if result.status == 'error' and sign in (result.message or '') %}
+            {% if loop.first %}
+                {% do log(
+                    what_to_do ~ ', and run the same command again. The tables that failed keep the rows that they had before.',
+                    info=true
+                ) %}
+            {% endif %}
+        {% endfor %}
+    {% endfor %}
+{% endmacro %}
