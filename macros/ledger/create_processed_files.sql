@@ -1,5 +1,5 @@
 {% macro create_processed_files() %}
-    {% if execute and flags.WHICH in ['build', 'run'] %}
+    {% if execute and flags.WHICH in ['build', 'run', 'test'] %}
         {% set ledger = processed_files() %}
         {% do run_query('create schema if not exists ' ~ ledger.without_identifier()) %}
         {% set statement %}
@@ -8,7 +8,7 @@
                 source_name varchar(100) not null,
                 table_name varchar(100) not null,
                 file_name varchar(1000) not null,
-                fingerprint varchar(200) not null,
+                fingerprint varchar(2000) not null,
                 encoding varchar(10) not null,
                 processed_at timestamp not null,
                 tested_at timestamp

@@ -19,9 +19,9 @@
         from {{ processed_files() }}
         where model_name in ('{{ node.config.meta.ledger.after | join("', '") }}')
         group by source_name, table_name, file_name, fingerprint
-        having count(*) = case 'stg_' || source_name || '__' || table_name
+        having count(*) = case
             {% for name, number in readers.items() %}
-            when '{{ name }}' then {{ number }}
+            when 'stg_' || source_name || '__' || table_name = '{{ name }}' then {{ number }}
             {% endfor %}
         end
     {% endset %}

@@ -1,6 +1,6 @@
 {% macro record_tested_files(results) %}
-    {% if execute and flags.WHICH in ['build', 'test'] %}
-        {% set passed = results | selectattr('status', 'in', ['pass', 'warn']) | map(attribute='node.unique_id') | list %}
+    {% if execute and flags.WHICH in ['build', 'test'] and not flags.EMPTY %}
+        {% set passed = results | selectattr('status', 'equalto', 'pass') | map(attribute='node.unique_id') | list %}
         {% set untested = [] %}
         {% set tested = [] %}
         {% for test in graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') %}

@@ -6,8 +6,11 @@
             {% if '/' not in name %}
                 {% do stems.setdefault(stem, []).append(name) %}
             {% endif %}
-        {% elif stem.split('/')[0].lower() == table.name %}
-            {% do stems.setdefault(stem if '/' in stem else table.name, []).append(name) %}
+        {% elif '/' not in stem and stem.lower() == table.name %}
+            {% do stems.setdefault(table.name, []).append(name) %}
+        {# Spark writes a folder `orders.csv`. #}
+        {% elif '/' in stem and stem.split('/')[0].lower() in [table.name, table.name ~ '.csv'] %}
+            {% do stems.setdefault(stem, []).append(name) %}
         {% endif %}
     {% endfor %}
     {{ return(stems) }}

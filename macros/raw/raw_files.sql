@@ -1,17 +1,16 @@
 {% macro raw_files(folder) %}
     {# The names first: read_blob, which tells size and time without reading, fails where nothing matches.
        https://duckdb.org/docs/stable/guides/file_formats/read_file #}
+    {% set prefix = folder.rstrip('/') ~ '/' %}
     {% set query %}
         select
-            parse_filename(file) as file_name,
+            replace(substring(file, {{ prefix | length + 1 }}), '\', '/') as file_name,
             file as path
-        from glob({{ path_literal(folder ~ '/', suffix='*') }})
-        where regexp_matches(lower(file), '[.]csv([.]gz)?$')
-        union all
-        select
-            array_to_string(string_split(replace(file, '\', '/'), '/')[-2:], '/') as file_name,
-            file as path
-        from glob({{ path_literal(folder ~ '/', suffix='*/*') }})
+        from (
+            select file from glob({{ path_literal(prefix, suffix='*') }})
+            union all
+            select file from glob({{ path_literal(prefix, suffix='*/**') }})
+        )
         where regexp_matches(lower(file), '[.]csv([.]gz)?$')
         order by file_name
     {% endset %}
@@ -29,7 +28,7 @@
                 size || ' bytes, ' || strftime(last_modified, '%Y-%m-%d %H:%M:%S')
                 {# Known to the second: a file of this very second may change once more without a sign, and is read again. #}
                 || case when last_modified >= date_trunc('second', now()) then ', still changing' else '' end
-                    as fingerprint
+                || ', in {{ folder | replace("'", "''") }}' as fingerprint
             from read_blob([{{ paths | join(', ') }}])
         {% endset %}
         {% for row in run_query(query) %}

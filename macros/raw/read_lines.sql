@@ -10,7 +10,7 @@
         read_csv(
             {{ path_literal(path) }},
             auto_detect = false, header = false, strict_mode = false, parallel = false,
-            delim = '{{ separator }}', quote = '', escape = '',
+            delim = '{{ separator }}', quote = '', escape = '', hive_partitioning = false,
             columns = {'line': 'VARCHAR'}, encoding = '{{ encoding }}',
             max_line_size = 16777216, buffer_size = 33554432{{ ', ' ~ options if options }}
         )

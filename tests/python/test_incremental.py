@@ -70,7 +70,8 @@ def count(dbt, relation: str, where: str = "true") -> int:
 
 @pytest.fixture(scope="module")
 def base(_session_dbt, _small_files, tmp_path_factory):
-    """A folder from which every fourth order was held back, and the warehouse built from it."""
+    """A data folder from which every fourth order was held back; copies of it and of the warehouse built from it lie in
+    the folder above."""
     folder = tmp_path_factory.mktemp("base")
     data = DataFolder(shutil.copytree(_small_files, folder / "data"))
     data.held_back = hold_back(data, lambda order_id: order_id % 4 == 0)
@@ -78,16 +79,17 @@ def base(_session_dbt, _small_files, tmp_path_factory):
     outcome = _session_dbt(*MODELS, data=data)
     assert outcome.ok, outcome.output
     shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
+    shutil.copytree(data, folder / "copy")
     return data
 
 
 @pytest.fixture
-def loaded(dbt, base, tmp_path):
-    """A copy of them for the test's own use."""
-    data = DataFolder(shutil.copytree(base, tmp_path / "data"))
-    data.held_back = base.held_back
+def loaded(dbt, base):
+    """The data folder and the warehouse as they were, for the test's own use."""
+    shutil.rmtree(base)
+    shutil.copytree(base.parent / "copy", base)
     shutil.copy(base.parent / "warehouse.duckdb", dbt.warehouse)
-    return data
+    return base
 
 
 def spoil(path) -> None:
@@ -102,14 +104,15 @@ def test_only_new_files_are_read(dbt, loaded, tmp_path):
     orders = count(dbt, "instacart.orders")
     for table in TABLES:
         deliver(loaded, table, "later.csv", loaded.held_back[table])
-    kept = tmp_path / "kept"
-    shutil.copytree(loaded, kept, copy_function=shutil.copy2)
     for table in TABLES:
+        shutil.copy2(loaded / f"{table}.csv", tmp_path)
         spoil(loaded / f"{table}.csv")
     build(dbt, loaded)
+    for table in TABLES:
+        shutil.copy2(tmp_path / f"{table}.csv", loaded)
     assert count(dbt, "instacart.orders") == orders + len(loaded.held_back["orders"])
     assert count(dbt, "audit.rejected_rows", "source_name = 'instacart'") == 0
-    assert_equals_full_refresh(dbt, kept, tmp_path)
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
 
 
 def test_lines_before_their_orders(dbt, loaded, tmp_path):
@@ -197,14 +200,31 @@ def test_further_products_accept_lines_that_waited_for_them(dbt, loaded, tmp_pat
     assert_equals_full_refresh(dbt, loaded, tmp_path)
 
 
+def test_another_folder_with_files_of_the_same_names_sizes_and_times(dbt, loaded, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(loaded, other, copy_function=shutil.copy2)
+    spoil(other / "orders.csv")
+    outcome = dbt(*MODELS, *AUDITED, data=other)
+    assert outcome.ok, outcome.output
+    assert count(dbt, "instacart.orders") == 0
+
+
 def test_folders_instead_of_single_files(dbt, loaded):
     before = dbt.query("select * from instacart.fct_orders order by all")
-    for table in [*TABLES, "aisles"]:
-        (loaded / table).mkdir()
-        (loaded / f"{table}.csv").rename(loaded / table / "part 1.CSV")
-    build(dbt, loaded)
+    parts = {
+        "aisles": "Aisles/a.csv",
+        "orders": "orders/part 1.CSV",
+        "order_products__prior": "order_products__prior/year=2026/day=1/it's [all].csv",
+        "order_products__train": "order_products__train.csv/part-0.csv",
+    }
+    for table, part in parts.items():
+        (loaded / f"{table}.csv").rename(loaded / "whole.txt")
+        (loaded / part).parent.mkdir(parents=True)
+        (loaded / "whole.txt").rename(loaded / part)
+    build(dbt, loaded.parent / "." / "away" / ".." / f"{loaded.name}//")
     assert dbt.query("select * from instacart.fct_orders order by all") == before
-    assert processed(dbt, "stg_instacart__orders") == {"orders/part 1.CSV"}
+    for table, part in parts.items():
+        assert processed(dbt, f"stg_instacart__{table}") == {part}
     shutil.copy(loaded / "orders" / "part 1.CSV", loaded / "orders" / "part 1.csv.gz")
     outcome = dbt(*MODELS, data=loaded)
     assert not outcome.ok
@@ -310,34 +330,77 @@ def test_an_empty_build_and_a_lost_ledger_are_made_good(dbt, loaded):
     # As in a warehouse from before there was a ledger.
     with contextlib.closing(duckdb.connect(str(dbt.warehouse))) as connection:
         connection.execute("drop table audit.processed_files; delete from instacart.orders")
+    tested = dbt("test", "--select", "users")
+    assert tested.ok, tested.output
     build(dbt, loaded)
     assert dbt.query("select * from instacart.fct_orders order by all") == before
 
 
-def test_data_tests_look_at_what_has_not_been_tested(dbt, loaded):
+# With all that the tests of the orders look at.
+ORDERS = ("--exclude-resource-type", "unit_test", "--select", "orders", "users", "int_users_damaged")
+
+
+@pytest.fixture
+def tested(dbt, data):
+    """Whole histories of some users, built and tested, and one later order of another user with no gap."""
+    others = {line.split(",")[0] for line in data.lines("orders") if line.split(",")[1] in ("1", "2")}
+    data.held_back = hold_back(data, lambda order_id: str(order_id) in others)
+    outcome = dbt(*MODELS, data=data)
+    assert outcome.ok, outcome.output
+    outcome = dbt("test", *ORDERS, data=data)
+    assert " WARN=0 ERROR=0 " in outcome.output, outcome.output
+    orders = sorted(data.held_back["orders"], key=lambda line: int(line.split(",")[3]))
+    data.without_gap = [orders[0], orders[2].rsplit(",", 1)[0] + ","]
+    return data
+
+
+def test_data_tests_look_at_what_has_not_been_tested(dbt, tested):
     """`dbt build` tests new rows until their tests pass, `dbt test` and a full refresh test all."""
-    # With all that the tests of the orders look at.
-    orders = ("--exclude-resource-type", "unit_test", "--select", "orders", "users", "int_users_damaged")
-    tested = dbt("test", *orders, data=loaded)
-    assert tested.ok, tested.output
     with contextlib.closing(duckdb.connect(str(dbt.warehouse))) as connection:
         # An old row, which no test of new rows looks at.
         connection.execute(
             "update instacart.orders set order_dow = 7 where order_id = (select min(order_id) from instacart.orders)"
         )
-    again = dbt("build", *orders, data=loaded)
+    again = dbt("build", *ORDERS, data=tested)
     assert again.ok, again.output
-    everything = dbt("test", *orders, data=loaded)
+    everything = dbt("test", *ORDERS, data=tested)
     assert not everything.ok
     assert "accepted_range_orders_order_dow" in everything.output
-    refreshed = dbt("build", *orders, "--full-refresh", data=loaded)
+    refreshed = dbt("build", *ORDERS, "--full-refresh", data=tested)
     assert refreshed.ok, refreshed.output
     # A fault in new rows is found, and found again by a build without further rows.
-    first_orders = [line for line in loaded.held_back["orders"] if line.split(",")[3] == "1"]
-    line = next(line for line in loaded.held_back["orders"] if line not in first_orders)
-    deliver(loaded, "orders", "later.csv", [line.rsplit(",", 1)[0] + ","])
-    build(dbt, loaded)
+    deliver(tested, "orders", "later.csv", tested.without_gap)
+    build(dbt, tested)
     for _ in range(2):
-        faulty = dbt("build", *orders, "--vars", "{complete_histories: true}", data=loaded)
+        faulty = dbt("build", *ORDERS, "--vars", "{complete_histories: true}", data=tested)
         assert not faulty.ok
         assert "FAIL 1 assert_gap_is_null_exactly_on_first_orders" in faulty.output
+
+
+def test_a_warning_is_given_until_its_cause_is_gone(dbt, tested):
+    deliver(tested, "orders", "later.csv", tested.without_gap)
+    build(dbt, tested)
+    for _ in range(2):
+        warned = dbt("build", *ORDERS, data=tested)
+        assert warned.ok, warned.output
+        assert "WARN 1 assert_gap_is_null_exactly_on_first_orders" in warned.output
+    empty = dbt("build", *ORDERS, "--empty", data=tested)
+    assert empty.ok, empty.output
+    assert count(dbt, "audit.processed_files", "tested_at is not null and model_name = 'orders'") == 0
+
+
+def test_staging_by_itself_leaves_no_stale_rows_below(dbt, loaded, tmp_path):
+    """What a model has read from staging that was ahead of the models between is judged again by the next build."""
+    deliver(loaded, "orders", "later.csv", loaded.held_back["orders"])
+    ahead = dbt("run", "--select", "stg_instacart__orders", data=loaded)
+    assert ahead.ok, ahead.output
+    for table in TABLES[1:]:
+        deliver(loaded, table, "later.csv", loaded.held_back[table])
+    lines = dbt("run", "--select", "+order_products", "--exclude", "int_orders_rejected", "orders", data=loaded)
+    assert lines.ok, lines.output
+    below = dbt("run", "--select", "orders", "fct_orders", "--full-refresh", data=loaded)
+    assert below.ok, below.output
+    assert processed(dbt) == processed(dbt, "orders") == set()
+    (loaded / "orders" / "later.csv").unlink()
+    build(dbt, loaded)
+    assert_equals_full_refresh(dbt, loaded, tmp_path)
