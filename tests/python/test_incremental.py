@@ -214,7 +214,7 @@ def test_folders_instead_of_single_files(dbt, loaded):
     parts = {
         "aisles": "Aisles/a.csv",
         "orders": "orders/part 1.CSV",
-        "order_products__prior": "order_products__prior/year=2026/day=1/it's [all].csv",
+        "order_products__prior": "order_products__prior/line=2026/day=1/it's [all].csv",
         "order_products__train": "order_products__train.csv/part-0.csv",
     }
     for table, part in parts.items():
@@ -384,9 +384,11 @@ def test_a_warning_is_given_until_its_cause_is_gone(dbt, tested):
         warned = dbt("build", *ORDERS, data=tested)
         assert warned.ok, warned.output
         assert "WARN 1 assert_gap_is_null_exactly_on_first_orders" in warned.output
-    empty = dbt("build", *ORDERS, "--empty", data=tested)
+    # A test of no rows is none.
+    empty = dbt("build", "--resource-type", "test", "--empty", *ORDERS[2:], data=tested)
     assert empty.ok, empty.output
-    assert count(dbt, "audit.processed_files", "tested_at is not null and model_name = 'orders'") == 0
+    assert " WARN=0 " in empty.output
+    assert count(dbt, "audit.processed_files", "tested_at is null and model_name = 'orders'") == 1
 
 
 def test_staging_by_itself_leaves_no_stale_rows_below(dbt, loaded, tmp_path):
