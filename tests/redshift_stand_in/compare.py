@@ -1,0 +1,147 @@
+"""Every relation of the project, as DuckDB built it and as the stand-in did, row by row."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from .stand_in import StandIn
+
+_SHOWN_ROWS = 3
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a relation holds.
+
+    Attributes:
+        columns: Their names, in order.
+        rows: All of them, in any order.
+    """
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+
+@dataclass
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        expected: How many relations the manifest has.
+        compared: How many of them are on both sides.
+        differences: For each relation (`schema.name`) that differs, how: its missing side, its columns, or the first
+            rows that only one side has.
+    """
+
+    expected: int
+    compared: int = 0
+    differences: dict[str, str] = field(default_factory=dict)
+
+
+def relations(manifest: Mapping[str, Any]) -> list[str]:
+    """The relations (`schema.name`) that a manifest's models and seeds make."""
+    return sorted(
+        f"{node['schema']}.{node['alias']}"
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed")
+        and node["config"]["enabled"]
+        and node["config"]["materialized"] != "ephemeral"
+    )
+
+
+def difference(duckdb_table: Table | None, redshift_table: Table | None, leave_out: Iterable[str] = ()) -> str | None:
+    """How two tables differ as multisets of rows, with the order of their columns; None where they are the same.
+
+    Values are the same if their kind and value are: 1.5 is 1.50 and the integer 1 the decimal 1, but no float, text or
+    boolean.
+
+    Raises:
+        ValueError: a column to leave out is in neither.
+    """
+    missing = [name for name, table in (("DuckDB", duckdb_table), ("Redshift", redshift_table)) if table is None]
+    if duckdb_table is None or redshift_table is None:
+        return f"missing on {' and '.join(missing)}"
+    unknown = set(leave_out) - {*duckdb_table.columns, *redshift_table.columns}
+    if unknown:
+        raise ValueError(f"no such column to leave out: {', '.join(sorted(unknown))}")
+    if list(duckdb_table.columns) != list(redshift_table.columns):
+        return f"columns: {', '.join(duckdb_table.columns)} on DuckDB, {', '.join(redshift_table.columns)} on Redshift"
+    kept = [index for index, column in enumerate(duckdb_table.columns) if column not in set(leave_out)]
+    ours, theirs = _multiset(duckdb_table.rows, kept), _multiset(redshift_table.rows, kept)
+    told = [_told(name, extra) for name, extra in (("DuckDB", ours - theirs), ("Redshift", theirs - ours)) if extra]
+    return "; ".join(told) or None
+
+
+def compare(
+    manifest_path: Path,
+    duckdb_path: Path,
+    stand_in: StandIn,
+    *,
+    leave_out_columns: Mapping[str, set[str]] | None = None,
+) -> Comparison:
+    """Compares every model and seed of the manifest; those that are off or ephemeral make no relation.
+
+    Args:
+        manifest_path: Of a dbt run on either side; both must use the same schemas.
+        duckdb_path: The warehouse that DuckDB built.
+        stand_in: The one that holds the other.
+        leave_out_columns: Columns with the time of the run, for each relation (`schema.name`).
+
+    Raises:
+        ValueError: a relation or column to leave out does not exist.
+    """
+    left_out = dict(leave_out_columns or {})
+    names = relations(json.loads(manifest_path.read_text()))
+    unknown = left_out.keys() - set(names)
+    if unknown:
+        raise ValueError(f"no such relation: {', '.join(sorted(unknown))}")
+    found = Comparison(expected=len(names))
+    with duckdb.connect(str(duckdb_path), read_only=True) as connection:
+        for name in names:
+            duckdb_table = _of_duckdb(connection, name)
+            stood_in = stand_in.table(name)
+            redshift_table = Table(*stood_in) if stood_in else None
+            found.compared += duckdb_table is not None and redshift_table is not None
+            if told := difference(duckdb_table, redshift_table, left_out.get(name, ())):
+                found.differences[name] = told
+    return found
+
+
+def _of_duckdb(connection: duckdb.DuckDBPyConnection, relation: str) -> Table | None:
+    schema, name = relation.split(".")
+    known = connection.execute(
+        "select 1 from information_schema.tables where table_schema = ? and table_name = ?", [schema, name]
+    )
+    if not known.fetchall():
+        return None
+    result = connection.execute(f'select * from "{schema}"."{name}"')
+    return Table([column[0] for column in result.description or []], result.fetchall())
+
+
+def _multiset(rows: Iterable[Sequence[Any]], kept: Sequence[int]) -> Counter[tuple[Any, ...]]:
+    return Counter(tuple(_distinguished(row[index]) for index in kept) for row in rows)
+
+
+def _distinguished(value: Any) -> Any:
+    """To Python, True is 1 and 1.0; NaN is not even NaN."""
+    if isinstance(value, bool):
+        return ("boolean", value)
+    if isinstance(value, float):
+        return ("float", "NaN" if math.isnan(value) else value)
+    return value
+
+
+def _told(side: str, rows: Counter[tuple[Any, ...]]) -> str:
+    shown = [f"{_plain(row)} x {times}" if times > 1 else f"{_plain(row)}" for row, times in rows.items()][:_SHOWN_ROWS]
+    more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
+    return f"only on {side}: {', '.join(shown)}{more}"
+
+
+def _plain(row: tuple[Any, ...]) -> str:
+    return "(" + ", ".join(str(value[1]) if isinstance(value, tuple) else repr(value) for value in row) + ")"
