@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, online_retail
+from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, landing, online_retail
 from retail_warehouse.deliveries import DataError
 
 
@@ -126,3 +126,19 @@ def check_the_instacart_files(out: Path | None) -> None:
     with _told_as_error():
         fetch_instacart.check(out, click.echo)
     _tell_next("INSTACART_DATA", out, " --vars '{complete_histories: true}'")
+
+
+@main.command("land")
+@click.argument("source", type=click.Choice(["instacart", "online-retail"]))
+@click.option("--to", required=True, help="Folder, made if missing, or prefix such as s3://bucket/landing/instacart.")
+def land_raw_files(source: str, to: str) -> None:
+    """Write the raw files of a source as Parquet, for Amazon Redshift to load.
+
+    Reads the same files as dbt build: those of INSTACART_DATA or ONLINE_RETAIL_DATA, or the bundled sample.
+    """
+    name = source.replace("-", "_")
+    with _told_as_error():
+        landing.land(name, to)
+    location = to if to.startswith("s3://") else "s3://<where you copy these files to>"
+    arguments = f"{{source: {name}, location: {location}, iam_role: <its ARN>}}"
+    click.echo(f"Next: dbt run-operation load_raw --target prod --args {shlex.quote(arguments)}")

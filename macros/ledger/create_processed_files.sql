@@ -1,5 +1,5 @@
 {% macro create_processed_files() %}
-    {% if execute and flags.WHICH in ['build', 'run', 'test'] %}
+    {% if execute and flags.WHICH in ['build', 'run', 'test', 'run-operation'] %}
         {% set ledger = processed_files() %}
         {% do run_query('create schema if not exists ' ~ ledger.without_identifier()) %}
         {% set statement %}

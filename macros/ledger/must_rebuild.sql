@@ -30,7 +30,7 @@
 
         ),
 
-        new as (
+        added as (
 
             select source_name, table_name, file_name, fingerprint from above
             except
@@ -41,7 +41,7 @@
         select
             (select count(*) from processed) = 0
             or (select count(*) from vanished) > 0
-            or (select count(*) from new where table_name in ('{{ without_key | join("', '") }}')) > 0
+            or (select count(*) from added where table_name in ('{{ without_key | join("', '") }}')) > 0
     {% endset %}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}

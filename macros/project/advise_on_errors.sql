@@ -1,7 +1,10 @@
 {% macro advise_on_errors(results) %}
+    {# The last is of Redshift: https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation.html #}
     {% set advice = {
         'No space left on device': 'The disk is full. Free space there, or let WAREHOUSE_PATH name a file on a larger disk',
         'Out of Memory': 'The memory limit is too low. Raise DUCKDB_MEMORY_LIMIT, or set DUCKDB_THREADS to 1',
+        'Serializable isolation violation': 'Models wrote at the same time. Give the database snapshot isolation '
+            ~ '(docs/redshift.md), or set REDSHIFT_THREADS to 1',
     } %}
     {% for sign, what_to_do in advice.items() %}
         {% for result in results if result.status == 'error' and sign in (result.message or '') %}

@@ -8,51 +8,5 @@
 {% macro default__prepare_raw_tables() %}{% endmacro %}
 
 {% macro duckdb__prepare_raw_tables() %}
-    {% set problems = [] %}
-    {% set statements = [] %}
-    {% for source_name, wanted in selected_raw_tables().items() %}
-        {% set source_meta = wanted[0].source_meta %}
-        {% set folder = data_folder(source_meta) %}
-        {% set lists_files = graph.sources['source.retail_warehouse.' ~ source_name ~ '.data_files'] %}
-        {% set schema = api.Relation.create(schema=wanted[0].schema).include(database=false, identifier=false) %}
-        {% do statements.append('create schema if not exists ' ~ schema) %}
-        {% set fingerprints = raw_files(folder) %}
-        {% set source_problems = [] if fingerprints else ['the folder is missing or holds no CSV file (*.csv, *.csv.gz)'] %}
-        {% set found = [] %}
-        {% for table in graph.sources.values() | sort(attribute='unique_id')
-            if fingerprints and table.source_name == source_name and table.meta.header is defined %}
-            {% if table in wanted or lists_files in wanted %}
-                {% set look = raw_table_files(table, folder, fingerprints, source_meta) %}
-                {% do source_problems.extend(look.problems) %}
-                {% do found.extend(look.files) %}
-                {% do statements.append(
-                    'create or replace view ' ~ schema ~ '.' ~ table.identifier ~ ' as '
-                    ~ raw_table_query(look.files, table.meta.header)
-                ) %}
-            {% else %}
-                {# Listed, but not looked into. #}
-                {% for names in files_by_stem(table, fingerprints).values() %}
-                    {% do found.append({'table': table, 'name': names[0], 'fingerprint': fingerprints[names[0]]}) %}
-                {% endfor %}
-            {% endif %}
-        {% endfor %}
-        {% do statements.append(
-            'create or replace view ' ~ schema ~ '.' ~ lists_files.identifier ~ ' as ' ~ raw_file_list_query(found)
-        ) %}
-        {% if source_problems %}
-            {% do problems.append(
-                'The raw files of ' ~ source_name ~ ' in the folder "' ~ folder ~ '" cannot be read:\n'
-                ~ '  - ' ~ source_problems | join('\n  - ') ~ '\n'
-                ~ 'Nothing was changed. Correct the files, or set ' ~ source_meta.folder_variable
-                ~ ' to a folder with the official files (unset, the bundled sample is used).'
-            ) %}
-        {% endif %}
-    {% endfor %}
-    {% if problems %}
-        {% do exceptions.raise_compiler_error(problems | join('\n')) %}
-    {% endif %}
-    {# Only after every file of every selected source has passed is anything replaced. #}
-    {% for statement in statements %}
-        {% do run_query(statement) %}
-    {% endfor %}
+    {% do renew_raw_views(selected_raw_tables()) %}
 {% endmacro %}

@@ -1,6 +1,6 @@
 {% macro safe_money(text, precision, scale) -%}
     {# Text first: a cast alone would round a fourth decimal and read '1e3'. Further zeros change nothing. #}
-    case
+    cast(case
         when {{ text }} ~ '^-?[0-9]+([.][0-9]{1,{{ scale }}}0*)?$' then try_cast({{ text }} as numeric({{ precision }}, {{ scale }}))
-    end
+    end as numeric({{ precision }}, {{ scale }}))
 {%- endmacro %}

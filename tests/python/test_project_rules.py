@@ -11,6 +11,7 @@ from sqlglot import exp
 
 PREFIXES = {"staging": "stg_", "intermediate": "int_", "exports": "export_"}
 LAYERS = ("source", "staging", "intermediate", "marts", "exports", "audit")
+DATA_TESTS = ("tests/generic/*.sql", "tests/singular/**/*.sql")
 
 
 @pytest.fixture(scope="module")
@@ -228,14 +229,14 @@ def test_the_ledger_follows_the_lineage(manifest, models):
 
 
 def test_vars_used_are_vars_declared():
-    text = project_sources("models/**/*.sql", "models/**/*.yml", "macros/**/*.sql", "tests/**/*.sql", "analyses/*.sql")
+    text = project_sources("models/**/*.sql", "models/**/*.yml", "macros/**/*.sql", *DATA_TESTS, "analyses/*.sql")
     used = set(re.findall(r"\bvar\(\s*['\"](\w+)", text))
     declared = set(yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"])
     assert used == declared
 
 
 def test_engine_differences_live_in_macros():
-    text = project_sources("models/**/*.sql", "models/**/*.yml", "tests/**/*.sql", "analyses/*.sql")
+    text = project_sources("models/**/*.sql", "models/**/*.yml", *DATA_TESTS, "analyses/*.sql")
     # Where the ledger is kept on a shared development cluster; no macro can be called there.
     text = text.replace("target.schema ~ '_audit' if target.name == 'redshift_dev' else 'audit'", "")
     assert not re.search(r"target\s*\.\s*(type|name)|adapter\s*\.\s*dispatch", text)

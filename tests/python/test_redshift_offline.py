@@ -1,8 +1,10 @@
 """What can be checked of the Redshift target without a server."""
 
+import datetime
 import re
 
 import pytest
+import redshift_gate
 from conftest import PROJECT
 
 # A port on which nobody listens: a command that connects fails.
@@ -58,3 +60,31 @@ def test_a_missing_setting_is_named(dbt, missing):
     outcome = dbt("parse", "--target", "prod", **{name: value for name, value in REDSHIFT.items() if name != missing})
     assert not outcome.ok
     assert re.search(rf"Env var required but not provided: '{missing}'", outcome.output), outcome.output
+
+
+def test_a_role_logs_in_without_a_password(dbt):
+    environment = {name: value for name, value in REDSHIFT.items() if name != "REDSHIFT_PASSWORD"}
+    role = {"REDSHIFT_METHOD": "iam_role", "REDSHIFT_CLUSTER_ID": "c", "REDSHIFT_REGION": "eu-west-1"}
+    outcome = dbt("debug", "--target", "prod", **environment, **role)
+    assert "method: iam_role" in outcome.output, outcome.output
+    assert "cluster_id: c" in outcome.output
+    assert "query_group: retail_warehouse" in outcome.output
+    assert "Env var required" not in outcome.output
+
+
+def test_the_readme_names_the_last_run_on_a_real_cluster(tmp_path):
+    runs, readme = tmp_path / "runs.md", tmp_path / "README.md"
+    runs.write_text(redshift_gate.RUNS.read_text())
+    readme.write_text(redshift_gate.README.read_text())
+    passed = [line for line in runs.read_text().splitlines() if re.search(r"\b(\d+) of \1 relations equal", line)]
+    last = passed[-1].split("|")[1].strip() if passed else "never"
+    assert f"Last run on a real cluster: {last}." in readme.read_text()
+    date = datetime.date(2027, 2, 3)
+    redshift_gate.record(date, "Redshift 1.0", "47 of 48 relations equal", False, runs, readme)
+    assert f"Last run on a real cluster: {last}." in readme.read_text()
+    redshift_gate.record(date, "Redshift 1.0", "48 of 48 relations equal", True, runs, readme)
+    assert "Last run on a real cluster: 2027-02-03." in readme.read_text()
+    assert runs.read_text().splitlines()[-2:] == [
+        "| 2027-02-03 | Redshift 1.0 | 47 of 48 relations equal |",
+        "| 2027-02-03 | Redshift 1.0 | 48 of 48 relations equal |",
+    ]

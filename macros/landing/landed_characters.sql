@@ -1,0 +1,3 @@
+{% macro landed_characters() %}
+    {{ return(1000) }}
+{% endmacro %}

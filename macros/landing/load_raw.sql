@@ -1,0 +1,54 @@
+{% macro load_raw(source, location, iam_role='default', dry_run=false) %}
+    {% if execute %}
+        {% set statements = adapter.dispatch('load_raw', 'retail_warehouse')(
+            raw_tables_of(source), location.rstrip('/'), iam_role
+        ) %}
+        {% for statement in statements %}
+            {% if dry_run %}
+                {% do print(statement ~ ';') %}
+            {% else %}
+                {% do log(statement.split('\n')[0], info=true) %}
+                {% do run_query(statement) %}
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
+
+{% macro default__load_raw(tables, location, iam_role) %}
+    {% do exceptions.raise_compiler_error(
+        'load_raw loads Amazon Redshift: add --target prod. On ' ~ target.type ~ ' the raw files are read where they are.'
+    ) %}
+{% endmacro %}
+
+{# One transaction: whoever reads meanwhile, and whoever comes after a failure, sees the rows of before. `delete`, since
+   `truncate` would commit. https://docs.aws.amazon.com/redshift/latest/dg/r_TRUNCATE.html
+   Columns are matched by position. https://docs.aws.amazon.com/redshift/latest/dg/copy-usage_notes-copy-from-columnar.html #}
+{% macro redshift__load_raw(tables, location, iam_role) %}
+    {% if not location.startswith('s3://') %}
+        {% do exceptions.raise_compiler_error(
+            'Redshift loads from S3 only: location must be a prefix such as s3://bucket/landing/instacart (now: ' ~ location
+            ~ ').'
+        ) %}
+    {% endif %}
+    {% set role = 'default' if iam_role == 'default' else "'" ~ iam_role | replace("'", "''") ~ "'" %}
+    {% set statements = ['begin', 'create schema if not exists ' ~ adapter.quote(tables[0].schema)] %}
+    {% for table in tables %}
+        {% set columns = [] %}
+        {% for column in table.columns.values() %}
+            {% do columns.append(
+                '    ' ~ column.name ~ ' ' ~ (column.data_type or 'varchar(' ~ 4 * landed_characters() ~ ')')
+            ) %}
+        {% endfor %}
+        {% do statements.append(
+            'create table if not exists ' ~ table.relation_name ~ ' (\n' ~ columns | join(',\n') ~ '\n)'
+        ) %}
+    {% endfor %}
+    {% for table in tables %}
+        {% do statements.append('delete from ' ~ table.relation_name) %}
+        {% do statements.append(
+            'copy ' ~ table.relation_name ~ "\nfrom '" ~ (location ~ '/' ~ table.name) | replace("'", "''")
+            ~ ".parquet'\niam_role " ~ role ~ '\nformat as parquet'
+        ) %}
+    {% endfor %}
+    {{ return(statements + ['commit']) }}
+{% endmacro %}

@@ -1,0 +1,50 @@
+"""Landing of raw files as Parquet, which Redshift can load. The project's own reading SQL does it, so that malformed
+rows are decided once, for both engines."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from retail_warehouse.deliveries import DataError
+
+
+def land(source: str, to: str) -> None:
+    """Read the raw files of a source once and write each raw table as one Parquet file, in place of the last one.
+
+    Args:
+        source: Name of the source, ``instacart`` or ``online_retail``, whose files dbt finds as for ``dbt build``.
+        to: Folder, made if missing, or URL such as ``s3://bucket/landing/instacart``.
+
+    Raises:
+        DataError: Not in the project's folder, or dbt failed, which has told why.
+        OSError: The folder cannot be made.
+    """
+    if not Path("dbt_project.yml").is_file():
+        raise DataError("There is no dbt_project.yml here; run this in the project's folder.")
+    if "://" not in to:
+        folder = Path(to).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        to = str(folder)
+    # Not before it is needed: dbt takes seconds to import.
+    from dbt.cli.main import dbtRunner
+
+    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev"]
+    with tempfile.TemporaryDirectory() as scratch:
+        # A warehouse and a parsed project of its own: nobody waits for the real ones, nor parses again.
+        before = os.environ.get("WAREHOUSE_PATH")
+        os.environ["WAREHOUSE_PATH"] = str(Path(scratch) / "landing.duckdb")
+        try:
+            arguments += ["--target-path", str(Path(scratch) / "target")]
+            result = dbtRunner().invoke([*arguments, "--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"])
+        finally:
+            if before is None:
+                del os.environ["WAREHOUSE_PATH"]
+            else:
+                os.environ["WAREHOUSE_PATH"] = before
+    if not result.success:
+        raise DataError("Nothing can be loaded until this is mended; what was landed before may be replaced in part.")
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar for any text."""
+    return "'" + text.replace("'", "''") + "'"

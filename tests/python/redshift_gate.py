@@ -1,0 +1,117 @@
+"""The manual gate: the whole project on a real Amazon Redshift, compared with DuckDB row by row. See docs/redshift.md.
+
+    python tests/python/redshift_gate.py --location s3://bucket/gate --iam-role arn:aws:iam::...
+
+needs REDSHIFT_* of a database of its own, since it builds schemas of the project's names, and AWS credentials for the
+bucket. The result goes into docs/redshift-runs.md and, if all is equal, into README.md.
+"""
+
+import argparse
+import datetime
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import redshift_connector
+
+PROJECT = Path(__file__).parents[2]
+sys.path.insert(0, str(PROJECT / "tests"))
+
+import redshift_sequence  # noqa: E402
+from conftest import Outcome  # noqa: E402
+from redshift_stand_in.compare import compare  # noqa: E402
+
+RUNS = PROJECT / "docs" / "redshift-runs.md"
+README = PROJECT / "README.md"
+LAST_RUN = re.compile(r"Last run on a real cluster: [^.]*\.")
+
+
+class Cluster:
+    """Runs SQL on the warehouse of REDSHIFT_*."""
+
+    def __init__(self):
+        self._connection = redshift_connector.connect(
+            host=os.environ["REDSHIFT_HOST"],
+            port=int(os.environ["REDSHIFT_PORT"]),
+            database=os.environ["REDSHIFT_DATABASE"],
+            user=os.environ["REDSHIFT_USER"],
+            password=os.environ["REDSHIFT_PASSWORD"],
+        )
+
+    def query(self, sql: str) -> list[tuple]:
+        cursor = self._connection.cursor()
+        cursor.execute(sql)
+        return [tuple(row) for row in cursor.fetchall()]
+
+    def table(self, relation: str) -> tuple[list[str], list[tuple]] | None:
+        """The column names and all rows of a relation (`schema.name`), or None where it is missing."""
+        schema, name = relation.split(".")
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(f'select * from "{schema}"."{name}"')
+        except redshift_connector.ProgrammingError as error:
+            self._connection.rollback()
+            if "does not exist" in str(error):
+                return None
+            raise
+        return [column[0] for column in cursor.description], [tuple(row) for row in cursor.fetchall()]
+
+
+def record(
+    date: datetime.date, version: str, result: str, passed: bool, runs: Path = RUNS, readme: Path = README
+) -> None:
+    """Append a run to the list, and name it in the README if it passed."""
+    with runs.open("a", encoding="utf-8") as file:
+        file.write(f"| {date} | {version} | {result} |\n")
+    if passed:
+        text = readme.read_text(encoding="utf-8")
+        readme.write_text(LAST_RUN.sub(f"Last run on a real cluster: {date}.", text), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--location", required=True, help="S3 prefix for what is landed")
+    parser.add_argument("--iam-role", default="default", help="ARN of the role that reads there")
+    options = parser.parse_args()
+    here = Path(sys.executable).parent
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "WAREHOUSE_PATH": f"{folder}/warehouse.duckdb", "DBT_PROFILES_DIR": str(PROJECT)}
+        environment["PARQUET_EXPORT"] = f"{folder}/exports"
+
+        def command(*arguments: str, **more: str) -> Outcome:
+            print("$", *arguments, flush=True)
+            done = subprocess.run(
+                [here / arguments[0], *arguments[1:]], cwd=PROJECT, env={**environment, **more}, check=False
+            )
+            return Outcome(done.returncode == 0, "see above")
+
+        def dbt(*arguments: str, **more: str) -> Outcome:
+            return command("dbt", *arguments, **more)
+
+        assert dbt("build", *redshift_sequence.EVERYTHING, DBT_TARGET_PATH=f"{folder}/target").ok
+        for source in redshift_sequence.SOURCES:
+            assert command(
+                "retail-warehouse", "land", source.replace("_", "-"), "--to", f"{options.location}/{source}"
+            ).ok
+        cluster = Cluster()
+        [(version,)] = cluster.query("select version()")
+        try:
+            redshift_sequence.run(dbt, options.location, options.iam_role, PARQUET_EXPORT=f"{options.location}/exports")
+            found = compare(Path(folder) / "target" / "manifest.json", Path(folder) / "warehouse.duckdb", cluster)
+        except AssertionError as error:
+            record(datetime.date.today(), version, f"failed: {str(error).splitlines()[0]}", passed=False)
+            raise
+    for relation, difference in found.differences.items():
+        print(f"{relation}: {difference}")
+    equal = not found.differences and found.compared == found.expected
+    result = f"{found.compared - len(found.differences)} of {found.expected} relations equal"
+    record(datetime.date.today(), version, result, passed=equal)
+    print(result)
+    sys.exit(0 if equal else 1)
+
+
+if __name__ == "__main__":
+    main()

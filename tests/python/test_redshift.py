@@ -1,0 +1,215 @@
+"""The whole project through the real dbt-redshift and its driver, on the stand-in, compared with DuckDB row by row."""
+
+import json
+import os
+
+import duckdb
+import pytest
+import redshift_sequence
+from click.testing import CliRunner
+from conftest import PROJECT, Dbt
+from redshift_stand_in import INSTALL, StandIn, find_postgres
+from redshift_stand_in.compare import compare
+from test_parquet_export import FACTS
+
+from retail_warehouse.cli import main
+
+pytestmark = pytest.mark.skipif(
+    find_postgres() is None and not os.environ.get("CI"), reason=f"THE REDSHIFT TARGET IS NOT TESTED: {INSTALL}"
+)
+READER = "role:analysts"
+
+
+class Production:
+    """The bundled sample, landed, loaded and built on the stand-in."""
+
+    def __init__(self, stand_in: StandIn, dbt: Dbt, environment: dict[str, str]):
+        self.stand_in = stand_in
+        self.environment = environment
+        self._dbt = dbt
+
+    def __call__(self, *arguments: str, **environment: str):
+        return self._dbt(*arguments, **self.environment, **environment)
+
+    @property
+    def folder(self):
+        return self._dbt.folder
+
+    @property
+    def manifest(self):
+        return json.loads((self._dbt.target / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("redshift")
+    (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
+    with StandIn(folder / "stand_in", log=folder / "statements.jsonl") as stand_in:
+        stand_in.create_role("analysts")
+        export = {"PARQUET_EXPORT": "s3://bucket/exports"}
+        production = Production(stand_in, Dbt(folder), {**stand_in.environment, **export})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(PROJECT)
+            patch.setenv("DBT_PROFILES_DIR", str(folder))
+            for source in redshift_sequence.SOURCES:
+                location = stand_in.s3 / "bucket" / "landing" / source
+                outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
+                assert outcome.exit_code == 0, outcome.output
+        production.docs = redshift_sequence.run(production, "s3://bucket/landing", "default")
+        yield production
+
+
+def test_every_relation_equals_that_of_duckdb(production, built):
+    comparison = compare(built.manifest, built.warehouse, production.stand_in)
+    assert comparison.differences == {}
+    assert comparison.compared == comparison.expected > 0
+    print(f"{comparison.compared} relations are equal, row by row")
+
+
+def test_nothing_was_refused_or_left_out(production):
+    counts = production.stand_in.counts
+    assert counts.statements > 0
+    assert counts.refused == counts.not_emulated == 0
+
+
+def test_values_fit_as_redshift_counts_them(production):
+    # Raw values are as in the file; staging trims.
+    blanks = {name for name in production.stand_in.trailing_blanks() if not name.startswith("raw_")}
+    assert blanks == set()
+    assert production.stand_in.overlong_values() == {}
+
+
+def test_the_parquet_export_equals_that_of_duckdb(production, built):
+    for fact in FACTS:
+        unloaded = production.stand_in.s3 / "bucket" / "exports" / "prod" / fact
+        here = f"read_parquet('{built.artifacts}/exports/dev/{fact}/*/*.parquet', hive_partitioning = true)"
+        there = f"read_parquet('{unloaded}/*/*.parquet', hive_partitioning = true)"
+        assert duckdb.sql(f"describe from {here}").fetchall() == duckdb.sql(f"describe from {there}").fetchall()
+        differences = f"(from {here} except all from {there}) union all (from {there} except all from {here})"
+        assert duckdb.sql(differences).fetchall() == []
+        assert duckdb.sql(f"from {here} limit 1").fetchall() != []
+
+
+def load(production, **arguments):
+    return production("run-operation", "load_raw", "--target", "prod", "--args", json.dumps(arguments))
+
+
+def raw(production) -> dict[str, int]:
+    names = (
+        "aisles",
+        "departments",
+        "products",
+        "orders",
+        "order_products__prior",
+        "order_products__train",
+        "data_files",
+    )
+    return {name: production.stand_in.query(f"select count(*) from raw_instacart.{name}")[0][0] for name in names}
+
+
+def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, tmp_path):
+    before = raw(production)
+    assert all(before.values())
+    here = {"source": "instacart", "location": "s3://bucket/landing/instacart/"}
+    again = load(production, **here)
+    assert again.ok, again.output
+    assert raw(production) == before
+    printed = load(production, **here, iam_role="arn:aws:iam::1:role/loader", dry_run=True)
+    assert printed.ok, printed.output
+    for text in ("begin;", "delete from ", "iam_role 'arn:aws:iam::1:role/loader'", "format as parquet;", "commit;"):
+        assert text in printed.output
+    # The last of the tables in turn is missing.
+    folder = production.stand_in.s3 / "bucket" / "landing" / "instacart"
+    (folder / "products.parquet").rename(tmp_path / "products.parquet")
+    try:
+        failed = load(production, **here)
+        assert not failed.ok
+        assert "products" in failed.output
+        assert raw(production) == before
+    finally:
+        (tmp_path / "products.parquet").rename(folder / "products.parquet")
+
+
+def test_wrong_arguments_of_a_load_are_told(production, dbt):
+    folder = load(production, source="instacart", location="/landing")
+    assert not folder.ok
+    assert "location must be a prefix such as s3://" in folder.output
+    source = load(production, source="instacrat", location="s3://bucket/landing")
+    assert not source.ok
+    assert "There is no source instacrat of raw files; there are instacart and online_retail." in source.output
+    here = dbt("run-operation", "load_raw", "--args", "{source: instacart, location: s3://bucket/landing}")
+    assert not here.ok
+    assert "load_raw loads Amazon Redshift: add --target prod." in here.output
+
+
+def test_distribution_sort_keys_and_late_binding(production):
+    tables = {
+        f"{schema}.{name}": (style, key)
+        for schema, name, style, key in production.stand_in.query(
+            'select "schema", "table", diststyle, sortkey1 from svv_table_info'
+        )
+    }
+    models = [node for node in production.manifest["nodes"].values() if node["resource_type"] == "model"]
+    marts = [node for node in models if node["fqn"][1] == "marts" and node["config"]["materialized"] != "view"]
+    for node in marts:
+        style, key = tables[f"{node['schema']}.{node['name']}"]
+        dist, sort = node["config"]["dist"], node["config"]["sort"]
+        assert style == ("ALL" if dist == "all" else f"KEY({dist})")
+        assert key == sort[0]
+    assert len(marts) >= 16
+    views = {node["name"] for node in models if node["config"]["materialized"] == "view"}
+    late_binding = {name for (name,) in production.stand_in.query("select relname from rs.columns where late_binding")}
+    assert views == late_binding
+
+
+def test_the_reader_may_read_marts_and_no_more(production):
+    built = production("run", "--target", "prod", "--select", "users", "--vars", f"{{reader: '{READER}'}}")
+    assert built.ok, built.output
+    granted = (
+        "select has_table_privilege('analysts', '{}', 'select') and has_schema_privilege('analysts', '{}', 'usage')"
+    )
+    assert production.stand_in.query(granted.format("instacart.users", "instacart")) == [(True,)]
+    assert production.stand_in.query(granted.format("staging.stg_instacart__orders", "staging")) == [(False,)]
+
+
+def test_queries_can_be_told_by_their_group(production):
+    statements = [json.loads(line)["redshift"] for line in (production.folder / "statements.jsonl").open()]
+    assert "SET query_group TO 'retail_warehouse'" in statements
+    assert any('"node_id": "model.retail_warehouse.orders"' in statement for statement in statements)
+
+
+FAULTS = {
+    # On Redshift the average of integers is an integer.
+    "average": "select avg(n) as n from {{ ref('numbers') }}",
+    # On Redshift it is null if any part is.
+    "joined": "select concat(word, 'x') as word from {{ ref('numbers') }}",
+    "running": "select n, sum(n) over (order by n) as total from {{ ref('numbers') }}",
+    "reserved": "select n as tag from {{ ref('numbers') }}",
+}
+NUMBERS = """
+select 1 as n, cast('a' as varchar(5)) as word union all
+select 2 as n, cast(null as varchar(5)) as word union all
+select 4 as n, cast('a ' as varchar(5)) as word
+"""
+
+
+def test_the_comparison_notices_what_redshift_computes_otherwise(production, dbt, tmp_path):
+    (tmp_path / "dbt_project.yml").write_text(
+        "{name: planted, version: 1.0.0, profile: retail_warehouse, models: {+materialized: table}}"
+    )
+    (tmp_path / "models").mkdir()
+    for name, sql in {**FAULTS, "numbers": NUMBERS, "sound": "select n from {{ ref('numbers') }}"}.items():
+        (tmp_path / "models" / f"{name}.sql").write_text(sql)
+    environment = {"DBT_TARGET_PATH": str(tmp_path / "target")}
+    here = dbt("run", project=tmp_path, **environment)
+    assert here.ok, here.output
+    there = production("run", "--target", "prod", project=tmp_path, **environment)
+    assert not there.ok
+    assert "[redshift: window_frame]" in there.output
+    assert "[redshift: reserved_word]" in there.output
+    comparison = compare(tmp_path / "target" / "manifest.json", dbt.warehouse, production.stand_in)
+    assert set(comparison.differences) == {f"main.{name}" for name in FAULTS}
+    assert comparison.differences["main.running"] == comparison.differences["main.reserved"] == "missing on Redshift"
+    assert comparison.expected == len(FAULTS) + 2
+    assert "main.numbers.word" in production.stand_in.trailing_blanks()
+    production.stand_in.query("drop table main.numbers, main.sound, main.average, main.joined")
