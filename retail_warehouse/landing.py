@@ -25,6 +25,7 @@ def land(source: str, to: str) -> None:
         folder = Path(to).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         to = str(folder)
+    to = to.rstrip("/")
     # Not before it is needed: dbt takes seconds to import.
     from dbt.cli.main import dbtRunner
 

@@ -34,7 +34,7 @@
     {% endif %}
     unload ('select * from {{ relation }}')
     to '{{ folder | replace("'", "''") }}/'
-    iam_role default
+    iam_role {{ iam_role_literal() }}
     format as parquet
     partition by ({{ partition_column }})
     cleanpath

@@ -3,7 +3,7 @@ with raw_counts as (
 
     {% for table_name, staged in raw_tables.items() %}
     select
-        '{{ table_name }}' as table_name,
+        cast('{{ table_name }}' as varchar(100)) as table_name,
         count(*) as raw_rows
     from {{ ref(staged) }}
     {% if not loop.last %}

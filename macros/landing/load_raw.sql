@@ -1,7 +1,7 @@
-{% macro load_raw(source, location, iam_role='default', dry_run=false) %}
+{% macro load_raw(source, location, iam_role=none, dry_run=false) %}
     {% if execute %}
         {% set statements = adapter.dispatch('load_raw', 'retail_warehouse')(
-            raw_tables_of(source), location.rstrip('/'), iam_role
+            raw_tables_of(source), location.rstrip('/'), iam_role_literal(iam_role)
         ) %}
         {% for statement in statements %}
             {% if dry_run %}
@@ -24,13 +24,15 @@
    `truncate` would commit. https://docs.aws.amazon.com/redshift/latest/dg/r_TRUNCATE.html
    Columns are matched by position. https://docs.aws.amazon.com/redshift/latest/dg/copy-usage_notes-copy-from-columnar.html #}
 {% macro redshift__load_raw(tables, location, iam_role) %}
+    {% if target.name == 'redshift_dev' %}
+        {% do exceptions.raise_compiler_error('The raw tables are shared with production: load them with --target prod.') %}
+    {% endif %}
     {% if not location.startswith('s3://') %}
         {% do exceptions.raise_compiler_error(
             'Redshift loads from S3 only: location must be a prefix such as s3://bucket/landing/instacart (now: ' ~ location
             ~ ').'
         ) %}
     {% endif %}
-    {% set role = 'default' if iam_role == 'default' else "'" ~ iam_role | replace("'", "''") ~ "'" %}
     {% set statements = ['begin', 'create schema if not exists ' ~ adapter.quote(tables[0].schema)] %}
     {% for table in tables %}
         {% set columns = [] %}
@@ -47,7 +49,7 @@
         {% do statements.append('delete from ' ~ table.relation_name) %}
         {% do statements.append(
             'copy ' ~ table.relation_name ~ "\nfrom '" ~ (location ~ '/' ~ table.name) | replace("'", "''")
-            ~ ".parquet'\niam_role " ~ role ~ '\nformat as parquet'
+            ~ ".parquet'\niam_role " ~ iam_role ~ '\nformat as parquet'
         ) %}
     {% endfor %}
     {{ return(statements + ['commit']) }}

@@ -13,7 +13,10 @@
     {% endif %}
 {% endmacro %}
 
-{% macro default__before_processing() %}{% endmacro %}
+{# A hook opens the transaction, so that the rows and the list of files are of one snapshot. #}
+{% macro default__before_processing() %}
+    {{ return('select count(*) from ' ~ processed_files()) }}
+{% endmacro %}
 
 {# Read by `is_pending_file`. #}
 {% macro duckdb__before_processing() %}

@@ -3,7 +3,7 @@
         {% set table = raw_table_of(node) %}
         {% set files = graph.sources['source.retail_warehouse.' ~ table.source_name ~ '.data_files'] %}
         {{ return(
-            "select '" ~ table.source_name ~ "' as source_name, table_name, file_name, fingerprint, encoding from "
+            "select cast('" ~ table.source_name ~ "' as varchar(100)) as source_name, table_name, file_name, fingerprint, encoding from "
             ~ files.relation_name ~ " where table_name = '" ~ table.name ~ "'"
         ) }}
     {% endif %}

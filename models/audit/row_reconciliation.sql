@@ -16,7 +16,7 @@ with data_files as (
 
     {% for source_name in sources %}
     select
-        '{{ source_name }}' as source_name,
+        cast('{{ source_name }}' as varchar(100)) as source_name,
         table_name,
         file_name
     from {{ ref('stg_' ~ source_name ~ '__data_files') }}
@@ -34,8 +34,8 @@ raw_counts as (
     {% set is_last_source = loop.last %}
     {% for table in tables.raw %}
     select
-        '{{ source_name }}' as source_name,
-        '{{ table }}' as table_name,
+        cast('{{ source_name }}' as varchar(100)) as source_name,
+        cast('{{ table }}' as varchar(100)) as table_name,
         file_name,
         count(*) as raw_rows
     from {{ ref('stg_' ~ source_name ~ '__' ~ table) }}
@@ -54,7 +54,7 @@ accepted_counts as (
     {% set is_last_source = loop.last %}
     {% for model in tables.accepted %}
     select
-        '{{ source_name }}' as source_name,
+        cast('{{ source_name }}' as varchar(100)) as source_name,
         table_name,
         file_name,
         count(*) as accepted_rows

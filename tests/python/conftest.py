@@ -202,3 +202,11 @@ def data(_small_files, tmp_path) -> DataFolder:
     folder = tmp_path / "data"
     shutil.copytree(_small_files, folder)
     return DataFolder(folder)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have recorded as `told`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "told" and report.when == "call":
+                terminalreporter.write_line(value)

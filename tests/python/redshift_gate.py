@@ -1,9 +1,9 @@
 """The manual gate: the whole project on a real Amazon Redshift, compared with DuckDB row by row. See docs/redshift.md.
 
-    python tests/python/redshift_gate.py --location s3://bucket/gate --iam-role arn:aws:iam::...
+    python tests/python/redshift_gate.py --location s3://bucket/gate
 
-needs REDSHIFT_* of a database of its own, since it builds schemas of the project's names, and AWS credentials for the
-bucket. The result goes into docs/redshift-runs.md and, if all is equal, into README.md.
+needs REDSHIFT_* with a password, of a database of its own, since it builds schemas of the project's names, and AWS
+credentials for the bucket. The result goes into docs/redshift-runs.md and, if all is equal, into README.md.
 """
 
 import argparse
@@ -40,6 +40,8 @@ class Cluster:
             user=os.environ["REDSHIFT_USER"],
             password=os.environ["REDSHIFT_PASSWORD"],
         )
+        # Without it, the first query would fix what all later ones see.
+        self._connection.autocommit = True
 
     def query(self, sql: str) -> list[tuple]:
         cursor = self._connection.cursor()
@@ -53,7 +55,6 @@ class Cluster:
         try:
             cursor.execute(f'select * from "{schema}"."{name}"')
         except redshift_connector.ProgrammingError as error:
-            self._connection.rollback()
             if "does not exist" in str(error):
                 return None
             raise
@@ -74,8 +75,11 @@ def record(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--location", required=True, help="S3 prefix for what is landed")
-    parser.add_argument("--iam-role", default="default", help="ARN of the role that reads there")
-    options = parser.parse_args()
+    location = parser.parse_args().location.rstrip("/")
+    names = ("HOST", "PORT", "DATABASE", "USER", "PASSWORD", "SCHEMA")
+    missing = [f"REDSHIFT_{name}" for name in names if not os.environ.get(f"REDSHIFT_{name}")]
+    if missing:
+        parser.error(f"set {', '.join(missing)}")
     here = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "WAREHOUSE_PATH": f"{folder}/warehouse.duckdb", "DBT_PROFILES_DIR": str(PROJECT)}
@@ -93,17 +97,18 @@ def main() -> None:
 
         assert dbt("build", *redshift_sequence.EVERYTHING, DBT_TARGET_PATH=f"{folder}/target").ok
         for source in redshift_sequence.SOURCES:
-            assert command(
-                "retail-warehouse", "land", source.replace("_", "-"), "--to", f"{options.location}/{source}"
-            ).ok
-        cluster = Cluster()
-        [(version,)] = cluster.query("select version()")
+            assert command("retail-warehouse", "land", source.replace("_", "-"), "--to", f"{location}/{source}").ok
+        [(version,)] = Cluster().query("select version()")
         try:
-            redshift_sequence.run(dbt, options.location, options.iam_role, PARQUET_EXPORT=f"{options.location}/exports")
-            found = compare(Path(folder) / "target" / "manifest.json", Path(folder) / "warehouse.duckdb", cluster)
+            redshift_sequence.run(dbt, location, PARQUET_EXPORT=f"{location}/exports")
         except AssertionError as error:
             record(datetime.date.today(), version, f"failed: {str(error).splitlines()[0]}", passed=False)
             raise
+        found = compare(Path(folder) / "target" / "manifest.json", Path(folder) / "warehouse.duckdb", Cluster())
+        for fact in ("fct_sales", "fct_cancellations", "fct_daily_sales"):
+            theirs = f"{location}/exports/prod/{fact}"
+            if told := redshift_sequence.export_difference(f"{folder}/exports/dev/{fact}", theirs):
+                found.differences[f"Parquet export of {fact}"] = told
     for relation, difference in found.differences.items():
         print(f"{relation}: {difference}")
     equal = not found.differences and found.compared == found.expected

@@ -242,6 +242,15 @@ def test_engine_differences_live_in_macros():
     assert not re.search(r"target\s*\.\s*(type|name)|adapter\s*\.\s*dispatch", text)
 
 
+def test_text_literals_have_a_type():
+    """On Redshift a bare one is of type unknown in what reads it: no join, no grouping."""
+    text = project_sources(
+        "models/**/*.sql", "macros/intermediate/*.sql", "macros/staging/*.sql", "macros/ledger/*.sql"
+    )
+    assert "as varchar(100)) as table_name" in text
+    assert re.findall(r"(?:^|select|,) *'[^'\n]*' as \w+", text, flags=re.MULTILINE) == []
+
+
 def test_models_read_nothing_but_refs_and_sources():
     text = project_sources("models/**/*.sql", "tests/singular/**/*.sql", "analyses/*.sql")
     assert not re.search(r"\b(from|join)\s+(read_|'|\"|\w+\.\w)", text)

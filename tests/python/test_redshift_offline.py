@@ -1,6 +1,7 @@
 """What can be checked of the Redshift target without a server."""
 
 import datetime
+import json
 import re
 
 import pytest
@@ -88,3 +89,16 @@ def test_the_readme_names_the_last_run_on_a_real_cluster(tmp_path):
         "| 2027-02-03 | Redshift 1.0 | 47 of 48 relations equal |",
         "| 2027-02-03 | Redshift 1.0 | 48 of 48 relations equal |",
     ]
+
+
+def test_a_developer_has_schemas_of_their_own(dbt):
+    outcome = dbt("parse", "--target", "redshift_dev", **{**REDSHIFT, "REDSHIFT_SCHEMA": "dbt_alice"})
+    assert outcome.ok, outcome.output
+    manifest = json.loads((dbt.target / "manifest.json").read_text())
+    schemas = {node["schema"] for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")}
+    assert {"dbt_alice_instacart", "dbt_alice_audit"} <= schemas
+    assert all(schema.startswith("dbt_alice_") for schema in schemas)
+    tables = {source["name"]: source["schema"] for source in manifest["sources"].values()}
+    assert tables["processed_files"] == "dbt_alice_audit"
+    # Loaded once, read by all.
+    assert tables["orders"] == "raw_instacart"

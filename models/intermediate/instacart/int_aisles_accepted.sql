@@ -16,7 +16,7 @@ rejected as (
 select
     aisles.aisle_id,
     aisles.aisle,
-    'aisles' as table_name,
+    cast('aisles' as varchar(100)) as table_name,
     aisles.file_name,
     aisles.row_number
 from aisles

@@ -18,7 +18,7 @@ duplicates as (
 )
 
 select
-    'aisles' as table_name,
+    cast('aisles' as varchar(100)) as table_name,
     aisles.file_name,
     aisles.row_number,
     case when duplicates.row_number is not null then 'duplicate_key' else aisles.rejection_reason end as reason,

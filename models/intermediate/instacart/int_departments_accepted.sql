@@ -16,7 +16,7 @@ rejected as (
 select
     departments.department_id,
     departments.department,
-    'departments' as table_name,
+    cast('departments' as varchar(100)) as table_name,
     departments.file_name,
     departments.row_number
 from departments

@@ -18,7 +18,7 @@ duplicates as (
 )
 
 select
-    'departments' as table_name,
+    cast('departments' as varchar(100)) as table_name,
     departments.file_name,
     departments.row_number,
     case when duplicates.row_number is not null then 'duplicate_key' else departments.rejection_reason end as reason,

@@ -4,7 +4,7 @@ select
     product_id,
     add_to_cart_order,
     reordered,
-    'order_products__{{ eval_set }}' as table_name,
+    cast('order_products__{{ eval_set }}' as varchar(100)) as table_name,
     file_name,
     row_number,
     raw_record,

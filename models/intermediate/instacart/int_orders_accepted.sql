@@ -21,7 +21,7 @@ select
     orders.order_dow,
     orders.order_hour_of_day,
     orders.days_since_prior_order,
-    'orders' as table_name,
+    cast('orders' as varchar(100)) as table_name,
     orders.file_name,
     orders.row_number
 from orders

@@ -18,7 +18,7 @@ duplicates as (
 )
 
 select
-    'orders' as table_name,
+    cast('orders' as varchar(100)) as table_name,
     orders.file_name,
     orders.row_number,
     case when duplicates.row_number is not null then 'duplicate_key' else orders.rejection_reason end as reason,

@@ -18,7 +18,7 @@ select
     products.product_name,
     products.aisle_id,
     products.department_id,
-    'products' as table_name,
+    cast('products' as varchar(100)) as table_name,
     products.file_name,
     products.row_number
 from products

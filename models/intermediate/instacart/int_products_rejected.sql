@@ -54,7 +54,7 @@ judged as (
 )
 
 select
-    'products' as table_name,
+    cast('products' as varchar(100)) as table_name,
     file_name,
     row_number,
     reason,

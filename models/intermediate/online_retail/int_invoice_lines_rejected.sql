@@ -5,7 +5,7 @@ with invoice_lines as (
 )
 
 select
-    'invoice_lines' as table_name,
+    cast('invoice_lines' as varchar(100)) as table_name,
     file_name,
     row_number,
     rejection_reason as reason,

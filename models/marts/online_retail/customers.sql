@@ -36,7 +36,7 @@ members as (
     select customer_id from measured
     union
     -- Always there, so that every line has a customer, also the next one without.
-    select 'Unknown' as customer_id
+    select cast('Unknown' as varchar(20)) as customer_id
 
 )
 
