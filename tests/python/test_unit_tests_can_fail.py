@@ -145,8 +145,8 @@ FAULTS = {
     ),
     "customers_always_has_unknown": (
         "models/marts/online_retail/customers.sql",
-        "select 'Unknown' as customer_id",
-        "select 'Nobody' as customer_id",
+        "cast('Unknown' as varchar(20)) as customer_id",
+        "cast('Nobody' as varchar(20)) as customer_id",
     ),
     "stock_items_takes_the_usual_description": (
         "models/marts/online_retail/stock_items.sql",
