@@ -105,7 +105,7 @@ def main() -> None:
             record(datetime.date.today(), version, f"failed: {str(error).splitlines()[0]}", passed=False)
             raise
         found = compare(Path(folder) / "target" / "manifest.json", Path(folder) / "warehouse.duckdb", Cluster())
-        for fact in ("fct_sales", "fct_cancellations", "fct_daily_sales"):
+        for fact in redshift_sequence.FACTS:
             theirs = f"{location}/exports/prod/{fact}"
             if told := redshift_sequence.export_difference(f"{folder}/exports/dev/{fact}", theirs):
                 found.differences[f"Parquet export of {fact}"] = told

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import duckdb
 
 SOURCES = ("instacart", "online_retail")
+# What is exported as Parquet.
+FACTS = ("fct_sales", "fct_cancellations", "fct_daily_sales")
 # Everything is compared, so everything is built; the bundled sample holds whole histories.
 EVERYTHING = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true}")
 

@@ -9,7 +9,6 @@ from click.testing import CliRunner
 from conftest import PROJECT, Dbt
 from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
-from test_parquet_export import FACTS
 
 from retail_warehouse.cli import main
 
@@ -82,7 +81,7 @@ def test_values_fit_as_redshift_counts_them(production):
 
 
 def test_the_parquet_export_equals_that_of_duckdb(production, built):
-    for fact in FACTS:
+    for fact in redshift_sequence.FACTS:
         unloaded = production.stand_in.s3 / "bucket" / "exports" / "prod" / fact
         assert redshift_sequence.export_difference(f"{built.artifacts}/exports/dev/{fact}", str(unloaded)) is None
         # One file less is noticed.

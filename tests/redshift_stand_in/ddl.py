@@ -128,22 +128,10 @@ def _read_binding(statement: Statement, index: int, definition: Definition) -> N
             and statement.kind(relation + 1) not in (Kind.DOT, Kind.L_PAREN)
             and statement.name(relation) not in names
             and statement.word(relation) not in ("select", "lateral")
-            and not _is_from_of_a_call(statement, i)
+            # `extract(year from x)`, `trim(' ' from x)`, `substring(x from 1)`
+            and statement.call_around(i) not in ("extract", "trim", "substring")
         ):
             refuse("late_binding_names", statement.word(relation))
-
-
-def _is_from_of_a_call(statement: Statement, index: int) -> bool:
-    """Whether it is the FROM of `extract(year from x)`, `trim(' ' from x)` or `substring(x from 1)`."""
-    depth = 0
-    for i in range(index - 1, -1, -1):
-        if statement.kind(i) == Kind.R_PAREN:
-            depth += 1
-        elif statement.kind(i) == Kind.L_PAREN:
-            if depth == 0:
-                return statement.word(i - 1) in ("extract", "trim", "substring")
-            depth -= 1
-    return False
 
 
 def _read_columns(statement: Statement, opening: int, attributes: dict[str, Any]) -> None:

@@ -145,22 +145,10 @@ def _check_type(statement: Statement, index: int) -> None:
     if statement.word(index) not in UNSUPPORTED_TYPES:
         return
     is_cast = statement.kind(index - 1) == Kind.DCOLON or (
-        statement.word(index - 1) == "as" and _call_around(statement, index) in ("cast", "try_cast")
+        statement.word(index - 1) == "as" and statement.call_around(index) in ("cast", "try_cast")
     )
     if is_cast:
         refuse("unsupported_type", statement.word(index))
-
-
-def _call_around(statement: Statement, index: int) -> str:
-    depth = 0
-    for i in range(index - 1, -1, -1):
-        if statement.kind(i) == Kind.R_PAREN:
-            depth += 1
-        elif statement.kind(i) == Kind.L_PAREN:
-            if depth == 0:
-                return statement.word(i - 1)
-            depth -= 1
-    return ""
 
 
 def _is_call(statement: Statement, index: int) -> bool:

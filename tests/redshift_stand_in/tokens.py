@@ -114,6 +114,15 @@ class Statement:
                 return index
         raise NotEmulated("a statement with unbalanced parentheses")
 
+    def call_around(self, index: int) -> str:
+        """The word before the innermost parentheses that the token stands in; empty where it stands in none."""
+        depth = 0
+        for before in range(index - 1, -1, -1):
+            depth -= _OPENING.get(self._kinds[before], 0)
+            if depth < 0:
+                return self.word(before - 1)
+        return ""
+
     def arguments(self, opening: int) -> list[tuple[int, int]]:
         """The first and last tokens of the arguments, or list items, in the parentheses that open at `opening`."""
         closing, depth, first = self.closing(opening), 0, opening + 1
