@@ -13,6 +13,13 @@ import duckdb
 from .stand_in import StandIn
 
 _SHOWN_ROWS = 3
+# Types of DuckDB and of PostgreSQL, without their sizes, that hold the same values.
+_FAMILIES = {
+    "text": {"varchar", "text", "character", "character varying"},
+    "exact number": {"tinyint", "smallint", "integer", "bigint", "hugeint", "decimal", "numeric"},
+    "float": {"float", "double", "real", "double precision"},
+    "timestamp": {"timestamp", "timestamp without time zone"},
+}
 
 
 @dataclass(frozen=True)
@@ -22,10 +29,12 @@ class Table:
     Attributes:
         columns: Their names, in order.
         rows: All of them, in any order.
+        types: Of each column, as the engine names it; without them they are not compared.
     """
 
     columns: Sequence[str]
     rows: Iterable[Sequence[Any]]
+    types: Sequence[str] = ()
 
 
 @dataclass
@@ -73,6 +82,11 @@ def difference(duckdb_table: Table | None, redshift_table: Table | None, leave_o
     if list(duckdb_table.columns) != list(redshift_table.columns):
         return f"columns: {', '.join(duckdb_table.columns)} on DuckDB, {', '.join(redshift_table.columns)} on Redshift"
     kept = [index for index, column in enumerate(duckdb_table.columns) if column not in set(leave_out)]
+    if duckdb_table.types and redshift_table.types:
+        for index in kept:
+            pair = duckdb_table.types[index], redshift_table.types[index]
+            if _family(pair[0]) != _family(pair[1]):
+                return f"type of {duckdb_table.columns[index]}: {pair[0]} on DuckDB, {pair[1]} on Redshift"
     ours, theirs = _multiset(duckdb_table.rows, kept), _multiset(redshift_table.rows, kept)
     told = [_told(name, extra) for name, extra in (("DuckDB", ours - theirs), ("Redshift", theirs - ours)) if extra]
     return "; ".join(told) or None
@@ -106,7 +120,7 @@ def compare(
         for name in names:
             duckdb_table = _of_duckdb(connection, name)
             stood_in = stand_in.table(name)
-            redshift_table = Table(*stood_in) if stood_in else None
+            redshift_table = Table(*stood_in, stand_in.types(name)) if stood_in else None
             found.compared += duckdb_table is not None and redshift_table is not None
             if told := difference(duckdb_table, redshift_table, left_out.get(name, ())):
                 found.differences[name] = told
@@ -121,7 +135,15 @@ def _of_duckdb(connection: duckdb.DuckDBPyConnection, relation: str) -> Table | 
     if not known.fetchall():
         return None
     result = connection.execute(f'select * from "{schema}"."{name}"')
-    return Table([column[0] for column in result.description or []], result.fetchall())
+    columns, rows = [column[0] for column in result.description or []], result.fetchall()
+    described = connection.execute(f'describe "{schema}"."{name}"').fetchall()
+    return Table(columns, rows, [column[1] for column in described])
+
+
+def _family(type_name: str) -> str:
+    """What values of the type are, whatever their size."""
+    name = type_name.lower().partition("(")[0]
+    return next((family for family, names in _FAMILIES.items() if name in names), name)
 
 
 def _multiset(rows: Iterable[Sequence[Any]], kept: Sequence[int]) -> Counter[tuple[Any, ...]]:
@@ -134,6 +156,8 @@ def _distinguished(value: Any) -> Any:
         return ("boolean", value)
     if isinstance(value, float):
         return ("float", "NaN" if math.isnan(value) else value)
+    if isinstance(value, list | dict):
+        return ("nested", repr(value))  # which can be counted
     return value
 
 

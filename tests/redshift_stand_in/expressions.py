@@ -1,14 +1,25 @@
 """Queries and the expressions in them: refused where Redshift has no such thing, reworded where PostgreSQL has not."""
 
-import re
 from collections.abc import Callable
+from typing import NoReturn
 
 from sqlglot.tokens import TokenType as Kind
 
 from .functions import rewrite_call
 from .refusals import NotEmulated, refuse
+from .relations import read_relations
 from .tokens import Statement
-from .words import COMPUTE_FUNCTIONS, FRAMED_FUNCTIONS, NOT_CALLS, RESERVED, UNSUPPORTED_TYPES
+from .types import check_type, size_decimal
+from .words import (
+    COMPUTE_FUNCTIONS,
+    FRAMED_FUNCTIONS,
+    FUNCTIONS,
+    LEADER_FUNCTIONS,
+    NOT_CALLS,
+    RESERVED,
+    UNFRAMED_FUNCTIONS,
+    UNSUPPORTED_TYPES,
+)
 
 _LONGEST_NAME = 63  # of PostgreSQL; Redshift has 127
 _COMPARISONS = {"=", "<>", "!=", "<", ">", "<=", ">="}
@@ -34,7 +45,16 @@ _AFTER_DERIVED_TABLE = _SET_OPERATORS | {
     ],
     *("group by", "order by", "inner join", "left join"),
 }
-_CATALOG = re.compile(r"(pg_catalog|information_schema|pg_[a-z_]+|sv[vl]_\w+|st[vl]_\w+|sys_\w+)$")
+# Schemas with functions of PostgreSQL or of ours; elsewhere there are none.
+_SCHEMAS_OF_FUNCTIONS = {"information_schema", "pg_catalog", "rs"}
+# The kinds of strings that Redshift does not know, or reads otherwise.
+_STRINGS = {
+    Kind.BYTE_STRING: "a string with escapes",
+    Kind.HEREDOC_STRING: "a string between dollar signs",
+    Kind.NATIONAL_STRING: "a national string",
+    Kind.RAW_STRING: "a raw string",
+    Kind.UNICODE_STRING: "a string with Unicode escapes",
+}
 
 
 def rewrite_expressions(statement: Statement, first: int) -> None:
@@ -44,30 +64,34 @@ def rewrite_expressions(statement: Statement, first: int) -> None:
         Refused: Redshift has no such query.
         NotEmulated: the stand-in cannot run it.
     """
-    tables = _tables(statement)
+    relations = read_relations(statement)
     # What dbt asks the catalog runs on Redshift's leader node, where other functions exist.
-    is_catalog_query = any(_CATALOG.match(part) for path in tables for part in path)
-    has_table = bool(tables)
+    is_catalog_query = relations.are_catalog and statement.word(0) in ("select", "with", "(")
+    has_table = bool(relations.tables)
     calls = []
     for index in range(first, len(statement)):
         _check_name(statement, index)
+        is_part = statement.kind(index - 1) == Kind.DOT
+        if not is_catalog_query and statement.is_name(index) and _is_call(statement, index, relations.aliases):
+            _check_function_name(statement, index)
         if statement.kind(index) == Kind.IDENTIFIER:
             _fold(statement, index)
         elif statement.kind(index) == Kind.L_PAREN:
             _name_derived_table(statement, index)
-            _check_row_comparison(statement, index)
+            _check_row(statement, index)
             _check_set_operand(statement, index)
-        elif statement.word(index) == "^@":
-            refuse("starts_with_operator")
+        elif statement.kind(index) in _STRINGS:
+            raise NotEmulated(f"{_STRINGS[statement.kind(index)]}: {statement.word(index)}")
         elif statement.kind(index) == Kind.STRING and not is_catalog_query:
             _check_string(statement, index)
-        elif statement.is_word(index) and statement.kind(index - 1) != Kind.DOT:
+        elif statement.is_word(index) and not is_part:
             word = statement.word(index)
-            check = _CHECKS.get(word)
-            if check:
-                check(statement, index)
-            _check_type(statement, index)
-            if _is_call(statement, index):
+            rewording = _REWORDED.get(word)
+            if rewording:
+                rewording(statement, index)
+            if not is_catalog_query:
+                _check_types(statement, index)
+            if _is_call(statement, index, relations.aliases):
                 calls.append(index)
             elif word in RESERVED and not is_catalog_query:
                 _check_reserved(statement, index)
@@ -80,21 +104,7 @@ def rewrite_expressions(statement: Statement, first: int) -> None:
     if not is_catalog_query:
         _check_ordered_sets(statement, calls)
         _check_windows(statement)
-
-
-def _tables(statement: Statement) -> list[list[str]]:
-    """The relations that are read, but for those that the statement itself defines."""
-    named_queries = {
-        statement.name(index)
-        for index in range(len(statement))
-        if statement.word(index + 1) == "as" and statement.kind(index + 2) == Kind.L_PAREN
-    }
-    paths = [
-        statement.path(index + 1)
-        for index in range(len(statement))
-        if statement.word(index).split(" ")[-1] in ("from", "join") and statement.is_name(index + 1)
-    ]
-    return [path for path in paths if len(path) > 1 or path[0] not in named_queries]
+        _check_subscripts(statement, first)
 
 
 def _fold(statement: Statement, index: int) -> None:
@@ -122,11 +132,25 @@ def _name_derived_table(statement: Statement, index: int) -> None:
             statement.insert_after(end, f" _derived_{index}")
 
 
-def _check_row_comparison(statement: Statement, index: int) -> None:
-    if statement.word(index - 1) in _BEFORE_A_ROW and statement.word(index + 1) not in ("select", "with"):
-        end = statement.closing(index)
-        if statement.word(end + 1) in _COMPARISONS and len(statement.arguments(index)) > 1:
-            refuse("row_comparison", statement.source(index, end))
+def _check_subscripts(statement: Statement, first: int) -> None:
+    """Redshift has them on SUPER only."""
+    for index in range(first, len(statement)):
+        follows_value = statement.is_name(index - 1) or statement.kind(index - 1) == Kind.R_PAREN
+        if statement.kind(index) == Kind.L_BRACKET and follows_value and statement.word(index - 1) not in NOT_CALLS:
+            raise NotEmulated(f"a subscript: {statement.source(index - 1, index)}")
+
+
+def _check_row(statement: Statement, index: int) -> None:
+    """A row where it is no operand of IN."""
+    before, following = statement.word(index - 1), statement.word(index + 1)
+    if following in ("select", "with") or len(statement.arguments(index)) < 2:
+        return
+    end = statement.closing(index)
+    if before in _BEFORE_A_ROW and statement.word(end + 1) in _COMPARISONS:
+        refuse("row_comparison", statement.source(index, end))
+    is_counted = before == "(" and statement.word(index - 2) == "count"
+    if (before in ("select", "distinct") or is_counted) and statement.word(end + 1) not in ("in", "not"):
+        refuse("row_constructor", statement.source(index, end))
 
 
 def _check_set_operand(statement: Statement, index: int) -> None:
@@ -140,28 +164,40 @@ def _check_set_operand(statement: Statement, index: int) -> None:
             refuse("set_operator_limit")
 
 
-def _check_type(statement: Statement, index: int) -> None:
-    """A type after `::`, or in `cast(... as type)`."""
-    if statement.word(index) not in UNSUPPORTED_TYPES:
-        return
-    is_cast = statement.kind(index - 1) == Kind.DCOLON or (
-        statement.word(index - 1) == "as" and statement.call_around(index) in ("cast", "try_cast")
-    )
-    if is_cast:
-        refuse("unsupported_type", statement.word(index))
+def _check_types(statement: Statement, index: int) -> None:
+    """A type after `::`, in `cast(... as type)`, or before a literal."""
+    is_in_call = statement.word(index - 1) == "as" and statement.call_around(index)
+    if statement.kind(index - 1) == Kind.DCOLON or is_in_call in ("cast", "try_cast"):
+        check_type(statement, index)
+        if is_in_call != "try_cast":
+            size_decimal(statement, index)
+    elif statement.kind(index + 1) == Kind.STRING and (
+        statement.word(index) in UNSUPPORTED_TYPES
+        # `b'1'` is a bit string.
+        or (statement.word(index) in ("b", "x") and statement.end(index) == statement.start(index + 1))
+    ):
+        refuse("unsupported_type", statement.source(index, index + 1))
 
 
-def _is_call(statement: Statement, index: int) -> bool:
-    word = statement.word(index)
-    if statement.kind(index + 1) != Kind.L_PAREN or word in NOT_CALLS or statement.kind(index) == Kind.ALIAS:
+def _is_call(statement: Statement, index: int, aliases: set[int]) -> bool:
+    if statement.kind(index + 1) != Kind.L_PAREN or index in aliases or statement.kind(index) == Kind.ALIAS:
         return False
-    if statement.word(index - 1) in ("table", "into", "with", "recursive"):
-        return False  # a name with its columns
+    # The others come before a name with its columns, or a type.
+    if statement.word(index) in NOT_CALLS or statement.word(index - 1) in ("table", "into", "with", "recursive", "as"):
+        return False
     end = statement.closing(index + 1)
     is_named_query = statement.word(end + 1) == "as" and statement.kind(end + 2) == Kind.L_PAREN
-    # `from generate_series(1, 3) as g(n)`: the second is an alias.
-    is_alias = statement.word(index - 1) == "as" and statement.kind(index - 2) == Kind.R_PAREN
-    return not ((is_named_query and statement.kind(index - 1) == Kind.COMMA) or is_alias)
+    return not (is_named_query and statement.kind(index - 1) == Kind.COMMA)
+
+
+def _check_function_name(statement: Statement, index: int) -> None:
+    """PostgreSQL finds a function by its quoted name and in a schema too."""
+    name = statement.name(index)
+    schema = statement.name(index - 2) if statement.kind(index - 1) == Kind.DOT else ""
+    if schema in _SCHEMAS_OF_FUNCTIONS or (not schema and statement.kind(index) == Kind.IDENTIFIER):
+        if name not in FUNCTIONS | LEADER_FUNCTIONS:
+            refuse("unknown_function", name)
+        raise NotEmulated(f"a function by a quoted name, or in a schema: {name}")
 
 
 def _check_reserved(statement: Statement, index: int) -> None:
@@ -177,45 +213,13 @@ def _check_returning(statement: Statement) -> None:
         refuse("returning")
 
 
-def _filter(statement: Statement, index: int) -> None:
-    if statement.kind(index + 1) == Kind.L_PAREN and statement.kind(index - 1) == Kind.R_PAREN:
-        refuse("aggregate_filter")
-
-
-def _distinct(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) == "on":
-        refuse("distinct_on")
-    if statement.word(index - 1) in ("is", "not") or statement.word(index - 1).endswith("is not"):
-        refuse("is_distinct_from")
-    if statement.word(index - 1) == "union":
-        refuse("union_distinct")
-
-
-def _set_operator(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) == "all":
-        refuse("set_operator_all", statement.word(index))
-
-
-def _minus(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) == "all":
-        refuse("set_operator_all", statement.word(index))
-    if statement.word(index + 1) in ("select", "("):
-        statement.replace(index, index, "except")
-
-
-def _fetch(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) in ("first", "next"):
-        refuse("fetch_first")
-
-
-def _join_kind(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) == "join":
-        refuse("join_kind", statement.word(index))
-
-
-def _window(statement: Statement, index: int) -> None:
-    if statement.word(index + 2) == "as" and statement.kind(index + 3) == Kind.L_PAREN:
-        refuse("window_clause")
+def _qualify(statement: Statement, index: int) -> NoReturn:
+    first = index - 1
+    while statement.kind(first - 1) == Kind.DOT:
+        first -= 2
+    if statement.word(first - 1) == "from":
+        refuse("qualify_alias")
+    raise NotEmulated("QUALIFY")
 
 
 def _recursive(statement: Statement, index: int) -> None:
@@ -229,39 +233,9 @@ def _recursive(statement: Statement, index: int) -> None:
             refuse("recursive_union_all")
 
 
-def _lateral(statement: Statement, index: int) -> None:
-    if statement.kind(index + 1) == Kind.L_PAREN or statement.is_name(index + 1):
-        refuse("lateral")
-
-
-def _values(statement: Statement, index: int) -> None:
-    if statement.kind(index - 1) == Kind.L_PAREN and statement.word(index - 2) in ("from", "join", "as", ","):
-        refuse("values_table")
-
-
-def _frame_unit(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) in ("between", "unbounded", "current row", "current"):
-        refuse("frame_unit", statement.word(index))
-
-
-def _array(statement: Statement, index: int) -> None:
-    if statement.kind(index + 1) == Kind.L_BRACKET:
-        refuse("array_constructor")
-
-
-def _nulls(statement: Statement, index: int) -> None:
-    if statement.word(index + 1) == "nulls":
-        raise NotEmulated(f"{statement.word(index)} nulls")
-
-
-def _top(statement: Statement, index: int) -> None:
-    if statement.kind(index + 1) == Kind.NUMBER:
-        raise NotEmulated("select top")
-
-
-def _exclude(statement: Statement, index: int) -> None:
-    if statement.word(index - 1) == "*":
-        raise NotEmulated("select * exclude")
+def _minus(statement: Statement, index: int) -> None:
+    if statement.word(index + 1) in ("select", "("):
+        statement.replace(index, index, "except")
 
 
 def _sysdate(statement: Statement, index: int) -> None:
@@ -279,31 +253,13 @@ def _dependencies(statement: Statement, index: int) -> None:
         statement.replace(index, index, "rs.pg_depend")
 
 
-_CHECKS: dict[str, Callable[[Statement, int], None]] = {
-    "anti": _join_kind,
+_REWORDED: dict[str, Callable[[Statement, int], None]] = {
     "approximate": _approximate,
-    "array": _array,
-    "asof": _join_kind,
-    "distinct": _distinct,
-    "except": _set_operator,
-    "exclude": _exclude,
-    "fetch": _fetch,
-    "filter": _filter,
-    "groups": _frame_unit,
-    "ignore": _nulls,
-    "intersect": _set_operator,
-    "lateral": _lateral,
     "minus": _minus,
     "pg_depend": _dependencies,
-    "positional": _join_kind,
-    "range": _frame_unit,
+    "qualify": _qualify,
     "recursive": _recursive,
-    "respect": _nulls,
-    "semi": _join_kind,
     "sysdate": _sysdate,
-    "top": _top,
-    "values": _values,
-    "window": _window,
 }
 
 
@@ -338,5 +294,9 @@ def _check_windows(statement: Statement) -> None:
             continue
         function = statement.word(statement.opening(index - 1) - 1)
         inside = [statement.word(i) for i in statement.at_depth(index + 2, statement.closing(index + 1) - 1)]
+        if function == "group":  # `within group (order by ...) over (...)`
+            raise NotEmulated("an ordered-set aggregate as a window function")
         if function in FRAMED_FUNCTIONS and "order by" in inside and "rows" not in inside:
             refuse("window_frame", function)
+        if function in UNFRAMED_FUNCTIONS and "rows" in inside:
+            refuse("frame_not_allowed", function)

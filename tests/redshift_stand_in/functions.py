@@ -6,6 +6,7 @@ from sqlglot.tokens import TokenType as Kind
 
 from .refusals import NotEmulated, refuse
 from .tokens import Statement
+from .types import sized
 from .words import (
     COMPUTE_FUNCTIONS,
     DATE_PARTS,
@@ -13,6 +14,7 @@ from .words import (
     LEADER_FUNCTIONS,
     NOT_EMULATED_FUNCTIONS,
     POSTGRES_DATE_PARTS,
+    SUBSECONDS,
     WEEKS,
 )
 
@@ -27,6 +29,14 @@ _RENAMED = {
     "dexp": "exp",
     "variance": "var_samp",
     "replicate": "repeat",
+}
+# How few and how many arguments Redshift takes where PostgreSQL takes others, and the rule.
+_ARGUMENTS = {
+    "concat": (2, 2, "concat_arguments"),
+    "date_trunc": (2, 2, "date_trunc_zone"),
+    "lag": (1, 2, "lag_default"),
+    "lead": (1, 2, "lag_default"),
+    "to_timestamp": (2, 3, "to_timestamp_format"),
 }
 _DATE_PART_FIRST = {"dateadd", "datediff", "date_part", "datepart", "date_trunc"}
 
@@ -52,10 +62,15 @@ def rewrite_call(statement: Statement, index: int, *, is_catalog_query: bool, ha
     if name in NOT_EMULATED_FUNCTIONS:
         raise NotEmulated(f"the function {name}")
     arguments = statement.arguments(index + 1)
+    fewest, most, rule = _ARGUMENTS.get(name, (0, len(arguments), ""))
+    if not fewest <= len(arguments) <= most:
+        refuse(rule, f"{name} with {len(arguments)} arguments")
+    if any(statement.word(i) == "order by" for i in statement.at_depth(index + 2, statement.closing(index + 1) - 1)):
+        refuse("aggregate_order", name)
     if name == "extract":
         _extract(statement, index)
-    elif name == "concat" and len(arguments) != 2:
-        refuse("concat_arguments", f"here are {len(arguments)}")
+    elif name == "substring" and arguments:
+        _substring(statement, arguments)
     elif name == "try_cast":
         _try_cast(statement, index)
     elif name == "listagg":
@@ -73,8 +88,26 @@ def _extract(statement: Statement, index: int) -> None:
     part = index + 2
     if statement.word(part) not in DATE_PARTS:
         refuse("date_part", statement.word(part))
+    if statement.word(part) in SUBSECONDS:
+        raise NotEmulated(f"extract({statement.word(part)}): whether with the seconds is not clear from the guide")
     if statement.word(part) in POSTGRES_DATE_PARTS:
         statement.replace(part, part, POSTGRES_DATE_PARTS[statement.word(part)])
+    # It returns integers: https://docs.aws.amazon.com/redshift/latest/dg/r_Dateparts_for_datetime_functions.html
+    statement.replace(index, index, "cast(trunc(extract")
+    whole = "bigint" if statement.word(part) == "epoch" else "integer"
+    statement.insert_after(statement.closing(index + 1), f") as {whole})")
+
+
+def _substring(statement: Statement, arguments: list[tuple[int, int]]) -> None:
+    first, last = arguments[0][0], arguments[-1][1]
+    inside = statement.at_depth(first, last)
+    by_comma = len(arguments) > 1 and statement.kind(arguments[1][0]) == Kind.STRING
+    by_word = any(
+        statement.word(i) == "similar" or (statement.word(i) == "from" and statement.kind(i + 1) == Kind.STRING)
+        for i in inside
+    )
+    if by_comma or by_word:
+        refuse("substring_pattern", statement.source(first, last))
 
 
 def _date_part(statement: Statement, name: str, argument: tuple[int, int]) -> None:
@@ -95,7 +128,7 @@ def _try_cast(statement: Statement, index: int) -> None:
     closing = statement.closing(opening)
     keyword = next(i for i in statement.at_depth(opening + 1, closing - 1) if statement.word(i) == "as")
     target = statement.source(keyword + 1, closing - 1)
-    target = re.sub(r"^(varchar|text)$", "varchar(256)", target, flags=re.IGNORECASE)
+    target = sized(target)
     statement.replace(index, opening, "cast(rs.try_cast(cast((")
     statement.replace(keyword, closing, f") as text), cast(null as {target})) as {target})")
 

@@ -5,6 +5,8 @@ from sqlglot.tokens import TokenType as Kind
 from .refusals import NotEmulated, refuse
 from .tokens import Statement
 
+_NO_EQUALITIES = {"<", ">", "<=", ">=", "<>", "!=", "between", "in", "like", "or"}
+
 
 def check_merge(statement: Statement) -> None:
     """Refuses what Redshift's MERGE has not.
@@ -27,3 +29,6 @@ def check_merge(statement: Statement) -> None:
             refuse("merge_condition")
     if not (matched and not_matched):
         refuse("merge_clauses")
+    for word in words[words.index("on", using) : words.index("when")]:
+        if word in _NO_EQUALITIES:
+            refuse("merge_match", word)

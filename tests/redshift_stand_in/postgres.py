@@ -1,7 +1,9 @@
 """A private, throw-away PostgreSQL: found, started and stopped."""
 
+import contextlib
 import ctypes
 import importlib.util
+import locale
 import os
 import pwd
 import shutil
@@ -71,6 +73,19 @@ def _is_new_enough(folder: Path) -> bool:
     return int("".join(c if c.isdigit() else " " for c in version).split()[0]) >= _OLDEST
 
 
+def _ctype() -> str:
+    """A locale of this machine that knows the letters of Unicode; glibc always has C.UTF-8."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        for name in ("C.UTF-8", "en_US.UTF-8"):
+            with contextlib.suppress(locale.Error):
+                locale.setlocale(locale.LC_CTYPE, name)
+                return name
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    return "C"
+
+
 class Postgres:
     """A cluster with one database, on a unix socket in a folder of its own under the system's temporary folder.
 
@@ -115,8 +130,10 @@ class Postgres:
 
     def _initialize(self, programs: Path) -> None:
         command = [programs / "initdb", "-D", self.folder / "data", "-U", SUPERUSER, "--auth=trust", "-E", "UTF8"]
+        # Sorted by bytes, as on Redshift, but `upper` knows all letters.
+        command += ["--lc-collate=C", f"--lc-ctype={_ctype()}"]
         done = subprocess.run(
-            [*command, "--no-locale", "--no-sync"],
+            [*command, "--no-sync"],
             env=self._environment,
             cwd="/",
             stdout=subprocess.PIPE,

@@ -5,10 +5,11 @@ https://www.postgresql.org/docs/15/protocol-message-formats.html
 
 import asyncio
 import json
+import re
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _STARTUP_PARAMETERS = {"user", "database", "application_name", "client_encoding"
 _VERSION = b"8.0.2"  # what Redshift says; the driver cannot read the one of a Debian package
 _REFUSED = b"[redshift: "
 _NOT_EMULATED = b"[stand-in: not emulated] "
+_DDL = re.compile(r"(?:\s|/\*.*?\*/|--[^\n]*\n)*(?:create|alter|drop)\b", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass
@@ -43,9 +45,18 @@ class Counts:
 class Proxy:
     """Listens on a free port of this machine, in an event loop in a thread of its own."""
 
-    def __init__(self, socket: Path, log: Path | None = None) -> None:
+    def __init__(self, socket: Path, log: Path | None = None, after_ddl: Callable[[], object] = lambda: None) -> None:
+        """Listens to nobody yet.
+
+        Args:
+            socket: That of PostgreSQL.
+            log: A file to which each statement is added.
+            after_ddl: Called after a transaction that changed the schema, before the client goes on.
+        """
         self.counts = Counts()
         self._socket = socket
+        self._after_ddl = after_ddl
+        self._one_at_a_time = asyncio.Lock()
         self._log = log.open("a", buffering=1) if log else None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="redshift_stand_in proxy", daemon=True)
@@ -73,6 +84,11 @@ class Proxy:
         for task in sessions:
             task.cancel()
         await asyncio.gather(*sessions, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Does what is to be done after DDL; in a thread, since it waits for PostgreSQL."""
+        async with self._one_at_a_time:
+            await self._loop.run_in_executor(None, self._after_ddl)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session = _Session(self, reader, writer)
@@ -116,6 +132,7 @@ class _Session:
         self._to_server: asyncio.StreamWriter | None = None
         self._truncated = False
         self._committing = False
+        self._has_ddl = False
 
     async def run(self, socket: Path) -> None:
         code, data = await self._first_packet()
@@ -158,8 +175,10 @@ class _Session:
             if kind == b"P":  # Parse: the statement's name, its text, and its parameters
                 name, sql, parameters = body.split(b"\0", 2)
                 (number,) = struct.unpack("!h", parameters[:2])
+                self._has_ddl |= bool(_DDL.match(sql.decode()))
                 body = b"\0".join((name, self._proxy.translate(sql.decode(), number).encode(), parameters))
             elif kind == b"Q":  # Query
+                self._has_ddl |= bool(_DDL.match(body.decode()))
                 body = self._proxy.translate(body[:-1].decode(), 0).encode() + b"\0"
             self._to_server.write(_message(kind, body))
             await self._to_server.drain()
@@ -175,6 +194,9 @@ class _Session:
                 complete = 0
                 for kind, body, end in _messages(waiting):
                     complete = end
+                    if kind == b"Z" and body == b"I" and self._has_ddl:
+                        self._has_ddl = False
+                        await self._proxy.settle()
                     message = self._answered(kind, body)
                     if message:
                         passed.append(message)

@@ -50,7 +50,9 @@ class StandIn:
             self._load_sql()
             self._files = FileServer(self._postgres.spool, self.s3)
             self._files.start()
-            self._proxy = Proxy(self._postgres.socket, self._log)
+            self._proxy = Proxy(
+                self._postgres.socket, self._log, lambda: self.query("select rs.restore_late_binding_views()")
+            )
             port = self._proxy.start()
         except BaseException:
             self.__exit__(None, None, None)
@@ -115,6 +117,16 @@ class StandIn:
                 return None
             cursor.execute(f'select * from "{schema}"."{name}"')
             return [column.name for column in cursor.description], cursor.fetchall()
+
+    def types(self, relation: str) -> list[str]:
+        """The types of a relation's columns, without their sizes."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                "select format_type(atttypid, null) from pg_attribute where attnum > 0 and not attisdropped"
+                " and attrelid = format('%%I.%%I', %s, %s)::regclass order by attnum",
+                relation.split("."),
+            )
+            return [name for (name,) in cursor.fetchall()]
 
     def create_role(self, name: str) -> None:
         """Makes a user whom privileges can be granted to."""

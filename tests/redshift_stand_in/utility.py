@@ -4,7 +4,7 @@ import re
 
 from sqlglot.tokens import TokenType as Kind
 
-from .ddl import size_character_types
+from .ddl import check_column_type, size_character_types
 from .refusals import NotEmulated, refuse
 from .tokens import Statement
 
@@ -94,8 +94,23 @@ def _alter(statement: Statement) -> str:
     for keyword in ("unique", "primary key", "foreign key"):
         if keyword in words:
             raise NotEmulated(f"alter table ... add {keyword}")
+    if any(statement.kind(i) == Kind.COMMA for i in statement.at_depth(0, len(statement) - 1)):
+        refuse("alter_one_action")
+    _alter_column(statement)
     size_character_types(statement, 0, len(statement))
     return _folded(statement)
+
+
+def _alter_column(statement: Statement) -> None:
+    """`add [column] NAME TYPE` and `alter column NAME type TYPE`."""
+    action = statement.end_of_path(2) + 1
+    name = action + 1 + (statement.word(action + 1) == "column")
+    if statement.word(action) == "add" and statement.word(name) != "constraint":
+        check_column_type(statement, name + 1)
+    elif statement.word(action) == "alter" and statement.word(name + 1) == "type":
+        if statement.kind(name + 2) != Kind.VARCHAR:
+            refuse("alter_type", statement.source(name + 2, len(statement) - 1))
+        check_column_type(statement, name + 2)
 
 
 def _show(statement: Statement) -> str:

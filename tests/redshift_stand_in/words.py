@@ -49,8 +49,13 @@ FUNCTIONS = _words("""
 
 # Of these, those that PostgreSQL has not or computes otherwise, and that are not built here.
 NOT_EMULATED_FUNCTIONS = _words("""
-    checksum convert date_part_year decode farmfingerprint64 fnv_hash func_sha1 months_between next_day
-    ratio_to_report sha sha1
+    array array_concat array_flatten can_json_parse checksum collate convert crc32 date_part_year decimal_precision
+    decimal_scale decode difference farmfingerprint64 fnv_hash from_hex from_varbyte func_sha1 get_array_length
+    grouping_id hll hll_cardinality hll_combine hll_combine_sketches hll_create_sketch is_array is_bigint is_boolean
+    is_char is_decimal is_float is_integer is_object is_scalar is_smallint is_valid_json_array is_varchar
+    json_array_length json_extract_array_element_text json_parse json_serialize json_serialize_to_varbyte json_size
+    json_typeof months_between next_day object octetindex ratio_to_report sha sha1 soundex split_to_array subarray
+    to_varbyte
 """)
 
 # Words before a parenthesis that open no call.
@@ -74,6 +79,7 @@ FRAMED_FUNCTIONS = _words("""
     avg bool_and bool_or count first_value last_value max min nth_value stddev stddev_pop stddev_samp sum var_pop
     var_samp variance
 """)
+UNFRAMED_FUNCTIONS = _words("cume_dist dense_rank lag lead ntile percent_rank rank row_number")
 
 # https://docs.aws.amazon.com/redshift/latest/dg/r_Dateparts_for_datetime_functions.html
 DATE_PARTS = _words("""
@@ -91,7 +97,23 @@ POSTGRES_DATE_PARTS = {
     "dy": "doy",
     "yearday": "doy",
 }
+SUBSECONDS = _words("""
+    microsec microsecond microseconds microsecs millisec millisecon millisecond milliseconds millisecs ms msec msecond
+    mseconds msecs us usec usecond useconds usecs
+""")
 WEEKS = _words("week weeks w")
 
 # https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-datatypes.html, and types of DuckDB.
-UNSUPPORTED_TYPES = _words("bit bytea hugeint inet json jsonb money point uuid xml")
+UNSUPPORTED_TYPES = _words("""
+    bit box bytea cidr circle daterange hstore hugeint inet int4multirange int4range int8multirange int8range json jsonb
+    jsonpath line lseg macaddr macaddr8 money numrange path pg_lsn point polygon regclass regnamespace regproc
+    regprocedure regrole regtype tsquery tsrange tstzrange tsvector txid_snapshot uuid varbit xml
+""")
+NOT_EMULATED_TYPES = _words("geography geometry hllsketch super varbinary varbyte")
+
+# Relations of the catalog that are here and on Redshift, and may be named without their schema.
+CATALOG_RELATIONS = _words("""
+    pg_attribute pg_class pg_database pg_depend pg_description pg_get_late_binding_view_cols pg_group pg_namespace
+    pg_proc pg_rewrite pg_table_def pg_tables pg_type pg_user pg_views svv_mv_info svv_redshift_columns
+    svv_relation_privileges svv_table_info sys_query_detail
+""")

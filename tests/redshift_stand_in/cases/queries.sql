@@ -5,7 +5,7 @@
 --   passes              Redshift runs it, and so does the stand-in; `passes: near RULE` is what the rule must let pass
 --   refused: RULE       Redshift does not, and the stand-in says so
 --   PostgreSQL refuses  Redshift does not, and PostgreSQL does not either
---   not emulated        the stand-in says that it cannot; Redshift might
+--   not emulated        the stand-in says that it cannot; Redshift might; with `: near RULE` as above
 --   false alarm         Redshift runs it, the stand-in does not: declared in README.md
 --   missed              Redshift does not run it, the stand-in does: declared in README.md
 
@@ -24,15 +24,13 @@ select round(2.5), round(-2.5), round(1.005,2) from analytics.one;
 -- count filter | refused: aggregate_filter | not in r_COUNT syntax
 select count(*) filter (where b) from analytics.t;
 
--- group by all | passes | r_GROUP_BY_clause (current docs)
--- = [[3, 2], [7, 1]]
+-- group by all | not emulated | r_GROUP_BY_clause (current docs)
 select k, count(*) from analytics.t group by all order by 1;
 
 -- order by all | PostgreSQL refuses
 select k, id from analytics.t order by all;
 
--- qualify | passes: near qualify_alias | r_QUALIFY_clause
--- = [[1, 7], [2, 3]]
+-- qualify | not emulated: near qualify_alias | r_QUALIFY_clause
 select id, k from analytics.t as q qualify row_number() over (partition by k order by id) = 1 order by 1;
 
 -- qualify without alias | refused: qualify_alias | r_QUALIFY_clause note
@@ -703,8 +701,7 @@ select x as range, x as groups from analytics.one;
 -- cross join | passes: near join_kind
 select a.x from analytics.one a cross join analytics.one b;
 
--- qualify after where | passes: near qualify_alias
--- = [[1]]
+-- qualify after where | not emulated: near qualify_alias
 select id from analytics.t where k > 3 qualify row_number() over (order by id) = 1;
 
 -- backslash in a string | not emulated | Redshift reads it as an escape, PostgreSQL as itself
@@ -723,3 +720,260 @@ select 1; select 2;
 -- = [[3, 2], [7, 1]]
 select k, count(*) /* group by s */ from analytics.t group -- by nothing
 by k order by 1;
+
+-- qualify in a statement with foreign functions | not emulated
+select string_agg(s, ',') from analytics.t as q qualify row_number() over (order by id) = 1 and if(true, 1, 0) = 1;
+
+-- lag with a default | refused: lag_default | r_WF_LAG
+select id, lag(k, 1, 0) over (order by id) from analytics.t;
+
+-- lead with a default | refused: lag_default
+select id, lead(k, 1, 0) over (order by id) from analytics.t;
+
+-- lag | passes: near lag_default
+-- = [[1, 0], [2, 7], [3, 3]]
+select id, coalesce(lag(k, 1) over (order by id), 0) from analytics.t order by 1;
+
+-- decimal without a size | passes | r_Numeric_types201: (18, 0)
+-- = [[2, 2, 2]]
+select cast(1.5 as decimal), 1.5::numeric, try_cast('1.5' as decimal) from analytics.one;
+
+-- decimal of 39 digits | refused: decimal_precision
+select cast(1 as decimal(39, 2)) from analytics.one;
+
+-- decimal of 38 digits | passes: near decimal_precision
+select cast(1 as decimal(38, 2)) from analytics.one;
+
+-- varchar of too many bytes | refused: character_length
+select cast('a' as varchar(65536)) from analytics.one;
+
+-- varchar of the most bytes | passes: near character_length
+select cast('a' as varchar(65535)), cast('a' as char(4096)) from analytics.one;
+
+-- timestamp with a precision | refused: datetime_precision
+select cast(ts as timestamp(3)) from analytics.t;
+
+-- timestamp with a zone | passes: near datetime_precision
+select cast(ts as timestamp without time zone), ts::timestamptz from analytics.t;
+
+-- frame with exclude | refused: frame_exclude
+select id, sum(k) over (order by id rows between 1 preceding and current row exclude current row) from analytics.t;
+
+-- a column called exclude | passes: near frame_exclude
+select x as "exclude" from analytics.one;
+
+-- rank with a frame | refused: frame_not_allowed
+select id, rank() over (order by id rows unbounded preceding) from analytics.t;
+
+-- ntile without a frame | passes: near frame_not_allowed
+select id, ntile(2) over (order by id), last_value(k) over (order by id rows unbounded preceding) from analytics.t;
+
+-- order in an aggregate | refused: aggregate_order
+select max(k order by id) from analytics.t;
+
+-- order within group | passes: near aggregate_order
+select listagg(s, ',') within group (order by id), max(k) from analytics.t order by 1;
+
+-- to_timestamp of a number | refused: to_timestamp_format
+select to_timestamp(0) from analytics.one;
+
+-- to_timestamp of a text | passes: near to_timestamp_format
+select to_timestamp('2024-01-02 03:04:05', 'YYYY-MM-DD HH24:MI:SS') from analytics.one;
+
+-- date_trunc with a zone | refused: date_trunc_zone
+select date_trunc('day', ts::timestamptz, 'UTC') from analytics.t;
+
+-- date_trunc | passes: near date_trunc_zone
+select date_trunc('day', ts) from analytics.t;
+
+-- in values | refused: values_table
+select id from analytics.t where k in (values (3), (7));
+
+-- in a list | passes: near values_table
+select id from analytics.t where k in (3, 7) and k not in (4, 5);
+
+-- count of rows | refused: row_constructor
+select count(distinct (id, k)) from analytics.t;
+
+-- a row in the select list | refused: row_constructor
+select (id, k) from analytics.t;
+
+-- count of an expression | passes: near row_constructor
+select count(distinct (id + k)), (1 + 2) * 3 from analytics.t where (id, k) in (select id, k from analytics.t);
+
+-- substring by a pattern | refused: substring_pattern
+select substring(s from '[a-z]+') from analytics.t;
+
+-- substring by a pattern after a comma | refused: substring_pattern
+select substring(s, '[a-z]+') from analytics.t;
+
+-- substring | passes: near substring_pattern
+-- = [["bc", "ab"]]
+select substring('abc', 2), substring('abc' from 1 for 2) from analytics.one;
+
+-- between symmetric | refused: between_symmetric
+select id from analytics.t where k between symmetric 5 and 1;
+
+-- between | passes: near between_symmetric
+select id from analytics.t where k not between 1 and 5;
+
+-- ~* operator | refused: posix_without_case
+select id from analytics.t where s ~* 'A';
+
+-- !~* operator | refused: posix_without_case
+select id from analytics.t where s !~* 'A';
+
+-- !~ operator | passes: near posix_without_case
+select id from analytics.t where s !~ 'A' and s ~ 'B';
+
+-- extract gives integers | passes | r_Dateparts_for_datetime_functions
+-- = [[59, 0, 1704067199]]
+select extract(second from timestamp '2023-12-31 23:59:59.9'), extract(month from date '2024-06-01') / 12,
+    extract(epoch from timestamp '2023-12-31 23:59:59.9')
+from analytics.one;
+
+-- extract of milliseconds | not emulated
+select extract(ms from ts) from analytics.t;
+
+-- quoted foreign function | refused: unknown_function
+select "string_agg"(s, ',') from analytics.t;
+
+-- function of pg_catalog | refused: unknown_function
+select pg_catalog.string_agg(s, ',') from analytics.t;
+
+-- table function of pg_catalog | refused: unknown_function
+select * from pg_catalog.generate_series(1, 3);
+
+-- quoted function | not emulated
+select "upper"(s) from analytics.t;
+
+-- a catalog table beside a table | refused: unknown_function
+select string_agg(t.s, c.relname) from analytics.t cross join pg_class as c;
+
+-- a catalog table and a table after a comma | refused: unknown_function
+select string_agg(t.s, c.relname) from pg_class as c, analytics.t;
+
+-- a named query called like a catalog table | refused: unknown_function
+with sys_query_detail as (select 'a' as s) select string_agg(s, ',') from sys_query_detail;
+
+-- a table of a schema called like one of the catalog | refused: unknown_function
+select string_agg(s, ',') from analytics.pg_class;
+
+-- a table called almost like one of the catalog | refused: unknown_function
+select string_agg(s, ',') from sys_events;
+
+-- the catalog | passes: near unknown_function | the leader node has other functions
+select array_to_string(array_agg(n.nspname::text), ',') from pg_namespace as n, pg_catalog.pg_class as c;
+
+-- alias with columns | passes: near unknown_function
+-- = [[1], [2], [3]]
+select u.a from (select id from analytics.t) u(a) join analytics.one as o(b) on u.a >= o.b order by 1;
+
+-- alias of the table's name with columns | passes: near unknown_function
+-- = [[1]]
+select one.y from analytics.one as one(y);
+
+-- pivot | not emulated
+select * from (select k, id from analytics.t) pivot (count(id) for k in (3, 7));
+
+-- for update | refused: select_clause
+select id from analytics.t for update;
+
+-- table command | refused: select_clause
+select * from (table analytics.one) as o;
+
+-- limit all | passes: near select_clause
+select substring('abc' from 1 for 2) from analytics.one limit all;
+
+-- from only | refused: from_item
+select id from only analytics.t;
+
+-- tablesample | refused: from_item
+select id from analytics.t tablesample bernoulli (10);
+
+-- natural join | passes: near from_item
+select count(*) from analytics.t natural join analytics.one;
+
+-- delete in a named query | refused: with_clause
+with gone as (delete from analytics.one returning x) select x from gone;
+
+-- materialized named query | refused: with_clause
+with o as materialized (select x from analytics.one) select x from o;
+
+-- search depth first | refused: with_clause
+with recursive r(n) as (select 1 union all select n + 1 from r where n < 2) search depth first by n set o select n from r;
+
+-- named query | passes: near with_clause
+with o as (select x from analytics.one) select x from o;
+
+-- group by distinct | refused: group_by_distinct
+select k, count(*) from analytics.t group by distinct rollup (k);
+
+-- group by a set | passes: near group_by_distinct
+select k, id, count(distinct s) from analytics.t group by grouping sets ((k, id), (k), ());
+
+-- offset in rows | refused: fetch_first
+select id from analytics.t order by id offset 1 rows;
+
+-- any of an array | refused: array_constructor
+select id from analytics.t where k = any('{3,7}');
+
+-- any of a query | passes: near array_constructor
+select id from analytics.t where k = any(select k from analytics.t);
+
+-- a subscript | not emulated
+select s[1] from analytics.t;
+
+-- array type | refused: unsupported_type
+select '{1}'::int[];
+
+-- network type before a literal | refused: unsupported_type
+select inet '127.0.0.1';
+
+-- bit string | refused: unsupported_type
+select b'101' from analytics.one;
+
+-- object identifier type | refused: unsupported_type
+select 'analytics.t'::regclass from analytics.one;
+
+-- super | not emulated
+select '1'::super from analytics.one;
+
+-- string between dollar signs | not emulated
+select $$a$$ from analytics.one;
+
+-- string with Unicode escapes | not emulated
+select u&'a' from analytics.one;
+
+-- percentile over a window | not emulated
+select percentile_cont(0.5) within group (order by k) over (partition by b) from analytics.t;
+
+-- round of a float | passes
+-- = [[1.24, 2, 1.2]]
+select round(1.239::double precision, 2), round(2, 1), round(1.239, 1) from analytics.one;
+
+-- collation | not emulated
+select s collate "C" from analytics.t;
+
+-- case of letters beyond ASCII | passes
+-- = [["É", "ö", "Éa"]]
+select upper('é'), lower('Ö'), initcap('éA') from analytics.one;
+
+-- order of letters beyond ASCII | passes | r_ORDER_BY_clause: binary
+-- = [["Z"], ["a"], ["Ä"]]
+select s from (select 'Ä' as s union all select 'a' union all select 'Z') as letters order by s;
+
+-- functions that PostgreSQL has not | not emulated
+select soundex(s), json_parse(s) from analytics.t;
+
+-- on conflict | refused: insert_clause
+insert into analytics.one values (1) on conflict do nothing;
+
+-- insert of a default | passes: near insert_clause
+insert into analytics.one (x) values (default);
+
+-- update of a row | refused: update_row
+update analytics.target set (id, name) = (1, 'x') where id = 1;
+
+-- update | passes: near update_row
+update analytics.target set name = (select 'x'), id = (1 + 1) where id = 1;

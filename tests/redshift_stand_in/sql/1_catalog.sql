@@ -79,8 +79,26 @@ begin
 end
 $$;
 
--- Gives late-binding views back their query as soon as it can run. Does not wait for a table that another session is
--- replacing: that session may wait for this one. The next DDL tries again.
+-- What a table or view holds must be of a type that Redshift has: arrays and whole rows come without their name.
+create function rs.check_types(relation oid, name text) returns void language plpgsql as $$
+declare
+    found_type text;
+begin
+    select format_type(atttypid, atttypmod) into found_type
+    from pg_attribute
+    where attrelid = relation and attnum > 0 and not attisdropped and not atttypid = any(array[
+        'boolean', 'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision', 'bpchar', 'varchar', 'text',
+        'date', 'time', 'timetz', 'timestamp', 'timestamptz', 'interval', 'name', 'oid', '"char"'
+    ]::regtype[]);
+    if found_type is not null then
+        perform rs.refuse('unsupported_type', format('%s in %s', found_type, name));
+    end if;
+end
+$$;
+
+-- Gives late-binding views back their query as soon as it can run. The proxy calls it after each transaction with DDL, on
+-- a connection of its own: a session of dbt would keep locks on what the views read, which Redshift's does not. Does not
+-- wait for a table that a session is replacing; that session's end tries again.
 create function rs.restore_late_binding_views() returns void language plpgsql set lock_timeout = '20ms' as $$
 declare
     broken record;
@@ -115,6 +133,9 @@ begin
         where object_type in ('table', 'view') and command_tag ~ '^(CREATE|SELECT INTO)'
     loop
         perform rs.check_keys(created.objid, created.object_identity, told);
+        if created.schema_name not in ('rs', 'pg_catalog') then
+            perform rs.check_types(created.objid, created.object_identity);
+        end if;
         insert into rs.attributes values (
             created.objid, coalesce(told ->> 'diststyle', 'auto'), told ->> 'distkey', told ->> 'sort_type',
             rs.elements(told -> 'sortkeys'), coalesce((told ->> 'backup')::boolean, true), rs.elements(told -> 'pk'),
@@ -137,9 +158,6 @@ begin
             late_binding = excluded.late_binding, body = excluded.body,
             columns_without_body = excluded.columns_without_body;
     end loop;
-    if exists (select 1 from rs.attributes where is_broken) then
-        perform rs.restore_late_binding_views();
-    end if;
 end
 $$;
 create event trigger rs_after_create on ddl_command_end
@@ -168,7 +186,7 @@ begin
             execute format('alter view %s owner to %I', name, session_user);
             insert into rs.attributes (relation, late_binding, body, columns_without_body, is_broken)
             values (name::regclass, true, dropped.body, dropped.columns_without_body, true);
-            perform rs.restore_late_binding_views();
+            perform set_config('rs.is_busy', '', true);
         end if;
     end loop;
 end

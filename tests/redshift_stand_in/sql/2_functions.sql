@@ -143,6 +143,31 @@ create function rs.regexp_substr(
     ), '')
 $$;
 
+-- Numbers ------------------------------------------------------------------------------------------------------------
+
+-- Those of integers keep the type that they had before those of floats.
+do $do$
+declare
+    function_name text;
+    type_name text;
+begin
+    foreach function_name in array array['round', 'trunc'] loop
+        foreach type_name in array array['smallint', 'integer', 'bigint'] loop
+            execute format(
+                'create function pg_catalog.%1$I(value %2$s, digits integer) returns numeric '
+                'language sql immutable strict as $body$ select %1$I(value::numeric, digits) $body$',
+                function_name, type_name
+            );
+        end loop;
+        execute format(
+            'create function pg_catalog.%1$I(value double precision, digits integer) returns double precision '
+            'language sql immutable strict as $body$ select %1$I(value::numeric, digits)::double precision $body$',
+            function_name
+        );
+    end loop;
+end
+$do$;
+
 -- Casts --------------------------------------------------------------------------------------------------------------
 
 create function rs.try_cast(value text, target anyelement) returns anyelement language plpgsql stable as $$
