@@ -5,6 +5,7 @@
     {% endif %}
 {% endmacro %}
 
+{# https://duckdb.org/docs/stable/data/partitioning/partitioned_writes #}
 {% macro duckdb__write_parquet_export(relation, partition_column) %}
     {% set folder = parquet_export_folder(relation) | replace("'", "''") %}
     {% if '://' in folder %}

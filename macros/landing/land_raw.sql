@@ -2,14 +2,14 @@
 {% macro land_raw(source_name, folder) %}
     {% if execute %}
         {% set tables = raw_tables_of(source_name) %}
-        {% do create_processed_files() %}
-        {% do renew_raw_views({source_name: tables}) %}
+        {% do open_raw_views(source_name) %}
         {% for table in tables %}
+            {# Without the blanks that staging trims, lest they hide how long a text is. #}
             {% set columns = [] %}
             {% for column in table.columns.values() %}
                 {% do columns.append(
                     column.name if column.data_type
-                    else 'left(' ~ column.name ~ ', ' ~ landed_characters() ~ ') as ' ~ column.name
+                    else "left(trim(" ~ column.name ~ ", ' '), " ~ landed_characters() ~ ') as ' ~ column.name
                 ) %}
             {% endfor %}
             {% set file = folder ~ '/' ~ table.name ~ '.parquet' %}

@@ -1,7 +1,10 @@
 {% macro load_raw(source, location, iam_role=none, dry_run=false) %}
     {% if execute %}
+        {% if dry_run is not boolean %}
+            {% do exceptions.raise_compiler_error('dry_run must be true or false (now: ' ~ dry_run ~ ').') %}
+        {% endif %}
         {% set statements = adapter.dispatch('load_raw', 'retail_warehouse')(
-            raw_tables_of(source), location.rstrip('/'), iam_role_literal(iam_role)
+            raw_tables_of(source), (location | string).rstrip('/'), iam_role_literal(iam_role)
         ) %}
         {% for statement in statements %}
             {% if dry_run %}
@@ -27,7 +30,7 @@
     {% if target.name == 'redshift_dev' %}
         {% do exceptions.raise_compiler_error('The raw tables are shared with production: load them with --target prod.') %}
     {% endif %}
-    {% if not location.startswith('s3://') %}
+    {% if not modules.re.fullmatch('s3://[^/]+(/.+)?', location) %}
         {% do exceptions.raise_compiler_error(
             'Redshift loads from S3 only: location must be a prefix such as s3://bucket/landing/instacart (now: ' ~ location
             ~ ').'

@@ -9,6 +9,6 @@
 
 {# `dbt_project.yml` cannot hand a var to dbt's `grants` config. #}
 {% macro redshift__grant_to_reader() %}
-    {% set grants = redshift__normalize_grants_dict({'select': [var('reader')]}) %}
+    {% set grants = redshift__normalize_grants_dict({'select': reader_grantees()}) %}
     {% do apply_grants(this, grants, should_revoke=false) %}
 {% endmacro %}

@@ -11,10 +11,12 @@
 {% macro redshift__grant_usage_to_reader(schemas) %}
     {% set closed = graph.nodes.values() | selectattr('fqn.1', 'in', ['staging', 'intermediate'])
         | map(attribute='schema') | unique | list %}
-    {% set grants = redshift__normalize_grants_dict({'select': [var('reader')]}) %}
+    {% set grantees = redshift__format_grantees(reader_grantees()) | join(', ') %}
     {% for schema in schemas if schema not in closed %}
-        {% do run_query(
-            'grant usage on schema ' ~ adapter.quote(schema) ~ ' to ' ~ redshift__format_grantees(grants.select) | join(', ')
-        ) %}
+        {% do run_query('grant usage on schema ' ~ adapter.quote(schema) ~ ' to ' ~ grantees) %}
+        {# No model, and so without a hook of its own. #}
+        {% if schema == processed_files().schema %}
+            {% do run_query('grant select on ' ~ processed_files() ~ ' to ' ~ grantees) %}
+        {% endif %}
     {% endfor %}
 {% endmacro %}

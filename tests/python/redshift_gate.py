@@ -2,7 +2,7 @@
 
     python tests/python/redshift_gate.py --location s3://bucket/gate
 
-needs REDSHIFT_* with a password, of a database of its own, since it builds schemas of the project's names, and AWS
+needs REDSHIFT_* (docs/redshift.md) of a database of its own, since it builds schemas of the project's names, and AWS
 credentials for the bucket. The result goes into docs/redshift-runs.md and, if all is equal, into README.md.
 """
 
@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import redshift_connector
+from dbt.adapters.redshift.connections import RedshiftCredentials, get_connection_method
 
 PROJECT = Path(__file__).parents[2]
 sys.path.insert(0, str(PROJECT / "tests"))
@@ -33,13 +34,18 @@ class Cluster:
     """Runs SQL on the warehouse of REDSHIFT_*."""
 
     def __init__(self):
-        self._connection = redshift_connector.connect(
-            host=os.environ["REDSHIFT_HOST"],
+        settings = {name.lower(): os.environ.get(f"REDSHIFT_{name}") for name in ("HOST", "USER", "PASSWORD", "SCHEMA")}
+        method = os.environ.get("REDSHIFT_METHOD", "database")
+        credentials = RedshiftCredentials(
+            **settings,
+            method=method,
             port=int(os.environ["REDSHIFT_PORT"]),
             database=os.environ["REDSHIFT_DATABASE"],
-            user=os.environ["REDSHIFT_USER"],
-            password=os.environ["REDSHIFT_PASSWORD"],
+            region=os.environ.get("REDSHIFT_REGION"),
+            cluster_id=os.environ.get("REDSHIFT_CLUSTER_ID"),
+            sslmode=os.environ.get("REDSHIFT_SSLMODE", "require"),
         )
+        self._connection = get_connection_method(credentials)()
         # Without it, the first query would fix what all later ones see.
         self._connection.autocommit = True
 
@@ -76,7 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--location", required=True, help="S3 prefix for what is landed")
     location = parser.parse_args().location.rstrip("/")
-    names = ("HOST", "PORT", "DATABASE", "USER", "PASSWORD", "SCHEMA")
+    names = ["HOST", "PORT", "DATABASE", "USER", "SCHEMA"]
+    if os.environ.get("REDSHIFT_METHOD", "database") == "database":
+        names.append("PASSWORD")
     missing = [f"REDSHIFT_{name}" for name in names if not os.environ.get(f"REDSHIFT_{name}")]
     if missing:
         parser.error(f"set {', '.join(missing)}")
@@ -95,9 +103,13 @@ def main() -> None:
         def dbt(*arguments: str, **more: str) -> Outcome:
             return command("dbt", *arguments, **more)
 
-        assert dbt("build", *redshift_sequence.EVERYTHING, DBT_TARGET_PATH=f"{folder}/target").ok
-        for source in redshift_sequence.SOURCES:
-            assert command("retail-warehouse", "land", source.replace("_", "-"), "--to", f"{location}/{source}").ok
+        deliveries = redshift_sequence.deliveries(Path(folder) / "data")
+        second = deliveries["second"]
+        assert dbt("build", *redshift_sequence.EVERYTHING, DBT_TARGET_PATH=f"{folder}/target", **second).ok
+        for name, data in deliveries.items():
+            for source in redshift_sequence.SOURCES:
+                to = f"{location}/{name}/{source}"
+                assert command("retail-warehouse", "land", source.replace("_", "-"), "--to", to, **data).ok
         [(version,)] = Cluster().query("select version()")
         try:
             redshift_sequence.run(dbt, location, PARQUET_EXPORT=f"{location}/exports")

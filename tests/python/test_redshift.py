@@ -19,10 +19,11 @@ READER = "role:analysts"
 
 
 class Production:
-    """The bundled sample, landed, loaded and built on the stand-in."""
+    """Two deliveries, landed, loaded and built on the stand-in."""
 
-    def __init__(self, stand_in: StandIn, dbt: Dbt, environment: dict[str, str]):
+    def __init__(self, stand_in: StandIn, dbt: Dbt, environment: dict[str, str], data: dict[str, str]):
         self.stand_in = stand_in
+        self.data = data
         self.environment = environment
         self._dbt = dbt
 
@@ -45,25 +46,46 @@ def production(tmp_path_factory):
     with StandIn(folder / "stand_in", log=folder / "statements.jsonl") as stand_in:
         stand_in.create_role("analysts")
         export = {"PARQUET_EXPORT": "s3://bucket/exports"}
-        production = Production(stand_in, Dbt(folder), {**stand_in.environment, **export})
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(PROJECT)
-            patch.setenv("DBT_PROFILES_DIR", str(folder))
-            for source in redshift_sequence.SOURCES:
-                location = stand_in.s3 / "bucket" / "landing" / source
-                outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
-                assert outcome.exit_code == 0, outcome.output
+        deliveries = redshift_sequence.deliveries(folder / "data")
+        production = Production(stand_in, Dbt(folder), {**stand_in.environment, **export}, deliveries["second"])
+        for name, data in deliveries.items():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(PROJECT)
+                for variable, value in {**data, "DBT_PROFILES_DIR": str(folder)}.items():
+                    patch.setenv(variable, value)
+                for source in redshift_sequence.SOURCES:
+                    location = stand_in.s3 / "bucket" / "landing" / name / source
+                    outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
+                    assert outcome.exit_code == 0, outcome.output
         redshift_sequence.run(production, "s3://bucket/landing")
         yield production
 
 
-def test_every_relation_equals_that_of_duckdb(production, built, record_property):
-    comparison = compare(built.manifest, built.warehouse, production.stand_in)
+@pytest.fixture(scope="module")
+def on_duckdb(production, tmp_path_factory):
+    """The second delivery, built on DuckDB at once."""
+    folder = tmp_path_factory.mktemp("duckdb")
+    (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
+    dbt = Dbt(folder)
+    export = {"PARQUET_EXPORT": str(folder / "exports")}
+    outcome = dbt.build(*redshift_sequence.EVERYTHING, **production.data, **export)
+    assert outcome.ok, outcome.output
+    return dbt
+
+
+def test_every_relation_equals_that_of_duckdb(production, on_duckdb, record_property):
+    comparison = compare(on_duckdb.target / "manifest.json", on_duckdb.warehouse, production.stand_in)
     assert comparison.differences == {}
     assert comparison.compared == comparison.expected > 0
     # As many as the manifest has, counted here once more.
     nodes = production.manifest["nodes"].values()
     assert comparison.expected == sum(node["resource_type"] in ("model", "seed") for node in nodes)
+    # Nothing is compared that is empty on both sides, but what has no rows by its nature.
+    reasons = dict(on_duckdb.query("select reason, count(*) from audit.rejected_rows group by reason"))
+    assert set(reasons) == {
+        *("wrong_field_count", "broken_quote", "unreadable_value", "missing_key", "duplicate_key", "missing_parent"),
+        "out_of_domain",
+    }
     record_property("told", f"{comparison.compared} relations on the Redshift stand-in equal DuckDB's, row by row")
 
 
@@ -80,13 +102,13 @@ def test_values_fit_as_redshift_counts_them(production):
     assert production.stand_in.overlong_values() == {}
 
 
-def test_the_parquet_export_equals_that_of_duckdb(production, built):
+def test_the_parquet_export_equals_that_of_duckdb(production, on_duckdb):
     for fact in redshift_sequence.FACTS:
         unloaded = production.stand_in.s3 / "bucket" / "exports" / "prod" / fact
-        assert redshift_sequence.export_difference(f"{built.artifacts}/exports/dev/{fact}", str(unloaded)) is None
+        assert redshift_sequence.export_difference(f"{on_duckdb.folder}/exports/dev/{fact}", str(unloaded)) is None
         # One file less is noticed.
         next(unloaded.glob("*/*.parquet")).unlink()
-        told = redshift_sequence.export_difference(f"{built.artifacts}/exports/dev/{fact}", str(unloaded))
+        told = redshift_sequence.export_difference(f"{on_duckdb.folder}/exports/dev/{fact}", str(unloaded))
         assert "rows differ, such as (" in told
 
 
@@ -110,16 +132,22 @@ def raw(production) -> dict[str, int]:
 def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, tmp_path):
     before = raw(production)
     assert all(before.values())
-    here = {"source": "instacart", "location": "s3://bucket/landing/instacart/"}
+    here = {"source": "instacart", "location": "s3://bucket/landing/second/instacart/"}
     again = load(production, **here)
     assert again.ok, again.output
     assert raw(production) == before
-    printed = load(production, **here, iam_role="arn:aws:iam::1:role/loader", dry_run=True)
+    printed = load(production, **here, iam_role="arn:aws:iam::123456789012:role/loader", dry_run=True)
     assert printed.ok, printed.output
-    for text in ("begin;", "delete from ", "iam_role 'arn:aws:iam::1:role/loader'", "format as parquet;", "commit;"):
+    for text in (
+        "begin;",
+        "delete from ",
+        "iam_role 'arn:aws:iam::123456789012:role/loader'",
+        "format as parquet;",
+        "commit;",
+    ):
         assert text in printed.output
     # The last of the tables in turn is missing.
-    folder = production.stand_in.s3 / "bucket" / "landing" / "instacart"
+    folder = production.stand_in.s3 / "bucket" / "landing" / "second" / "instacart"
     (folder / "products.parquet").rename(tmp_path / "products.parquet")
     try:
         failed = load(production, **here)
@@ -134,6 +162,16 @@ def test_wrong_arguments_of_a_load_are_told(production, dbt):
     folder = load(production, source="instacart", location="/landing")
     assert not folder.ok
     assert "location must be a prefix such as s3://" in folder.output
+    for argument, wrong, told in (
+        ("location", "s3://", "location must be a prefix"),
+        ("location", 5, "location must be a prefix"),
+        ("iam_role", "Default", "must be the ARN of a role"),
+        ("dry_run", "no", "dry_run must be true or false"),
+    ):
+        arguments = {"source": "instacart", "location": "s3://bucket/landing", argument: wrong}
+        outcome = load(production, **arguments)
+        assert not outcome.ok
+        assert told in outcome.output
     source = load(production, source="instacrat", location="s3://bucket/landing")
     assert not source.ok
     assert "There is no source instacrat of raw files; there are instacart and online_retail." in source.output
@@ -169,6 +207,9 @@ def test_the_reader_may_read_marts_and_no_more(production):
         "select has_table_privilege('analysts', '{}', 'select') and has_schema_privilege('analysts', '{}', 'usage')"
     )
     assert production.stand_in.query(granted.format("instacart.users", "instacart")) == [(True,)]
+    audited = production("run", "--target", "prod", "--select", "rejected_rows", "--vars", f"{{reader: '{READER}'}}")
+    assert audited.ok, audited.output
+    assert production.stand_in.query(granted.format("audit.processed_files", "audit")) == [(True,)]
     assert production.stand_in.query(granted.format("staging.stg_instacart__orders", "staging")) == [(False,)]
 
 

@@ -55,12 +55,19 @@ def test_every_model_compiles_offline(dbt, incremental):
     assert ("where order_id in (with files as" in sql) == (incremental == "true")
 
 
-# dbt looks at the password when it connects, not before.
-@pytest.mark.parametrize("missing", sorted(set(REDSHIFT) - {"REDSHIFT_PASSWORD"}))
+@pytest.mark.parametrize("missing", sorted(REDSHIFT))
 def test_a_missing_setting_is_named(dbt, missing):
     outcome = dbt("parse", "--target", "prod", **{name: value for name, value in REDSHIFT.items() if name != missing})
     assert not outcome.ok
     assert re.search(rf"Env var required but not provided: '{missing}'", outcome.output), outcome.output
+
+
+@pytest.mark.parametrize("reader", ["[analysts]", "'role:'", "it''s", "role:a b"])
+def test_a_reader_that_is_nobody_is_told_before_anything_is_built(dbt, reader):
+    outcome = dbt("run", "--select", "aisles", "--vars", f"{{reader: {reader}}}")
+    assert not outcome.ok
+    assert "The var reader must be role:<name>, group:<name> or the name of a user" in outcome.output
+    assert "table model" not in outcome.output
 
 
 def test_a_role_logs_in_without_a_password(dbt):

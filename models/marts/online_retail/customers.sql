@@ -42,7 +42,7 @@ members as (
 
 select
     cast(members.customer_id as varchar(20)) as customer_id,
-    cast(case when members.customer_id <> 'Unknown' then latest_lines.country end as varchar(100)) as country,
+    cast(case when members.customer_id <> 'Unknown' then latest_lines.country end as varchar(400)) as country,
     cast(coalesce(measured.country_count, 0) as integer) as country_count,
     cast(coalesce(measured.sale_invoice_count, 0) as integer) as sale_invoice_count,
     cast(coalesce(measured.sale_amount, 0) as numeric(18, 3)) as sale_amount,

@@ -1,3 +1,9 @@
+with invoice_lines as (
+
+    {{ touched_rows(ref('invoice_lines')) }}
+
+)
+
 select
     invoice_line_id,
     invoice_no,
@@ -14,5 +20,5 @@ select
     invoiced_at,
     file_name,
     row_number
-from {{ ref('invoice_lines') }}
+from invoice_lines
 where transaction_type = 'cancellation'

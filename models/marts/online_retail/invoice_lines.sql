@@ -1,5 +1,11 @@
 -- The gate of all marts of the source.
 -- depends_on: {{ ref('int_online_retail_rejections_counted') }}
+with invoice_lines as (
+
+    {{ touched_rows(ref('int_invoice_lines_classified')) }}
+
+)
+
 select
     invoice_line_id,
     invoice_no,
@@ -16,4 +22,4 @@ select
     invoiced_at,
     file_name,
     row_number
-from {{ ref('int_invoice_lines_classified') }}
+from invoice_lines

@@ -1,4 +1,10 @@
-with invoice_lines as (
+with touched as (
+
+    {{ touched_rows(ref('invoice_lines')) }}
+
+),
+
+invoice_lines as (
 
     select
         *,
@@ -6,7 +12,7 @@ with invoice_lines as (
             partition by invoice_no
             order by invoiced_at asc, file_name asc, row_number asc
         ) as place
-    from {{ ref('invoice_lines') }}
+    from touched
 
 )
 

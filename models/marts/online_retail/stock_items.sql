@@ -58,8 +58,8 @@ ranked as (
 )
 
 select
-    cast(stock_codes.stock_code as varchar(50)) as stock_code,
-    cast(ranked.description as varchar(1000)) as description,
+    cast(stock_codes.stock_code as varchar(200)) as stock_code,
+    cast(ranked.description as varchar(4000)) as description,
     stock_codes.product_flag = 1 as is_product
 from stock_codes
 left join ranked

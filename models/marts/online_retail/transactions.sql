@@ -1,4 +1,10 @@
-with invoice_lines as (
+with touched as (
+
+    {{ touched_rows(ref('invoice_lines')) }}
+
+),
+
+invoice_lines as (
 
     select
         *,
@@ -10,7 +16,7 @@ with invoice_lines as (
             partition by invoice_no, stock_code
             order by file_name desc, row_number desc
         ) as place_from_last
-    from {{ ref('invoice_lines') }}
+    from touched
 
 )
 

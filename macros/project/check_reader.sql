@@ -1,0 +1,3 @@
+{% macro check_reader() %}
+    {% do reader_grantees() %}
+{% endmacro %}
