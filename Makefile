@@ -8,7 +8,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint docs bench erd sample lock clean
+.PHONY: help build test lint docs stream bench erd sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,13 @@ docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage
 	@$(BIN)/dbt docs generate $(ARGS)
 	@$(BIN)/dbt docs serve
 
+# All below stream/, beside the warehouse of make build: the rows that arrive are all that is there.
+stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups (ARGS="--from file.csv --rate 500")
+	@mkdir -p stream/files
+	@head -n 1 seeds/samples/online_retail/data.csv > stream/files/header.csv
+	@WAREHOUSE_PATH=stream/warehouse.duckdb ONLINE_RETAIL_DATA=stream/files ONLINE_RETAIL_LANDING=stream/landing \
+		SERVING_STORE=stream/serving.sqlite $(BIN)/retail-warehouse live $(or $(ARGS),--from seeds/samples/online_retail/data.csv)
+
 bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
@@ -74,4 +81,4 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 		--custom-compile-command "make lock" --output-file requirements-dev.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
-	rm -rf target logs warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp
+	rm -rf target logs stream .streaming warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp

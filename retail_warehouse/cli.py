@@ -1,6 +1,5 @@
 """The ``retail-warehouse`` command."""
 
-import contextlib
 import shlex
 from pathlib import Path
 
@@ -8,22 +7,13 @@ import click
 from tqdm import tqdm
 
 from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, landing, online_retail
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.messages import told_as_error
+from retail_warehouse.streaming import commands as streaming
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Tools around the Retail Warehouse dbt project."""
-
-
-@contextlib.contextmanager
-def _told_as_error():
-    try:
-        yield
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{error.filename or 'A file'} cannot be written: {error.strerror}.") from error
 
 
 @main.group()
@@ -72,7 +62,7 @@ def _tell_next(variable: str, out: Path, flags: str = "") -> None:
 def generate_instacart(users: int, seed: int, out: Path) -> None:
     """Write the six official Instacart files. The same arguments give the same bytes."""
     batches = instacart.batch_count(users)
-    with _told_as_error(), tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
+    with told_as_error(), tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
         rows = instacart.generate(users, seed, out, on_batch=bar.update)
     _tell(rows, "INSTACART_DATA", out)
 
@@ -89,7 +79,7 @@ def generate_instacart(users: int, seed: int, out: Path) -> None:
 @_out_option
 def generate_online_retail(invoices: int, seed: int, out: Path) -> None:
     """Write an Online Retail file. The same arguments give the same bytes."""
-    with _told_as_error():
+    with told_as_error():
         rows = online_retail.generate(invoices, seed, out)
     _tell(rows, "ONLINE_RETAIL_DATA", out)
 
@@ -107,7 +97,7 @@ def fetch_the_online_retail_file(out: Path, url: str) -> None:
 
     Run it again after a cut connection: it goes on where it stopped. CC BY 4.0, Daqing Chen, 2015.
     """
-    with _told_as_error():
+    with told_as_error():
         fetch_online_retail.fetch(out, url, click.echo)
     _tell_next("ONLINE_RETAIL_DATA", out, " --vars '{online_retail_complete: true}'")
 
@@ -123,7 +113,7 @@ def check_the_instacart_files(out: Path | None) -> None:
     if out is None:
         click.echo(fetch_instacart.HOW_TO, nl=False)
         return
-    with _told_as_error():
+    with told_as_error():
         fetch_instacart.check(out, click.echo)
     _tell_next("INSTACART_DATA", out, " --vars '{complete_histories: true}'")
 
@@ -137,8 +127,19 @@ def land_raw_files(source: str, to: str) -> None:
     Reads the same files as dbt build: those of INSTACART_DATA or ONLINE_RETAIL_DATA, or the bundled sample.
     """
     name = source.replace("-", "_")
-    with _told_as_error():
+    with told_as_error():
         landing.land(name, to)
     location = to if to.startswith("s3://") else "s3://<where you copy these files to>"
     arguments = f"{{source: {name}, location: {location}, iam_role: <its ARN>}}"
     click.echo(f"Next: dbt run-operation load_raw --target prod --args {shlex.quote(arguments)}")
+
+
+for command in (
+    streaming.serve,
+    streaming.token,
+    streaming.stream,
+    streaming.process,
+    streaming.publish,
+    streaming.live,
+):
+    main.add_command(command)

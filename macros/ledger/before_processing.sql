@@ -2,7 +2,7 @@
     {% if execute and model.config.meta.ledger is defined %}
         {% if not is_incremental() %}
             {{ return("delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'") }}
-        {% elif model.config.meta.ledger.key == 'file_name' %}
+        {% elif not model.config.meta.ledger.after %}
             {{ return(adapter.dispatch('before_processing', 'retail_warehouse')()) }}
         {% else %}
             {% set key = model.config.meta.ledger.key %}

@@ -1,14 +1,14 @@
 {% macro keys_in_files(node, files) %}
     {% set key = node.config.meta.ledger.key %}
-    {% if key == 'file_name' %}
+    {% if not node.config.meta.ledger.after %}
         {{ return('select file_name from (' ~ files ~ ') as files') }}
     {% endif %}
     {% set queries = [] %}
     {% for staged in staged_models(node) if key in staged.columns %}
         {% set table = raw_table_of(staged) %}
         {% do queries.append(
-            'select ' ~ key ~ ' from ' ~ staged.relation_name ~ ' where ' ~ key ~ ' is not null and file_name in ('
-            ~ "select file_name from files where source_name = '" ~ table.source_name ~ "' and table_name = '"
+            'select ' ~ key ~ ' from ' ~ staged.relation_name ~ ' where ' ~ key ~ ' is not null and '
+            ~ staged.config.meta.ledger.key ~ " in (select file_name from files where source_name = '" ~ table.source_name ~ "' and table_name = '"
             ~ table.name ~ "')"
         ) %}
     {% endfor %}

@@ -2,8 +2,8 @@
     select * from {{ relation }}
     {% if is_incremental() %}
     {% set key = model.config.meta.ledger.key %}
-    {% if key == 'file_name' %}
-    where {{ is_pending_file('file_name') }}
+    {% if not model.config.meta.ledger.after %}
+    where {{ is_pending_file(key) }}
     {% else %}
     where {{ key }} in ({{ keys_in_files(model, pending_files(model)) }})
     {% endif %}

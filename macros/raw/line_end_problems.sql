@@ -1,7 +1,7 @@
-{% macro line_end_problems(path, file_name) %}
+{% macro line_end_problems(path, file_name, encoding) %}
     {# Read with LF as the line end, a CRLF file has an empty second line. #}
     {% set second_line = run_query(
-        "select coalesce(line, '') from " ~ read_lines(path, options="ignore_errors = true, new_line = '\\n'")
+        "select coalesce(line, '') from " ~ read_lines(path, encoding, options="ignore_errors = true, new_line = '\\n'")
         ~ ' limit 1 offset 1'
     ).columns[0].values() | list %}
     {% if second_line != [''] %}
@@ -14,7 +14,7 @@
         select count(*) > 0
         from (
             select row_number() over () as line_number, line
-            from {{ read_lines(path, options="ignore_errors = true, new_line = '\\n'") }}
+            from {{ read_lines(path, encoding, options="ignore_errors = true, new_line = '\\n'") }}
         )
         where line_number % 2 = 0 and line <> ''
         {% else %}

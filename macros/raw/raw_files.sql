@@ -1,4 +1,4 @@
-{% macro raw_files(folder) %}
+{% macro raw_files(folder, extension='[.]csv([.]gz)?', is_final=false) %}
     {# The names first: read_blob, which tells size and time without reading, fails where nothing matches.
        https://duckdb.org/docs/stable/guides/file_formats/read_file #}
     {% set prefix = folder.rstrip('/') ~ '/' %}
@@ -11,7 +11,7 @@
             union all
             select file from glob({{ path_literal(prefix, suffix='*/**') }})
         )
-        where regexp_matches(lower(file), '[.]csv([.]gz)?$')
+        where regexp_matches(lower(file), '{{ extension }}$')
         order by file_name
     {% endset %}
     {% set files = {} %}
@@ -25,9 +25,12 @@
         {% set query %}
             select
                 filename,
-                size || ' bytes, ' || strftime(last_modified, '%Y-%m-%d %H:%M:%S')
+                size || ' bytes'
+                {% if not is_final %}
+                || ', ' || strftime(last_modified, '%Y-%m-%d %H:%M:%S')
                 {# Known to the second: a file of this very second may change once more without a sign, and is read again. #}
                 || case when last_modified >= date_trunc('second', now()) then ', still changing' else '' end
+                {% endif %}
                 || ', in {{ folder | replace("'", "''") }}' as fingerprint
             from read_blob([{{ paths | join(', ') }}])
         {% endset %}

@@ -23,7 +23,7 @@
             {% set wrong = encoding_problems(names[0], detected, declared, source_meta.encoding_variable)
                 + header_problems(names[0], header, table.meta.header) %}
             {% if not is_known %}
-                {% do wrong.extend(line_end_problems(path, names[0])) %}
+                {% do wrong.extend(line_end_problems(path, names[0], encoding)) %}
             {% endif %}
             {% if detected == 'latin-1' and declared != 'latin-1' and not wrong %}
                 {% do log('File ' ~ names[0] ~ ' is not valid UTF-8 and is read as Latin-1.', info=true) %}

@@ -12,7 +12,21 @@
         {% set found = [] %}
         {% for table in graph.sources.values() | sort(attribute='unique_id')
             if fingerprints and table.source_name == source_name and table.meta.header is defined %}
-            {% if table in wanted or lists_files in wanted %}
+            {% if table.meta.landing_variable is defined %}
+                {% set is_streamed = env_var(table.meta.landing_variable, '') != '' %}
+                {% set landing = data_folder({'folder_variable': table.meta.landing_variable}) if is_streamed else '' %}
+                {% set landed = raw_files(landing, '[.]ndjson', is_final=true) if is_streamed else {} %}
+                {% for name, fingerprint in landed.items() %}
+                    {% do found.append({
+                        'table': table, 'name': name, 'encoding': 'utf-8',
+                        'fingerprint': fingerprint ~ fingerprint_of_settings(source_meta),
+                    }) %}
+                {% endfor %}
+                {% do statements.append(
+                    'create or replace view ' ~ schema ~ '.' ~ table.identifier ~ ' as '
+                    ~ streamed_lines_query(table, landed_events(landing, landed.keys() | list))
+                ) %}
+            {% elif table in wanted or lists_files in wanted %}
                 {% set look = raw_table_files(table, folder, fingerprints, source_meta) %}
                 {% do source_problems.extend(look.problems) %}
                 {% do found.extend(look.files) %}
@@ -23,7 +37,10 @@
             {% else %}
                 {# Listed, but not looked into. #}
                 {% for names in files_by_stem(table, fingerprints).values() %}
-                    {% do found.append({'table': table, 'name': names[0], 'fingerprint': fingerprints[names[0]]}) %}
+                    {% do found.append({
+                        'table': table, 'name': names[0],
+                        'fingerprint': fingerprints[names[0]] ~ fingerprint_of_settings(source_meta),
+                    }) %}
                 {% endfor %}
             {% endif %}
         {% endfor %}

@@ -1,25 +1,33 @@
 {% set sources = {
     'instacart': {
-        'raw': ['aisles', 'departments', 'products', 'orders', 'order_products__prior', 'order_products__train'],
+        'raw': {
+            'aisles': 'stg_instacart__aisles',
+            'departments': 'stg_instacart__departments',
+            'products': 'stg_instacart__products',
+            'orders': 'stg_instacart__orders',
+            'order_products__prior': 'stg_instacart__order_products__prior',
+            'order_products__train': 'stg_instacart__order_products__train',
+        },
         'accepted': [
             'int_aisles_accepted', 'int_departments_accepted', 'int_products_accepted', 'int_orders_accepted',
             'int_order_products_accepted',
         ],
     },
     'online_retail': {
-        'raw': ['invoice_lines'],
+        'raw': {'invoice_lines': 'int_invoice_lines_unioned'},
         'accepted': ['int_invoice_lines_classified'],
     },
 } %}
 
 with data_files as (
 
-    {% for source_name in sources %}
+    {% for source_name, tables in sources.items() %}
     select
         cast('{{ source_name }}' as varchar(100)) as source_name,
         table_name,
         file_name
     from {{ ref('stg_' ~ source_name ~ '__data_files') }}
+    where table_name in ('{{ tables.raw | join("', '") }}')
     {% if not loop.last %}
     union all
     {% endif %}
@@ -32,13 +40,13 @@ raw_counts as (
 
     {% for source_name, tables in sources.items() %}
     {% set is_last_source = loop.last %}
-    {% for table in tables.raw %}
+    {% for table, model in tables.raw.items() %}
     select
         cast('{{ source_name }}' as varchar(100)) as source_name,
         cast('{{ table }}' as varchar(100)) as table_name,
         file_name,
         count(*) as raw_rows
-    from {{ ref('stg_' ~ source_name ~ '__' ~ table) }}
+    from {{ ref(model) }}
     group by file_name
     {% if not (is_last_source and loop.last) %}
     union all
@@ -68,6 +76,23 @@ accepted_counts as (
 
 ),
 
+-- Those in the folder, also without a row, and the deliveries that were streamed.
+deliveries as (
+
+    select
+        source_name,
+        table_name,
+        file_name
+    from data_files
+    union
+    select
+        source_name,
+        table_name,
+        file_name
+    from raw_counts
+
+),
+
 rejected_counts as (
 
     select
@@ -81,25 +106,25 @@ rejected_counts as (
 )
 
 select
-    cast(data_files.source_name as varchar(100)) as source_name,
-    cast(data_files.table_name as varchar(100)) as table_name,
-    cast(data_files.file_name as varchar(1000)) as file_name,
+    cast(deliveries.source_name as varchar(100)) as source_name,
+    cast(deliveries.table_name as varchar(100)) as table_name,
+    cast(deliveries.file_name as varchar(1000)) as file_name,
     cast(coalesce(raw_counts.raw_rows, 0) as bigint) as raw_rows,
     cast(coalesce(accepted_counts.accepted_rows, 0) as bigint) as accepted_rows,
     cast(coalesce(rejected_counts.rejected_rows, 0) as bigint) as rejected_rows
-from data_files
+from deliveries
 left join raw_counts
     on
-        data_files.source_name = raw_counts.source_name
-        and data_files.table_name = raw_counts.table_name
-        and data_files.file_name = raw_counts.file_name
+        deliveries.source_name = raw_counts.source_name
+        and deliveries.table_name = raw_counts.table_name
+        and deliveries.file_name = raw_counts.file_name
 left join accepted_counts
     on
-        data_files.source_name = accepted_counts.source_name
-        and data_files.table_name = accepted_counts.table_name
-        and data_files.file_name = accepted_counts.file_name
+        deliveries.source_name = accepted_counts.source_name
+        and deliveries.table_name = accepted_counts.table_name
+        and deliveries.file_name = accepted_counts.file_name
 left join rejected_counts
     on
-        data_files.source_name = rejected_counts.source_name
-        and data_files.table_name = rejected_counts.table_name
-        and data_files.file_name = rejected_counts.file_name
+        deliveries.source_name = rejected_counts.source_name
+        and deliveries.table_name = rejected_counts.table_name
+        and deliveries.file_name = rejected_counts.file_name

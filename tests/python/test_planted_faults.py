@@ -8,6 +8,10 @@ import pytest
 
 # For each singular test the statements that plant its fault.
 SINGULAR_FAULTS = {
+    "assert_landed_lines_are_kept": [
+        "insert into staging.stg_online_retail__streamed_lines (invoice_no, has_other_date_order, is_repeated, file_name,"
+        " row_number, landing_file, landing_position) values ('1', false, true, 'till', 2, 'a.ndjson', 1)"
+    ],
     "assert_order_numbers_run_without_gaps": [
         "update instacart.orders set order_number = 200 where order_number = 2 and user_id = 1"
     ],
@@ -50,9 +54,16 @@ SINGULAR_FAULTS = {
 }
 
 
+# A table of rejected rows for each view that a gate counts them in.
+COUNTED = {
+    "intermediate.int_instacart_rejections_counted": "intermediate.int_orders_rejected",
+    "intermediate.int_online_retail_rejections_counted": "intermediate.int_invoice_lines_rejected",
+}
+
+
 def planted_row(types: dict[str, str], column: str | None = None, value: str = "null") -> str:
     """A row of constants, as the body of a select; one column may be given its own value."""
-    ones = {"BOOLEAN": "true"}
+    ones = {"BOOLEAN": "true", "TIMESTAMP": "timestamp '2011-01-01'"}
     values = [
         value if name == column else ones.get(data_type, f"cast('1' as {data_type})")
         for name, data_type in types.items()
@@ -76,10 +87,7 @@ def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> l
         source = planted_row(types) if is_empty else f"select * from {relation} limit 1"
         return [f"insert into {relation} {source}"] * (2 if is_empty else 1)
     if name in ("no_rejected_rows", "rejected_rows_within_limit"):
-        rejected = {
-            "intermediate.int_instacart_rejections_counted": "intermediate.int_orders_rejected",
-            "intermediate.int_online_retail_rejections_counted": "intermediate.int_invoice_lines_rejected",
-        }.get(relation, relation)
+        rejected = COUNTED.get(relation, relation)
         table = rejected.split(".")[1].removeprefix("int_").removesuffix("_rejected")
         columns = "table_name, file_name, row_number, reason, detail, raw_record"
         return [
@@ -135,9 +143,9 @@ def test_every_data_test_can_fail(built, tmp_path):
                 else:
                     model = nodes.get(node["attached_node"]) or sources[node["depends_on"]["nodes"][0]]
                     relation = f"{model['schema']}.{model.get('alias', model['name'])}"
-                    # The gate must see a fault in the tables that it counts, so its view stays a view.
-                    if node["test_metadata"]["name"] != "rejected_rows_within_limit":
-                        make_table(connection, relation)
+                    # The gate must see a fault in the rows that it counts, so its own view stays a view.
+                    is_gate = node["test_metadata"]["name"] == "rejected_rows_within_limit"
+                    make_table(connection, COUNTED[relation] if is_gate else relation)
                     types = {row[0]: row[1] for row in connection.execute(f"describe {relation}").fetchall()}
                     [(rows,)] = connection.execute(f"select count(*) from {relation}").fetchall()
                     statements = fault(node, relation, types, rows == 0)

@@ -95,7 +95,7 @@ FAULTS = {
     ),
     "row_reconciliation_counts_every_file": (
         "models/audit/row_reconciliation.sql",
-        "data_files.source_name = rejected_counts.source_name",
+        "deliveries.source_name = rejected_counts.source_name",
         "true",
     ),
     "stg_invoice_lines_casts_values": (
@@ -104,14 +104,24 @@ FAULTS = {
         "then '19' else '' end",
     ),
     "stg_invoice_lines_judges_rows": (
-        "models/staging/online_retail/stg_online_retail__invoice_lines.sql",
+        "macros/staging/online_retail_lines.sql",
         "'^[AC]?[0-9]{1,19}$'",
         "'^[A-Z]*[0-9]*$'",
     ),
     "stg_invoice_lines_reads_day_first_where_declared": (
-        "models/staging/online_retail/stg_online_retail__invoice_lines.sql",
+        "macros/staging/online_retail_lines.sql",
         "safe_timestamp('invoiced_at_text', day_first)",
         "safe_timestamp('invoiced_at_text')",
+    ),
+    "stg_streamed_lines_casts_and_judges": (
+        "models/staging/online_retail/stg_online_retail__streamed_lines.sql",
+        "landing_position asc",
+        "landing_position desc",
+    ),
+    "int_invoice_lines_unioned_takes_a_line_once": (
+        "models/intermediate/online_retail/int_invoice_lines_unioned.sql",
+        "    where not is_repeated\n",
+        "",
     ),
     "int_invoice_lines_classified_tells_what_a_line_is": (
         "models/intermediate/online_retail/int_invoice_lines_classified.sql",

@@ -1,6 +1,6 @@
 with invoice_lines as (
 
-    select * from {{ ref('stg_online_retail__invoice_lines') }}
+    {{ touched_rows(ref('int_invoice_lines_unioned')) }}
 
 ),
 
@@ -52,7 +52,7 @@ select
     ) > 1 as is_exact_duplicate,
     service_stock_codes.stock_code is null as is_product,
     invoice_lines.invoiced_at,
-    cast('invoice_lines' as varchar(100)) as table_name,
+    invoice_lines.table_name,
     invoice_lines.file_name,
     invoice_lines.row_number
 from invoice_lines

@@ -1,11 +1,11 @@
 with invoice_lines as (
 
-    select * from {{ ref('stg_online_retail__invoice_lines') }}
+    select * from {{ ref('int_invoice_lines_unioned') }}
 
 )
 
 select
-    cast('invoice_lines' as varchar(100)) as table_name,
+    table_name,
     file_name,
     row_number,
     rejection_reason as reason,

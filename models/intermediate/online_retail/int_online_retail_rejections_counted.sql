@@ -1,1 +1,1 @@
-{{ rejections_counted({'invoice_lines': 'stg_online_retail__invoice_lines'}, ['int_invoice_lines_rejected']) }}
+{{ rejections_counted({'invoice_lines': 'int_invoice_lines_unioned'}, ['int_invoice_lines_rejected']) }}

@@ -18,7 +18,7 @@ layers as (
         'products': 'stg_instacart__products',
         'orders': 'stg_instacart__orders',
         'order_products': 'int_order_products_unioned',
-        'invoice_lines': 'stg_online_retail__invoice_lines',
+        'invoice_lines': 'int_invoice_lines_unioned',
     }.items() %}
     select
         '{{ entity }}' as entity,

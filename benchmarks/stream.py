@@ -1,0 +1,341 @@
+"""Plays a whole Online Retail file through the API, with faults or without, and compares what stands in the warehouse
+with loading the file in bulk, row by row.
+
+    python benchmarks/stream.py ~/online_retail/data.csv.gz            # how fast it is
+    python benchmarks/stream.py ~/online_retail/data.csv.gz --kill     # that nothing is lost or counted twice
+
+The rows are shuffled within a window, and 5 % of them are sent twice. With --kill the API, the player and dbt are each
+killed once on the way. tests/python/test_streaming.py does the same with a small file.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import click
+import duckdb
+import psutil
+import requests
+
+from retail_warehouse.streaming import player
+from retail_warehouse.streaming.service import STATE
+from retail_warehouse.streaming.tokens import WRITE, LocalIssuer
+
+PROJECT = Path(__file__).parents[1]
+WINDOW = 5_000
+REPEATED = 0.05
+SEED = 7
+# What the rows of a stream and of a file end in.
+COMPARED = """
+    select table_schema || '.' || table_name from information_schema.tables
+    where table_catalog = 'stream' and (table_schema = 'online_retail' or table_name in (
+        'rejected_rows', 'row_reconciliation', 'int_invoice_lines_classified', 'int_invoice_lines_rejected'
+    ))
+    order by all
+"""
+
+
+@dataclass
+class Result:
+    """What a run has shown.
+
+    Args:
+        rows: Rows sent, repeated ones included.
+        seconds: From the first request to the last answer.
+        latencies: Seconds of each request.
+        lags: Seconds from the first row of each landed file to the marts that hold it.
+        memory: Peak memory of API, player and dbt together, in MB.
+        batches: Seconds of the micro-batches.
+        differences: Rows that stand in one of the two warehouses only, by relation.
+        compared: Relations.
+        killed: Processes that were killed.
+    """
+
+    rows: int = 0
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+    memory: float = 0.0
+    batches: list[float] = field(default_factory=list)
+    differences: dict[str, int] = field(default_factory=dict)
+    compared: int = 0
+    killed: list[str] = field(default_factory=list)
+
+
+def disturbed(rows: Iterable[dict]) -> Iterator[dict]:
+    """Rows in another order within a window, some of them twice; the same for every call."""
+    chance = random.Random(SEED)
+    source = iter(rows)
+    while part := list(itertools.islice(source, WINDOW)):
+        part += chance.sample(part, round(REPEATED * len(part)))
+        chance.shuffle(part)
+        yield from part
+
+
+class Process:
+    """A process of the loop, which is started again when it was killed."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        """Start it; its output is added to the log."""
+        self.command, self._environment, self._log = command, environment, log
+        self.start()
+
+    def start(self) -> None:
+        """Start it, once more if it has ended."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=PROJECT, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        """As a power cut would, with everything that it has started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                child.kill()
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """As Ctrl-C does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+
+    def memory(self) -> float:
+        """MB of it and of what it has started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            top = psutil.Process(self.process.pid)
+            return sum(one.memory_info().rss for one in (top, *top.children(recursive=True))) / 1e6
+        return 0.0
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run(file: Path, folder: Path, kill: bool, batch: int = 1_000, every: float = 2.0) -> Result:
+    """Stream a file, load it in bulk, and compare.
+
+    Args:
+        file: An Online Retail file.
+        folder: For everything that is written.
+        kill: Kill API, player and dbt once each.
+        batch: Rows per request.
+        every: Seconds between micro-batches.
+    """
+    result = Result()
+    (folder / "empty").mkdir(parents=True)
+    with duckdb.connect() as connection:
+        [(header,)] = connection.execute(
+            "select line from read_csv($1, columns = {'line': 'varchar'}, auto_detect = false, header = false, "
+            "delim = '\\x1e', quote = '', encoding = 'latin-1') limit 1",
+            [str(file)],
+        ).fetchall()
+    (folder / "empty" / "header.csv").write_text(header.lstrip("\ufeff") + "\n")
+    (folder / "bulk").mkdir()
+    (folder / "bulk" / file.name).symlink_to(file.resolve())
+    shutil.copy(PROJECT / "profiles.yml.example", folder / "profiles.yml")
+    landing = folder / "landing"
+    environment = {
+        **os.environ,
+        "DBT_PROFILES_DIR": str(folder),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        "SERVING_STORE": str(folder / "serving.sqlite"),
+        "RETAIL_WAREHOUSE_TOKEN": LocalIssuer(PROJECT / STATE).token([WRITE], hours=24),
+    }
+    stream = {
+        **environment,
+        "WAREHOUSE_PATH": str(folder / "stream.duckdb"),
+        "ONLINE_RETAIL_DATA": str(folder / "empty"),
+        "ONLINE_RETAIL_LANDING": str(landing),
+    }
+    bulk = {
+        **environment,
+        "WAREHOUSE_PATH": str(folder / "bulk.duckdb"),
+        "ONLINE_RETAIL_DATA": str(folder / "bulk"),
+    }
+    build = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build", "--quiet"]
+    build += ["--exclude-resource-type", "unit_test", "test"]
+    for warehouse in (bulk, stream):
+        subprocess.run(build, cwd=PROJECT, env={**warehouse, "ONLINE_RETAIL_LANDING": ""}, check=True)
+    _stream(file, folder, stream, kill, batch, every, result)
+    _compare(folder, result)
+    return result
+
+
+def _stream(
+    file: Path, folder: Path, environment: dict[str, str], kill: bool, batch: int, every: float, result: Result
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    tool = [sys.executable, "-m", "retail_warehouse"]
+    serve = [*tool, "serve", "--port", url.rpartition(":")[2], "--posts", "10000"]
+    play = [sys.executable, __file__, str(file), "--play", url, "--folder", str(folder), "--batch", str(batch)]
+    api = Process(serve, environment, folder / "api.log")
+    dbt = Process([*tool, "process", "--every", str(every)], environment, folder / "dbt.log")
+    sender = None
+    peak = threading.Event()
+
+    def watch() -> None:
+        while not peak.wait(0.2):
+            everybody = (one for one in (api, dbt, sender) if one)
+            result.memory = max(result.memory, sum(one.memory() for one in everybody))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        _wait_for(url, api)
+        sender = Process(play, environment, folder / "player.log")
+        moments = {0.25: ("API", api), 0.5: ("player", sender), 0.7: ("dbt", dbt)} if kill else {}
+        while sender.process.poll() is None:
+            share = _progress(folder)
+            for moment, (name, process) in list(moments.items()):
+                if share >= moment:
+                    process.kill()
+                    result.killed.append(name)
+                    process.start()
+                    del moments[moment]
+            time.sleep(0.02)
+        assert sender.process.returncode == 0, (folder / "player.log").read_text()[-2000:]
+        api.stop()
+        dbt.stop()
+    finally:
+        peak.set()
+        watcher.join()
+        for one in (sender, dbt, api):
+            if one and one.process.poll() is None:
+                one.kill()
+    once = [*tool, "process", "--once"]
+    last = subprocess.run(once, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
+    told = (folder / "dbt.log").read_text() + last.stdout
+    result.batches = [float(line.split("files, ")[1].split(" s")[0]) for line in told.splitlines() if "files, " in line]
+    began = float("inf")
+    for line in (folder / "requests.jsonl").read_text().splitlines():
+        start, seconds, rows = json.loads(line)
+        result.rows += rows
+        result.latencies.append(seconds)
+        began = min(began, start)
+        result.seconds = max(result.seconds, start + seconds - began)
+
+
+def _wait_for(url: str, api: Process) -> None:
+    while api.process.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{url}/health", timeout=1).ok:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("The API does not start.")
+
+
+def _progress(folder: Path) -> float:
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        state = json.loads((folder / "played.json").read_text())
+        return state["sent"] / state["of"]
+    return 0.0
+
+
+def _compare(folder: Path, result: Result) -> None:
+    with duckdb.connect(str(folder / "stream.duckdb"), read_only=True) as connection:
+        connection.execute(f"attach '{folder / 'bulk.duckdb'}' as bulk (read_only)")
+        for (name,) in connection.execute(COMPARED).fetchall():
+            # Not the empty file, without which the folder of files would be wrong.
+            condition = "where file_name <> 'header.csv'" if name == "audit.row_reconciliation" else ""
+            ours, theirs = f"select * from {name} {condition}", f"select * from bulk.{name}"
+            [(count,)] = connection.execute(
+                f"select count(*) from (({ours} except all {theirs}) union all ({theirs} except all {ours}))"
+            ).fetchall()
+            result.compared += 1
+            if count:
+                result.differences[name] = count
+        lags = connection.execute(
+            "select file_name, max(processed_at) from audit.processed_files where table_name = 'streamed_lines'"
+            " and model_name in ('transactions', 'fct_sales', 'fct_cancellations', 'invoices') group by file_name"
+        ).fetchall()
+    for name, processed_at in lags:
+        landed = datetime.strptime(Path(name).name[:15], "%Y%m%dT%H%M%S")
+        result.lags.append((processed_at - landed).total_seconds())
+
+
+def play(file: Path, url: str, folder: Path, batch: int) -> None:
+    """What the player of the benchmark does: the tool's own, on disturbed rows."""
+    state = folder / "played.json"
+    begin = json.loads(state.read_text())["sent"] if state.exists() else 0
+    os.chdir(PROJECT)
+    with player.rows_of(file) as rows, (folder / "requests.jsonl").open("a", buffering=1) as log:
+        sequence = list(disturbed(rows))
+        sent = begin
+
+        class Timed(player.Api):
+            def send(self, rows: list[dict]) -> player.Progress:
+                start = time.time()
+                progress = super().send(rows)
+                log.write(json.dumps([start, time.time() - start, len(rows)]) + "\n")
+                return progress
+
+        def after(part: list[dict], _: player.Progress) -> None:
+            nonlocal sent
+            sent += len(part)
+            new = state.with_suffix(".new")
+            new.write_text(json.dumps({"sent": sent, "of": len(sequence)}))
+            new.replace(state)
+
+        api = Timed(url, os.environ["RETAIL_WAREHOUSE_TOKEN"], print)
+        player.play(sequence[begin:], api, 0, batch, after)
+
+
+def told(result: Result) -> str:
+    """The figures as lines of text."""
+    latencies = statistics.quantiles(result.latencies, n=100) if len(result.latencies) > 1 else [0.0] * 99
+    return "\n".join(
+        (
+            f"{result.compared - len(result.differences)} of {result.compared} relations equal those of the bulk load",
+            *(f"  {name}: {count:,} rows differ" for name, count in result.differences.items()),
+            f"killed on the way: {', '.join(result.killed) or 'nobody'}",
+            f"{result.rows:,} rows in {result.seconds:.1f} s: {result.rows / result.seconds:,.0f} rows per second",
+            f"acknowledgement of a request: median {1000 * latencies[49]:.0f} ms, p99 {1000 * latencies[98]:.0f} ms",
+            f"lag from POST to mart: median {statistics.median(result.lags):.1f} s, most {max(result.lags):.1f} s",
+            f"{len(result.batches)} micro-batches: median {statistics.median(result.batches):.1f} s, "
+            f"most {max(result.batches):.1f} s",
+            f"peak memory of API, player and dbt together: {result.memory:,.0f} MB",
+        )
+    )
+
+
+@click.command(help=__doc__)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--kill", is_flag=True, help="Kill API, player and dbt once each.")
+@click.option("--batch", default=1_000, show_default=True, help="Rows per request.")
+@click.option("--every", default=2.0, show_default=True, help="Seconds between micro-batches.")
+@click.option("--play", "url", hidden=True)
+@click.option("--folder", type=click.Path(path_type=Path), hidden=True)
+def main(file: Path, kill: bool, batch: int, every: float, url: str | None, folder: Path | None) -> None:
+    """See the text above."""
+    if url and folder:
+        play(file, url, folder, batch)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        result = run(file, Path(scratch) / "run", kill, batch, every)
+    click.echo(told(result))
+    sys.exit(1 if result.differences else 0)
+
+
+if __name__ == "__main__":
+    main()

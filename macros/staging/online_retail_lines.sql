@@ -1,0 +1,107 @@
+{% macro online_retail_lines(raw_table, landed=[]) %}
+{% set day_first = var('online_retail_day_first') %}
+{# The numbers go far beyond any invoice, so that amounts and their sums stay exact and the calendar finite. The lengths
+   are the widths of the marts: Redshift would cut a longer text without a word. #}
+{% set rules = {
+    'readable': ['invoice_no', 'quantity', 'invoiced_at', 'unit_price', 'customer_id'],
+    'keys': ['invoice_no', 'stock_code'],
+    'domains': {
+        'quantity': 'quantity between -1000000 and 1000000',
+        'invoiced_at': "invoiced_at >= '2000-01-01' and invoiced_at < '2050-01-01'",
+        'unit_price': 'unit_price between -1000000 and 1000000',
+        'stock_code': 'length(stock_code) <= 50',
+        'description': 'description is null or length(description) <= 1000',
+        'country': 'country is null or length(country) <= 100',
+    },
+} %}
+
+with source as (
+
+    {{ touched_rows(source('online_retail', raw_table)) }}
+
+),
+
+cleaned as (
+
+    select
+        upper({{ clean_text('invoice_no') }}) as invoice_no_text,
+        upper({{ clean_text('stock_code') }}) as stock_code_text,
+        {{ clean_text('description') }} as description_text,
+        {{ clean_text('quantity') }} as quantity_text,
+        {{ clean_text('invoiced_at') }} as invoiced_at_text,
+        {{ clean_text('unit_price') }} as unit_price_text,
+        {{ clean_text('customer_id') }} as customer_id_text,
+        {{ clean_text('country') }} as country_text,
+        file_name,
+        row_number,
+        {% for column in landed %}
+        {{ column }},
+        {% endfor %}
+        raw_record,
+        malformed_reason,
+        malformed_detail
+    from source
+
+),
+
+typed as (
+
+    select
+        *,
+        -- An optional prefix, C for a cancellation and A for bad debt, and digits.
+        case when invoice_no_text ~ '^[AC]?[0-9]{1,19}$' then invoice_no_text end as invoice_no,
+        left(stock_code_text, {{ landed_characters() }}) as stock_code,
+        left(description_text, {{ landed_characters() }}) as description,
+        left(country_text, {{ landed_characters() }}) as country,
+        {{ safe_integer('quantity_text') }} as quantity,
+        {{ safe_timestamp('invoiced_at_text', day_first) }} as invoiced_at,
+        {{ safe_money('unit_price_text', 12, 3) }} as unit_price,
+        -- A number without meaning, which some copies write as 17850.0.
+        cast({{ safe_integer('customer_id_text') }} as varchar) as customer_id
+    from cleaned
+
+),
+
+judged as (
+
+    select
+        *,
+        {{ rejection_reason(rules) }} as rejection_reason,
+        {{ rejection_detail(rules) }} as rejection_detail
+    from typed
+
+)
+
+select
+    -- ids
+    invoice_no,
+    stock_code,
+    customer_id,
+
+    -- text
+    description,
+    country,
+
+    -- numerics
+    quantity,
+    unit_price,
+
+    -- booleans
+    invoiced_at is null
+    and {{ safe_timestamp('invoiced_at_text', not day_first) }} is not null as has_other_date_order,
+
+    -- timestamps
+    invoiced_at,
+
+    -- where the row came from and whether it can be accepted
+    file_name,
+    row_number,
+    {% for column in landed %}
+    {{ column }},
+    {% endfor %}
+    -- Nothing but the row itself decides, so that the record of an accepted row is never asked for.
+    case when rejection_reason is not null then raw_record end as raw_record,
+    rejection_reason,
+    rejection_detail
+from judged
+{% endmacro %}

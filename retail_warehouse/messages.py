@@ -1,0 +1,23 @@
+"""What commands tell people when something is wrong."""
+
+import contextlib
+from collections.abc import Iterator
+
+import click
+
+from retail_warehouse.deliveries import DataError
+
+
+@contextlib.contextmanager
+def told_as_error() -> Iterator[None]:
+    """Errors that a person can mend become one line, without a traceback.
+
+    Raises:
+        click.ClickException: In place of a DataError or an OSError.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or 'A file'} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,554 @@
+"""The API of the streaming process: rows come in, and customers look up transactions."""
+
+import asyncio
+import csv
+import io
+import logging
+import re
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from retail_warehouse.streaming.intake import Full, Intake
+from retail_warehouse.streaming.landing_folder import LandingError
+from retail_warehouse.streaming.rules import Event, RulesError
+from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
+from retail_warehouse.streaming.tokens import READ, WRITE, Caller, IssuerError, ScopeError, TokenError, Verifier
+
+MOST_ROWS = 10_000
+MOST_BYTES = 8 << 20
+BODY_SECONDS = 30
+_TOLD_ERRORS = 20
+_TOKEN_SECONDS = 1.0  # in which a token that was found good is not looked at again
+_MOST_TOKENS = 1_000
+_log = logging.getLogger("retail_warehouse.api")
+
+EventId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+:([2-9]|[1-9][0-9]{1,8})$", max_length=250),
+    Field(
+        description="Delivery and number of the row there, which counts from 2 as in a file with a header.",
+        examples=["till-1/2026-11-22:2"],
+    ),
+]
+# A line break would make another row of a file. A landed line must not exceed the 16 MiB that dbt reads, though a
+# character may take twelve bytes there.
+_NO_LINE_BREAK = r"^[^\r\n]*$"
+Text = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=100_000)]
+WholeLine = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=1_000_000)]
+
+
+class Row(BaseModel):
+    """A row with the columns of the raw file, each as text, as it would stand there."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="Row")
+
+    event_id: EventId
+    InvoiceNo: Text | None = Field(examples=["536365"])
+    StockCode: Text | None = Field(examples=["85123A"])
+    Description: Text | None = Field(examples=["WHITE HANGING HEART T-LIGHT HOLDER"])
+    Quantity: Text | None = Field(examples=["6"])
+    InvoiceDate: Text | None = Field(examples=["12/1/2010 8:26"])
+    UnitPrice: Text | None = Field(examples=["2.55"])
+    CustomerID: Text | None = Field(examples=["17850"])
+    Country: Text | None = Field(examples=["United Kingdom"])
+
+    def event(self) -> Event:
+        """The line that the row would be in a file."""
+        line = io.StringIO()
+        values = (getattr(self, column) for column in COLUMNS)
+        csv.writer(line, lineterminator="").writerow(["" if value is None else value for value in values])
+        return Event(self.event_id, line.getvalue())
+
+
+COLUMNS = tuple(name for name in Row.model_fields if name != "event_id")
+
+
+class RawRow(BaseModel):
+    """A row that cannot be split into the columns, as the line that it is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="RawRow")
+
+    event_id: EventId
+    raw_record: WholeLine = Field(examples=["536365,85123A,not all columns"])
+
+    def event(self) -> Event:
+        """The line itself."""
+        return Event(self.event_id, self.raw_record)
+
+
+def _kind(value: Any) -> str:
+    return "line" if isinstance(value, dict) and "raw_record" in value else "columns"
+
+
+AnyRow = Annotated[Annotated[Row, Tag("columns")] | Annotated[RawRow, Tag("line")], Discriminator(_kind)]
+_one = TypeAdapter(AnyRow)
+_many = TypeAdapter(Annotated[list[AnyRow], Field(min_length=1, max_length=MOST_ROWS)])
+
+
+def _described() -> tuple[dict[str, Any], dict[str, Any]]:
+    template = "#/components/schemas/{model}"
+    rows: list = [(Row, "validation"), (RawRow, "validation")]
+    _, schemas = models_json_schema(rows, ref_template=template)
+    row = {"anyOf": [{"$ref": template.format(model=model.__name__)} for model, _ in rows]}
+    many = {"type": "array", "items": row, "minItems": 1, "maxItems": MOST_ROWS}
+    return schemas["$defs"], {"anyOf": [*row["anyOf"], many]}
+
+
+_ROWS, _BODY = _described()
+
+
+class RowResult(BaseModel):
+    """What became of a row."""
+
+    event_id: str
+    status: str = Field(description="`accepted`, `duplicate` (was accepted before) or `rejected`.")
+    reason: str | None = Field(None, description="Why it was rejected, a reason of `audit.rejected_rows`.")
+    detail: str | None = Field(None, description="Column and value behind the reason.")
+
+
+class RowResults(BaseModel):
+    """What became of the rows of a request, in their order."""
+
+    accepted: int
+    duplicate: int
+    rejected: int
+    rows: list[RowResult]
+
+
+class LineOut(BaseModel):
+    """A line of a transaction. Money is GBP as text, which is exact."""
+
+    invoice_line_id: str
+    transaction_type: str
+    description: str | None
+    quantity: int
+    unit_price: str
+    line_amount: str
+    customer_id: str
+    country: str
+    invoiced_at: str
+
+
+class TransactionOut(BaseModel):
+    """All lines of an invoice and a stock code, and what they add up to."""
+
+    invoice_no: str
+    stock_code: str
+    line_count: int
+    quantity: int
+    amount: str
+    lines: list[LineOut]
+
+
+class InvoiceOut(BaseModel):
+    """What a customer's lines of an invoice add up to."""
+
+    invoice_no: str
+    invoiced_at: str
+    line_count: int
+    quantity: int
+    amount: str
+
+
+class CustomerOut(BaseModel):
+    """The invoices of a customer, the earliest first."""
+
+    customer_id: str
+    invoices: list[InvoiceOut]
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class FieldProblem(BaseModel):
+    """A value of a request that cannot be taken."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class FieldProblems(BaseModel):
+    """What is wrong with a request."""
+
+    detail: list[FieldProblem]
+
+
+# What look-ups are asked with, read by hand: FastAPI takes longer for that than the store does for the answer.
+_INVOICE_NO = {"type": "string", "pattern": r"^ *[AaCc]?[0-9]{1,19} *$", "maxLength": 50, "examples": ["536365"]}
+_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 50, "examples": ["85123A"]}
+_CUSTOMER_ID = {"type": "string", "pattern": r"^[0-9]{1,19}$", "maxLength": 19, "examples": ["17850"]}
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": True, "schema": schema}
+
+
+def _check(name: str, place: str, schema: dict[str, Any]) -> Callable[[str | None], str]:
+    matches = re.compile(schema["pattern"].removesuffix("$")).fullmatch
+
+    def check(text: str | None) -> str:
+        if text is not None and len(text) <= schema["maxLength"] and matches(text):
+            return text
+        message = f"It must match {schema['pattern']}, in {schema['maxLength']} characters"
+        raise _Nonsense([place, name], "Field required" if text is None else message)
+
+    return check
+
+
+class _Nonsense(Exception):
+    def __init__(self, place: list[str], message: str) -> None:
+        super().__init__()
+        self.problem = {"type": "nonsense", "loc": place, "msg": message}
+
+
+_invoice_no = _check("InvoiceNo", "query", _INVOICE_NO)
+_stock_code = _check("StockCode", "query", _STOCK_CODE)
+_customer_id = _check("customer_id", "path", _CUSTOMER_ID)
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "No valid token"},
+    403: {"model": Problem, "description": "The token does not grant the scope"},
+    404: {"model": Problem, "description": "There is none"},
+    408: {"model": Problem, "description": "The body took too long"},
+    413: {"model": Problem, "description": "The body is too large"},
+    415: {"model": Problem, "description": "The body is not said to be JSON"},
+    422: {"model": FieldProblems, "description": "The request makes no sense"},
+    429: {"model": Problem, "description": "Too many requests"},
+    503: {"model": Problem, "description": "Try again later"},
+}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: _PROBLEMS[status] for status in statuses}
+
+
+def create_app(
+    intake: Intake,
+    store: ServingStore,
+    verifier: Verifier,
+    lookups_per_second: int = 500,
+    posts_per_second: int = 50,
+) -> FastAPI:
+    """The API as an ASGI application.
+
+    Args:
+        intake: Takes in rows.
+        store: Where look-ups are answered from.
+        verifier: Judges tokens.
+        lookups_per_second: Most look-ups of one client, on average over ten seconds.
+        posts_per_second: Most requests with rows of one client, likewise.
+    """
+    app = FastAPI(
+        title="Retail Warehouse",
+        summary="Rows of Online Retail come in; customers look up their transactions.",
+        version="1",
+        swagger_ui_parameters={"tryItOutEnabled": True},
+    )
+    limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+    lookups = parse(f"{10 * lookups_per_second} per 10 second")
+    posts = parse(f"{10 * posts_per_second} per 10 second")
+    failures = parse("100 per 10 second")
+
+    callers: dict[str, tuple[Caller, float]] = {}  # by header, and until when
+
+    async def caller_of(header: str) -> Caller:
+        caller, until = callers.get(header, (None, 0.0))
+        if caller is None or time.monotonic() >= until:
+            kind, _, token = header.partition(" ")
+            caller = await run_in_threadpool(verifier.verify, token.strip() if kind.lower() == "bearer" else None)
+            if len(callers) >= _MOST_TOKENS:
+                callers.clear()
+            callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
+        return caller
+
+    async def authorize(request: Request, scope: str, rate: RateLimitItem) -> None:
+        """Comes before everything else: without a token nobody learns what a request should be like."""
+        peer = request.client.host if request.client else ""
+        header = request.headers.get("authorization", "")
+        if header not in callers and not limiter.test(failures, peer):
+            raise HTTPException(429, "Too many requests", {"Retry-After": "10"})
+        try:
+            caller = await caller_of(header)
+            caller.must(scope)
+        except IssuerError as error:
+            _log.error("%s", error)
+            raise HTTPException(503, "Try again later", {"Retry-After": "5"}) from None
+        except TokenError as error:
+            _log.info("401: %s", error)
+            callers.pop(header, None)
+            limiter.hit(failures, peer)
+            raise HTTPException(401, "No valid token", {"WWW-Authenticate": "Bearer"}) from None
+        except ScopeError as error:
+            _log.info("403: %s", error)
+            raise HTTPException(403, "Not allowed") from None
+        if not limiter.hit(rate, scope, caller.client, caller.subject):
+            raise HTTPException(429, "Too many requests", {"Retry-After": "1"})
+
+    @app.exception_handler(_Nonsense)
+    async def refuse(_: Request, error: _Nonsense) -> Response:
+        return _refusal([error.problem])
+
+    @app.exception_handler(StoreError)
+    @app.exception_handler(LandingError)
+    @app.exception_handler(RulesError)
+    async def later(_: Request, error: Exception) -> Response:
+        _log.error("%s", error)
+        return _json({"detail": "Try again later"}, 503, {"Retry-After": "5"})
+
+    @app.post(
+        "/transactions",
+        summary="Take in rows",
+        response_model=RowResults,
+        responses=_problems(401, 403, 408, 413, 415, 422, 429, 503),
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+            "security": [{"token": [WRITE]}],
+        },
+    )
+    async def post_transactions(request: Request) -> Response:
+        """Takes one row or a list, and answers for each: `accepted`, `duplicate` of one that was accepted before, or
+        `rejected` with the reason. What is answered is stored for good, and can be looked up. A row may be sent again
+        with the same `event_id` as often as you like; with another content it is rejected."""
+        await authorize(request, WRITE, posts)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "The body must be application/json", {"Connection": "close"})
+        body = await _body(request)
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            return _refusal([{"type": "json_invalid", "loc": (), "msg": f"Invalid JSON: {error}"}], ("body",))
+        try:
+            if isinstance(content, list):
+                rows = _many.validate_python([_short(row) for row in content[: MOST_ROWS + 1]])
+            else:
+                rows = [_one.validate_python(_short(content))]
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False, include_context=False)
+            return _refusal(errors, ("body",), kind_at=1 if isinstance(content, list) else 0)
+        try:
+            verdicts = await asyncio.wrap_future(intake.take([row.event() for row in rows]))
+        except Full:
+            return _json({"detail": "Try again later"}, 503, {"Retry-After": "1"})
+        results = [
+            {
+                "event_id": verdict.event_id,
+                "status": verdict.status,
+                "reason": verdict.rejection.reason if verdict.rejection else None,
+                "detail": verdict.rejection.detail if verdict.rejection else None,
+            }
+            for verdict in verdicts
+        ]
+        counts = {status: 0 for status in ("accepted", "duplicate", "rejected")}
+        for verdict in verdicts:
+            counts[verdict.status] += 1
+        return _json({**counts, "rows": results})
+
+    @app.get(
+        "/transactions",
+        summary="Look up a transaction",
+        response_model=TransactionOut,
+        responses=_problems(401, 403, 404, 422, 429, 503),
+        openapi_extra={
+            "parameters": [
+                _parameter("InvoiceNo", "query", _INVOICE_NO),
+                _parameter("StockCode", "query", _STOCK_CODE),
+            ],
+            "security": [{"token": [READ]}],
+        },
+    )
+    async def get_transactions(request: Request) -> Response:
+        """The lines of an invoice and stock code, which may be several, and their total."""
+        await authorize(request, READ, lookups)
+        asked = request.query_params
+        invoice_no, stock_code = _invoice_no(asked.get("InvoiceNo")), _stock_code(asked.get("StockCode"))
+        lines = await ask(store.lines, invoice_no.strip(" ").upper(), _upper(stock_code.strip(" ")))
+        if not lines:
+            raise HTTPException(404, "There is no such transaction")
+        return _json(
+            {
+                "invoice_no": lines[0].invoice_no,
+                "stock_code": lines[0].stock_code,
+                "line_count": len(lines),
+                "quantity": sum(line.quantity for line in lines),
+                "amount": str(sum(line.line_amount for line in lines)),
+                "lines": [_line(line) for line in lines],
+            }
+        )
+
+    @app.get(
+        "/customers/{customer_id}/invoices",
+        summary="Look up a customer's invoices",
+        response_model=CustomerOut,
+        responses=_problems(401, 403, 404, 422, 429, 503),
+        openapi_extra={
+            "parameters": [_parameter("customer_id", "path", _CUSTOMER_ID)],
+            "security": [{"token": [READ]}],
+        },
+    )
+    async def get_invoices(request: Request) -> Response:
+        """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
+        await authorize(request, READ, lookups)
+        customer_id = _customer_id(request.path_params["customer_id"])
+        invoices = await ask(store.invoices, customer_id)
+        if not invoices:
+            raise HTTPException(404, "There is no such customer")
+        return _json(
+            {
+                "customer_id": customer_id,
+                "invoices": [
+                    {
+                        "invoice_no": invoice.invoice_no,
+                        "invoiced_at": invoice.invoiced_at.isoformat(sep=" "),
+                        "line_count": invoice.line_count,
+                        "quantity": invoice.quantity,
+                        "amount": str(invoice.amount),
+                    }
+                    for invoice in invoices
+                ],
+            }
+        )
+
+    @app.get("/health", summary="Whether the service runs", response_model=Problem)
+    async def get_health() -> Response:
+        """Needs no token."""
+        return _json({"detail": "ok"})
+
+    async def ask(question: Callable, *arguments: str) -> Any:
+        # A store on this machine answers sooner than a thread would be found.
+        return question(*arguments) if store.is_local else await run_in_threadpool(question, *arguments)
+
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = describe()
+        components = description.setdefault("components", {})
+        components["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        }
+        components["schemas"] |= _ROWS
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    app.add_middleware(_Log)
+    return app
+
+
+class _Log:
+    """Tells route, status and time of each request, and not the address: who asked for what is nobody's business. Nor
+    does what goes wrong within reach another log, since it may quote what was sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        status = 0
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception as error:
+            _log.error("%s", _place(error))
+            if not status:
+                await _json({"detail": "Internal error"}, 500)(scope, receive, note)
+        finally:
+            path = getattr(scope.get("route"), "path", "-")
+            _log.info("%s %s %d %.1f ms", scope["method"], path, status, 1000 * (time.perf_counter() - start))
+
+
+def _place(error: Exception) -> str:
+    """Kind and place of an error, without its text."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "-"
+    return f"500: {type(error).__name__} at {place}"
+
+
+async def _body(request: Request) -> bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MOST_BYTES:
+        raise HTTPException(413, f"More than {MOST_BYTES:,} bytes", {"Connection": "close"})
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise HTTPException(413, f"More than {MOST_BYTES:,} bytes", {"Connection": "close"})
+    except TimeoutError:
+        raise HTTPException(408, f"The body took more than {BODY_SECONDS} s", {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(408, "The body ended early") from None  # which nobody reads
+    return bytes(body)
+
+
+def _short(row: Any) -> Any:
+    # More keys than any row has are refused, and need not all be looked at.
+    return dict(islice(row.items(), 2 * len(COLUMNS))) if isinstance(row, dict) and len(row) > len(COLUMNS) + 1 else row
+
+
+def _upper(text: str) -> str:
+    """Upper case as the rules have it, which is DuckDB's: character by character."""
+    return text.upper() if text.isascii() else "".join(map(_upper_character, text))
+
+
+def _upper_character(character: str) -> str:
+    for upper in (character.upper(), character.title(), "\u1e9e" if character == "\xdf" else character):
+        if len(upper) == 1:
+            return upper
+    return character
+
+
+def _refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = None) -> Response:
+    """Where and why, but not the value, which may be large or nobody's business."""
+    problems = []
+    for error in errors[:_TOLD_ERRORS]:
+        parts = [part for at, part in enumerate(error["loc"]) if at != kind_at]
+        location = [*place, *(part[:100] if isinstance(part, str) else part for part in parts)]
+        unknown = error["type"] == "extra_forbidden"
+        message = f"Unknown column; the columns are event_id, {', '.join(COLUMNS)}" if unknown else error["msg"]
+        problems.append({"loc": location, "msg": message})
+    return _json({"detail": problems}, 422)
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "invoice_line_id": line.invoice_line_id,
+        "transaction_type": line.transaction_type,
+        "description": line.description,
+        "quantity": line.quantity,
+        "unit_price": str(line.unit_price),
+        "line_amount": str(line.line_amount),
+        "customer_id": line.customer_id,
+        "country": line.country,
+        "invoiced_at": line.invoiced_at.isoformat(sep=" "),
+    }
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")

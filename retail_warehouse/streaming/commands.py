@@ -1,0 +1,257 @@
+"""The commands of the streaming process."""
+
+import contextlib
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import click
+import duckdb
+import requests
+from tqdm import tqdm
+
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.messages import told_as_error
+from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
+@click.option(
+    "--hand-over",
+    "seal_seconds",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds after which landed rows are handed to dbt.",
+)
+@click.option("--lookups", default=500, show_default=True, type=click.IntRange(1), help="Per second and client.")
+@click.option("--posts", default=50, show_default=True, type=click.IntRange(1), help="Per second and client.")
+def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int) -> None:
+    """Serve the API: rows come in, customers look up transactions. Its page is at /docs."""
+    with told_as_error():
+        from retail_warehouse.streaming import service
+
+        service.serve(host, port, seal_seconds, lookups, posts)
+
+
+@click.command("token")
+@click.option("--read", is_flag=True, help="For look-ups.")
+@click.option("--write", is_flag=True, help="For sending rows.")
+@click.option(
+    "--hours", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="How long it lasts."
+)
+def token(read: bool, write: bool, hours: float) -> None:
+    """Print a token of the local issuer, for development; without a flag, for both uses."""
+    with told_as_error():
+        from retail_warehouse.streaming.service import STATE
+        from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
+
+        if os.environ.get("COGNITO_ISSUER"):
+            raise DataError("COGNITO_ISSUER is set: the API takes tokens of Cognito only.")
+        scopes = [scope for scope, is_wanted in ((READ, read), (WRITE, write)) if is_wanted] or [READ, WRITE]
+        click.echo(LocalIssuer(STATE).token(scopes, hours=hours))
+
+
+@click.command("stream")
+@click.option("--from", "file", required=True, type=click.Path(path_type=Path), help="An Online Retail file.")
+@click.option("--to", required=True, help="Address of an API, or a landing folder.")
+@click.option("--rate", default=0.0, type=click.FloatRange(0), help="Rows per second; as fast as possible without it.")
+@click.option("--batch", default=500, show_default=True, type=click.IntRange(1, 10_000), help="Rows per request.")
+@click.option("--again", is_flag=True, help="From the first row, though it was played before.")
+def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
+    """Play a file to the API or into a landing folder, from where the last run stopped. An API wants a token in
+    RETAIL_WAREHOUSE_TOKEN."""
+    with told_as_error():
+        from retail_warehouse.streaming import player
+        from retail_warehouse.streaming.service import STATE
+
+        if not file.is_file():
+            raise DataError(f"There is no file {file}.")
+        with contextlib.ExitStack() as stack:
+            target: player.Target
+            if "://" in to:
+                given = os.environ.get("RETAIL_WAREHOUSE_TOKEN", "")
+                if not given:
+                    raise DataError("Set RETAIL_WAREHOUSE_TOKEN, such as to $(retail-warehouse token --write).")
+                target = player.Api(to, given, tqdm.write)
+            else:
+                target = stack.enter_context(contextlib.closing(player.Folder(Path(to))))
+            bookmark = player.Bookmark(STATE, file, to if "://" in to else str(Path(to).resolve()))
+            begin = 0 if again else bookmark.row_number
+            if begin:
+                click.echo(f"Going on after row {begin:,}; --again begins anew.")
+            rows = stack.enter_context(player.rows_of(file, begin))
+            bar = stack.enter_context(tqdm(unit=" rows", unit_scale=True, disable=None))
+
+            def after(part: list[dict], progress: player.Progress) -> None:
+                bookmark.set(int(part[-1]["event_id"].rpartition(":")[2]))
+                bar.update(progress.sent)
+
+            total = player.play(rows, target, rate, batch, after)
+        _tell(total.accepted, total.duplicate, total.rejected, total.reasons)
+
+
+def _tell(accepted: int, duplicate: int, rejected: int, reasons: dict[str, int]) -> None:
+    why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    click.echo(f"{accepted:,} accepted, {duplicate:,} duplicate, {rejected:,} rejected" + (f" ({why})" if why else ""))
+
+
+@click.command("process")
+@click.option("--every", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="One micro-batch, then end.")
+def process(every: float, once: bool) -> None:
+    """Run dbt on landed rows, a micro-batch every few seconds, in one warm process."""
+    with told_as_error():
+        from retail_warehouse.streaming.service import landing_folder
+
+        batches = MicroBatches(landing_folder())
+
+        def tell(batch: Batch) -> None:
+            result = "ok" if batch.ok else f"failed, and is tried again: {batch.problem}"
+            click.echo(f"{time.strftime('%H:%M:%S')} {batch.files:,} landed files, {batch.seconds:.1f} s: {result}")
+
+        if once:
+            batch = batches.run()
+            if batch:
+                tell(batch)
+                if not batch.ok:
+                    raise SystemExit(1)
+            return
+        with contextlib.suppress(KeyboardInterrupt):
+            batches.forever(every, tell)
+
+
+@click.command("publish")
+@click.option("--only", is_flag=True, help="Also remove what the warehouse does not hold; stop the API before.")
+def publish(only: bool) -> None:
+    """Fill the serving store from the warehouse, or repair it."""
+    with told_as_error():
+        from retail_warehouse.streaming import publish as publishing
+        from retail_warehouse.streaming.service import open_store
+
+        with contextlib.closing(open_store()) as store, tqdm(unit=" lines", unit_scale=True, disable=None) as bar:
+            count = publishing.publish(store, only, lambda lines: bar.update(lines - bar.n) and None)
+        click.echo(f"{count:,} lines can be looked up")
+
+
+@click.command("live")
+@click.option("--from", "file", required=True, type=click.Path(path_type=Path), help="The Online Retail file to play.")
+@click.option(
+    "--rate", default=200.0, show_default=True, type=click.FloatRange(0), help="Rows per second; 0: no limit."
+)
+@click.option(
+    "--every", default=3.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between micro-batches."
+)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port of the API.")
+def live(file: Path, rate: float, every: float, port: int) -> None:
+    """Run it all: the API, a player and dbt, until every row of the file has arrived in the marts."""
+    with told_as_error():
+        from retail_warehouse.streaming.service import STATE, landing_folder
+        from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
+
+        landing = landing_folder()
+        batches = MicroBatches(landing)
+        tools = [sys.executable, "-m", "retail_warehouse"]
+        url = f"http://127.0.0.1:{port}"
+        issuer = LocalIssuer(STATE)
+        environment = {**os.environ, "RETAIL_WAREHOUSE_TOKEN": issuer.token([WRITE], hours=24)}
+        log = STATE / f"live-{secrets.token_hex(3)}.log"
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(log.open("w"))
+            api = _start(stack, [*tools, "serve", "--port", str(port)], environment, output)
+            _wait_for(url, api, log)
+            play = [*tools, "stream", "--from", str(file), "--to", url, "--rate", str(rate), "--batch", "200"]
+            player = _start(stack, play, environment, output)
+            click.echo(f"API: {url}/docs, player and log: {log}")
+            click.echo(f"A token for look-ups: {issuer.token([READ], hours=24)}")
+            status = _Status(landing)
+            with contextlib.suppress(KeyboardInterrupt), status:
+                batches.forever(every, status.count, until=lambda: player.poll() is not None)
+            # The last rows are handed over when the API ends.
+            api.send_signal(signal.SIGINT)
+            api.wait()
+            last = batches.run()
+            if last:
+                status.count(last)
+            click.echo(status.line())
+            if player.poll() or (last and not last.ok):
+                raise DataError(f"The player or dbt failed; see {log}. {last.problem if last else ''}")
+
+
+def _start(stack: contextlib.ExitStack, command: list[str], environment: dict[str, str], output) -> subprocess.Popen:
+    # In a group of its own: Ctrl-C reaches this process alone, which ends the others in order.
+    started = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+
+    def stop() -> None:
+        if started.poll() is None:
+            started.send_signal(signal.SIGINT)
+            try:
+                started.wait(20)
+            except subprocess.TimeoutExpired:
+                started.kill()
+
+    stack.callback(stop)
+    return started
+
+
+def _wait_for(url: str, api: subprocess.Popen, log: Path) -> None:
+    while api.poll() is None:
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{url}/health", timeout=1).ok:
+                return
+        time.sleep(0.1)
+    raise DataError(f"The API does not start:\n{log.read_text().strip()[-2000:]}")
+
+
+class _Status:
+    """A line that tells how it goes, rewritten every second."""
+
+    def __init__(self, landing: Path) -> None:
+        self._index = landing / ".index.sqlite"
+        self._processed = self._rejected = 0
+        self._last = "none yet"
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        click.echo()
+
+    def count(self, batch: Batch) -> None:
+        """Note what a batch has done. Call it where dbt runs: nobody else may open the warehouse meanwhile."""
+        self._last = f"{batch.seconds:.1f} s" if batch.ok else f"failed: {batch.problem[:200]}"
+        warehouse = os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb"
+        with contextlib.suppress(duckdb.Error), duckdb.connect(warehouse, read_only=True) as connection:
+            counted = connection.execute(
+                "select count(*), count(rejection_reason) from staging.stg_online_retail__streamed_lines"
+            ).fetchone()
+            self._processed, self._rejected = counted or (0, 0)
+
+    def _write(self) -> None:
+        while not self._ends.wait(1.0):
+            click.echo("\r" + self.line().ljust(100), nl=False)
+
+    def line(self) -> str:
+        """Rows that came in, rejected rows, rows that dbt has not seen, and the last batch."""
+        rows = 0
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._index)) as index:
+            [rows] = index.execute("select count(*) from events").fetchone()
+        return (
+            f"{rows:,} rows in, {self._processed:,} processed, {self._rejected:,} rejected, "
+            f"{max(rows - self._processed, 0):,} on their way, last batch {self._last}"
+        )
+
+
+COMMANDS = (serve, token, stream, process, publish, live)

@@ -1,0 +1,58 @@
+"""Compiles the SQL of the project's own rules, for :mod:`retail_warehouse.streaming.rules`. A program of its own, since
+dbt takes seconds to import and much memory, which the API should not hold."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+_DATABASE = "rules"
+_STAGED = "stg_online_retail__streamed_lines"
+_OF_FILES = "stg_online_retail__invoice_lines"
+_VIEWS = ("int_invoice_lines_unioned", "int_invoice_lines_rejected", "int_invoice_lines_classified")
+_SEED = "service_stock_codes"
+_SOURCE = "source.retail_warehouse.online_retail.streamed_lines"
+
+
+def main() -> None:
+    """Write the rules as JSON to the file that the first argument names."""
+    from dbt.cli.main import dbtRunner
+
+    with tempfile.TemporaryDirectory() as scratch:
+        # Nobody waits for the real warehouse, nor does what it holds decide what is compiled.
+        os.environ["WAREHOUSE_PATH"] = str(Path(scratch) / f"{_DATABASE}.duckdb")
+        dbt = dbtRunner()
+        options = ["--quiet", "--target", "dev", "--vars", "{assume_incremental: false}"]
+        options += ["--target-path", str(Path(scratch) / "target"), "--log-path", str(Path(scratch) / "logs")]
+        selected = ["--select", _STAGED, _OF_FILES, *_VIEWS, _SEED]
+        excluded = ["--exclude", "resource_type:test", "resource_type:unit_test"]
+        models = dbt.invoke(["compile", *options, *selected, *excluded])
+        source = f"graph.sources['{_SOURCE}']"
+        inline = "{{ streamed_lines_query(" + source + ", 'landed_events') }}"
+        raw = dbt.invoke(["compile", *options, "--inline", inline])
+        name = dbt.invoke(["compile", *options, "--inline", "{{ source('online_retail', 'streamed_lines') }}"])
+        for outcome in (models, raw, name):
+            if not outcome.success:
+                sys.exit(str(outcome.exception or outcome.result))
+    node = {result.node.name: result.node for result in models.result.results}
+
+    def relation(model: str) -> dict:
+        return {"relation": node[model].relation_name, "sql": node[model].compiled_code}
+
+    rules = {
+        "database": _DATABASE,
+        "raw": {
+            "relation": name.result.results[0].node.compiled_code.strip(),
+            "sql": raw.result.results[0].node.compiled_code,
+        },
+        "staged": relation(_STAGED),
+        "of_files": relation(_OF_FILES)["relation"],
+        "views": [relation(model) for model in _VIEWS],
+        "seed": {"relation": node[_SEED].relation_name, "path": node[_SEED].original_file_path},
+    }
+    Path(sys.argv[1]).write_text(json.dumps(rules), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Taking in events: judged, landed for good and stored for look-ups before anybody is told that they were accepted."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
+from retail_warehouse.streaming.rules import Event, Rejection, Rules, RulesError
+from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
+
+# What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
+MOST_WAITING_EVENTS = 50_000
+# Taken in together, with one wait for the disk.
+_BATCH_EVENTS = 5_000
+_TAKE_OVER_SECONDS = 10.0
+_CONTRADICTION = Rejection("duplicate_key", "event_id was received before with another content")
+
+
+class Full(Exception):
+    """So many events wait already that no more are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an event.
+
+    Args:
+        event_id: As it was sent.
+        status: ``accepted``, ``duplicate`` or ``rejected``.
+        rejection: Why it was rejected.
+    """
+
+    event_id: str
+    status: str
+    rejection: Rejection | None = None
+
+
+class Intake:
+    """One writer, a thread, that takes in what several requests brought with one wait for the disk."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        store: ServingStore,
+        folder: Path,
+        seal_bytes: int = 16 << 20,
+        seal_seconds: float = 2.0,
+        tell: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Open the landing folder and take over what was left there.
+
+        Args:
+            rules: Judges the events.
+            store: Gets the accepted lines.
+            folder: Where events are landed for dbt.
+            seal_bytes: Size from which on a file is moved to dbt.
+            seal_seconds: Age from which on it is.
+            tell: Gets a message where the folder or the store fails while nobody waits for it.
+
+        Raises:
+            LandingError: The folder cannot be written.
+            StoreError: The store cannot.
+        """
+        self._rules = rules
+        self._store = store
+        self._tell = tell
+        self._landing = LandingFolder(folder, seal_bytes, seal_seconds)
+        self._landing.take_over(self._store_again)
+        self._queue: queue.Queue[tuple[Sequence[Event], Future] | None] = queue.Queue()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._writer = threading.Thread(target=self._write, name="intake", daemon=True)
+        self._writer.start()
+
+    def take(self, events: Sequence[Event]) -> "Future[list[Verdict]]":
+        """Take in events; the result comes once they are landed for good, or is a LandingError, StoreError or
+        RulesError, and then none of them was taken.
+
+        Raises:
+            Full: Too many wait already.
+        """
+        future: Future[list[Verdict]] = Future()
+        with self._lock:
+            if self._waiting + len(events) > MOST_WAITING_EVENTS and self._waiting:
+                raise Full
+            self._waiting += len(events)
+        self._queue.put((events, future))
+        return future
+
+    def close(self) -> None:
+        """Take in what waits, hand the last file to dbt and stop.
+
+        Raises:
+            LandingError: The last file cannot be moved; the next process takes it over.
+        """
+        self._queue.put(None)
+        self._writer.join()
+        self._landing.close()
+
+    def _write(self) -> None:
+        next_take_over = time.monotonic() + _TAKE_OVER_SECONDS
+        wait = None
+        while True:
+            requests = []
+            try:
+                next_work = next_take_over - time.monotonic()
+                first = self._queue.get(timeout=max(0.01, next_work if wait is None else min(wait, next_work)))
+                if first is None:
+                    return
+                requests.append(first)
+                count = len(first[0])
+                while count < _BATCH_EVENTS:
+                    more = self._queue.get_nowait()
+                    if more is None:
+                        self._queue.put(None)
+                        break
+                    requests.append(more)
+                    count += len(more[0])
+            except queue.Empty:
+                pass
+            if requests:
+                self._take_in(requests)
+            wait = self._tidy(self._landing.seal)
+            if time.monotonic() >= next_take_over:
+                self._tidy(lambda: self._landing.take_over(self._store_again))
+                next_take_over = time.monotonic() + _TAKE_OVER_SECONDS
+
+    def _tidy(self, work: Callable) -> float | None:
+        try:
+            return work()
+        except (LandingError, StoreError, RulesError) as error:
+            self._tell(str(error))
+        except Exception as error:  # whatever it is, the writer goes on; its text may quote rows
+            self._tell(f"{type(error).__name__} while files were handed over.")
+        return 1.0
+
+    def _take_in(self, requests: list[tuple[Sequence[Event], Future]]) -> None:
+        # Who gave up waiting gets its events taken in as well, and is not told.
+        waiting = [future.set_running_or_notify_cancel() for _, future in requests]
+        try:
+            verdicts = self._verdicts([event for events, _ in requests for event in events])
+        except Exception as error:  # whatever it is, whoever waits is told
+            for (_, future), waits in zip(requests, waiting, strict=True):
+                if waits:
+                    future.set_exception(error)
+        else:
+            place = 0
+            for (events, future), waits in zip(requests, waiting, strict=True):
+                if waits:
+                    future.set_result(verdicts[place : place + len(events)])
+                place += len(events)
+        finally:
+            with self._lock:
+                self._waiting -= sum(len(events) for events, _ in requests)
+
+    def _verdicts(self, events: Sequence[Event]) -> list[Verdict]:
+        first: dict[str, Event] = {}
+        for event in events:
+            first.setdefault(event.event_id, event)
+        # Outside of the transaction, in which other processes wait.
+        judged = self._rules.judge(list(first.values()))
+        with self._landing.transaction():
+            known = self._landing.known(list(first))
+            # The one that was received before may come after one that contradicts it: it is judged as it is.
+            late = {
+                event.event_id: event
+                for event in events
+                if event.event_id in known
+                and event != first[event.event_id]
+                and digest(event.line) == known[event.event_id].digest
+            }
+            if late:
+                judged |= self._rules.judge(list(late.values()))
+            new = [event for event_id, event in first.items() if event_id not in known]
+            if new:
+                self._landing.append(new)
+                self._store.put(line for event in new if isinstance(line := judged[event.event_id], Line))
+        verdicts = []
+        told: set[str] = set()
+        for event in events:
+            event_id = event.event_id
+            before = known.get(event_id)
+            same = digest(event.line) == (before.digest if before else digest(first[event_id].line))
+            judgement = judged[event_id]
+            if not same:
+                verdicts.append(Verdict(event_id, "rejected", _CONTRADICTION))
+            elif isinstance(judgement, Rejection):
+                verdicts.append(Verdict(event_id, "rejected", judgement))
+            else:
+                verdicts.append(Verdict(event_id, "duplicate" if before or event_id in told else "accepted"))
+            told.add(event_id)
+        return verdicts
+
+    def _store_again(self, events: Sequence[Event]) -> None:
+        if events:
+            self._store.put(line for line in self._rules.judge(events).values() if isinstance(line, Line))

@@ -1,0 +1,355 @@
+"""The landing of events: acknowledged lines as files that dbt reads, which survive a crash of the machine."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from retail_warehouse.streaming.rules import Event
+
+_BUSY_SECONDS = 30.0
+_VERSION = 1
+_INDEX = """
+    create table landing_files (landing_file_id integer primary key, name text not null unique);
+    create table events (
+        event_id text primary key, digest blob not null, landing_file_id integer not null
+    ) without rowid;
+"""
+
+
+class LandingError(Exception):
+    """The landing folder does not take events; the message names it and says what to do."""
+
+
+class Known(NamedTuple):
+    """An event that was received before.
+
+    Args:
+        digest: Of its line (see :func:`digest`).
+        landing_file: Name of the file that holds it.
+    """
+
+    digest: bytes
+    landing_file: str
+
+
+class LandingFolder:
+    """Appends events to a file of its own below ``.open`` and moves it to ``day=.../`` when it is large or old enough,
+    so that dbt never sees a file that grows. Several processes may land in one folder; what one leaves behind when it
+    is killed, the next one to look takes over. Not safe to use from several threads at once.
+
+    An index of all events, ``.index.sqlite``, tells which were received before. It is made anew from the files if it is
+    missing.
+    """
+
+    def __init__(self, folder: Path, seal_bytes: int, seal_seconds: float) -> None:
+        """Open a landing folder.
+
+        Args:
+            folder: Made if missing.
+            seal_bytes: Size from which on a file is moved to dbt.
+            seal_seconds: Age from which on it is, counted from its first event.
+
+        Raises:
+            LandingError: The folder cannot be made or written.
+        """
+        self.folder = folder
+        self._seal_bytes = seal_bytes
+        self._seal_seconds = seal_seconds
+        self._open = folder / ".open"
+        self._name: str | None = None
+        self._file = -1
+        self._size = self._position = 0
+        self._began = 0.0
+        with self._errors():
+            self._open.mkdir(parents=True, exist_ok=True)
+            _sync_folder(self.folder.parent)
+            _sync_folder(self.folder)
+            self._index = self._open_index()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            advice = "Free space or give the right to write there."
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+                advice = "Stop what lands there and remove .index.sqlite; it is made anew."
+            raise LandingError(f"Events cannot be landed in {self.folder}: {reason}. {advice}") from error
+
+    # The index
+
+    def _open_index(self) -> sqlite3.Connection:
+        index = sqlite3.connect(
+            self.folder / ".index.sqlite",
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        _write_ahead(index)
+        # Acknowledged means acknowledged: a contradiction is seen after a power cut as well.
+        index.execute("pragma synchronous = full")
+        index.execute("begin immediate")
+        [version] = index.execute("pragma user_version").fetchone()
+        if version == 0:
+            for statement in _INDEX.split(";"):
+                index.execute(statement)
+            index.execute(f"pragma user_version = {_VERSION}")
+            for path in sorted(self.folder.glob("day=*/*.ndjson")):
+                self._enter(index, path.stem, _read(path))
+        index.execute("commit")
+        return index
+
+    @staticmethod
+    def _enter(index: sqlite3.Connection, name: str, events: Iterable[Event]) -> None:
+        index.execute("insert or ignore into landing_files (name) values (?)", [name])
+        [(file_id,)] = index.execute("select landing_file_id from landing_files where name = ?", [name])
+        index.executemany(
+            "insert or ignore into events values (?, ?, ?)",
+            ((event.event_id, digest(event.line), file_id) for event in events),
+        )
+
+    def known(self, event_ids: Sequence[str]) -> dict[str, Known]:
+        """Those of some events that were received before, by their ids.
+
+        Raises:
+            LandingError: The index cannot be read.
+        """
+        with self._errors():
+            rows = self._index.execute(
+                "select event_id, digest, name from events join landing_files using (landing_file_id) "
+                "where event_id in (select value from json_each(?))",
+                [json.dumps(event_ids)],
+            ).fetchall()
+        return {event_id: Known(digest, name) for event_id, digest, name in rows}
+
+    # The file that grows
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Nobody else takes in events meanwhile, and an error takes back what was landed within.
+
+        Raises:
+            LandingError: The index cannot be locked or written.
+        """
+        with self._errors():
+            self._index.execute("begin immediate")
+        size, position = self._size, self._position  # 0 where the file is yet to be begun
+        try:
+            yield
+            with self._errors():
+                self._index.execute("commit")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._index.execute("rollback")
+            self._take_back(size, position)
+            raise
+
+    def _take_back(self, size: int, position: int) -> None:
+        if self._file >= 0 and self._size > size:
+            try:
+                os.ftruncate(self._file, size)
+                os.fsync(self._file)
+                self._size, self._position = size, position
+            except OSError:
+                # It is left as a dead process leaves it, and taken over.
+                self._let_go()
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Land events for good, within a :meth:`transaction`.
+
+        Raises:
+            LandingError: They cannot be written; nothing of them stays.
+        """
+        with self._errors():
+            if self._file < 0:
+                self._start()
+            text = b"".join(_record(event, position) for position, event in enumerate(events, start=self._position + 1))
+            # Counted before it is written, so that a part of it is taken back too.
+            start, self._size = self._size, self._size + len(text)
+            self._position += len(events)
+            written = 0
+            while written < len(text):
+                written += os.pwrite(self._file, text[written:], start + written)
+            os.fdatasync(self._file)
+            self._enter(self._index, self._name or "", events)
+
+    def _start(self) -> None:
+        while True:
+            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
+            file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                # Held for as long as the process lives: whoever gets it finds a file that nobody writes any more.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _sync_folder(self._open)
+                break
+            except BlockingIOError:
+                os.close(file)  # Somebody was faster, and removes it once this transaction ends.
+            except OSError:
+                os.close(file)
+                raise
+        self._file, self._name, self._size, self._position = file, name, 0, 0
+        self._began = time.monotonic()
+
+    def seal(self, force: bool = False) -> float | None:
+        """Hand the file to dbt if it is large or old enough, and return in how many seconds it will be; none where
+        there is no file.
+
+        Raises:
+            LandingError: It cannot be moved, and is kept.
+        """
+        if self._file < 0 or self._name is None:
+            return None
+        age = time.monotonic() - self._began
+        if not force and self._size < self._seal_bytes and age < self._seal_seconds:
+            return self._seal_seconds - age
+        with self._errors():
+            path = self._open / self._name
+            target = self._move(path, self._name) if self._size else path.unlink()
+            # From here on it must not grow, whatever happens.
+            self._let_go()
+            if target:
+                self._sync(target)
+        return None
+
+    def _let_go(self) -> None:
+        file, self._file, self._name, self._size, self._position = self._file, -1, None, 0, 0
+        os.close(file)
+
+    def _move(self, path: Path, name: str) -> Path:
+        day = datetime.strptime(name[:8], "%Y%m%d").date()
+        target = self.folder / f"day={day}"
+        target.mkdir(exist_ok=True)
+        path.rename(target / f"{name}.ndjson")
+        return target
+
+    def _sync(self, target: Path) -> None:
+        _sync_folder(target)
+        _sync_folder(self.folder)
+
+    # What others left behind
+
+    def take_over(self, store: Callable[[Sequence[Event]], None]) -> int:
+        """Hand over the files of processes that died, without events that they had not yet entered into the index
+        while another process took them in. `store` gets the events of such a file, to store those that are accepted
+        where they are looked up. Returns the number of files.
+
+        Raises:
+            LandingError: A file cannot be read or moved, and is kept.
+        """
+        taken = 0
+        with self._errors():
+            paths = sorted(self._open.iterdir())
+        for path in paths:
+            if path.name == self._name or path.suffix:
+                continue
+            with self._errors():
+                try:
+                    file = os.open(path, os.O_RDWR)
+                except FileNotFoundError:
+                    continue
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(file)
+                    continue
+            try:
+                # Another process may have been faster.
+                if path.exists():
+                    self._take_over(path, store)
+                    taken += 1
+            finally:
+                os.close(file)
+        return taken
+
+    def _take_over(self, path: Path, store: Callable[[Sequence[Event]], None]) -> None:
+        with self.transaction():
+            with self._errors():
+                found = list(_read(path))
+            known = self.known([event.event_id for event in found])
+            kept = [
+                event
+                for event in found
+                if event.event_id not in known or known[event.event_id].landing_file == path.name
+            ]
+            store(kept)
+            with self._errors():
+                self._enter(self._index, path.name, kept)
+        # Once the index knows them, nobody else takes them in: what dbt sees from here on is not taken back.
+        with self._errors():
+            if kept:
+                whole = path.with_suffix(".whole")
+                with whole.open("wb") as file:
+                    file.writelines(_record(event, position) for position, event in enumerate(kept, start=1))
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._sync(self._move(whole, path.name))
+            path.unlink()
+
+    def close(self) -> None:
+        """Hand over what was landed and give back what is held open.
+
+        Raises:
+            LandingError: The last file cannot be moved; the next process takes it over.
+        """
+        try:
+            self.seal(force=True)
+        finally:
+            self._index.close()
+            if self._file >= 0:
+                self._let_go()
+
+
+def digest(line: str) -> bytes:
+    """What tells one content of an event from another."""
+    return hashlib.blake2b(line.encode(), digest_size=16).digest()
+
+
+def _record(event: Event, position: int) -> bytes:
+    row = {"event_id": event.event_id, "landing_position": position, "line": event.line}
+    return json.dumps(row).encode() + b"\n"
+
+
+def _read(path: Path) -> Iterator[Event]:
+    """The events of a file, up to the first that was not written whole."""
+    with path.open("rb") as file:
+        for text in file:
+            if not text.endswith(b"\n"):
+                return
+            try:
+                row = json.loads(text)
+                event = Event(row["event_id"], row["line"])
+            except (ValueError, KeyError, TypeError):
+                return
+            yield event
+
+
+def _write_ahead(index: sqlite3.Connection) -> None:
+    # SQLite itself does not wait for another process that does the same.
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            index.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file is only as durable as its name."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

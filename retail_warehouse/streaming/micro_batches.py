@@ -1,0 +1,112 @@
+"""dbt in one warm process: a micro-batch whenever rows were landed, which opens the warehouse and closes it again."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from retail_warehouse.deliveries import DataError
+
+_SELECTED = ("build", "--selector", "micro_batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A micro-batch.
+
+    Args:
+        ok: Whether dbt succeeded.
+        seconds: How long it took.
+        files: Landed files that it could see.
+        problem: What was wrong, if anything.
+    """
+
+    ok: bool
+    seconds: float
+    files: int
+    problem: str = ""
+
+
+class MicroBatches:
+    """Runs dbt on what was landed."""
+
+    def __init__(self, landing: Path) -> None:
+        """Import and parse once; everything is built where nothing was built before.
+
+        Args:
+            landing: The folder that ``ONLINE_RETAIL_LANDING`` names.
+
+        Raises:
+            DataError: Not in the project's folder, or it cannot be parsed or built; dbt has told why.
+        """
+        if not Path("dbt_project.yml").is_file():
+            raise DataError("There is no dbt_project.yml here; run this in the project's folder.")
+        # Not before it is needed: dbt takes seconds to import.
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        self._landing = landing
+        self._close = DuckDBConnectionManager.close_all_connections
+        self._seen: set[str] = set()
+        parsed = dbtRunner().invoke(["--quiet", "parse"])
+        if not parsed.success:
+            raise DataError("dbt cannot parse the project.")
+        self._dbt = dbtRunner(manifest=parsed.result)
+        if not self._is_built() and not self._invoke("build", "--exclude-resource-type", "unit_test").ok:
+            raise DataError("dbt cannot build the warehouse.")
+
+    def _is_built(self) -> bool:
+        warehouse = Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
+        if not warehouse.is_file():
+            return False
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            names = "table_schema || '.' || table_name"
+            found = connection.execute(f"select {names} from information_schema.tables").fetchall()
+        return {("online_retail.transactions",), ("audit.row_reconciliation",)} <= set(found)
+
+    def _files(self) -> set[str]:
+        return {path.name for path in self._landing.glob("*/*.ndjson")}
+
+    def _invoke(self, *arguments: str) -> Batch:
+        start = time.monotonic()
+        files = self._files()
+        try:
+            result = self._dbt.invoke(["--quiet", *arguments])
+        finally:
+            self._close()
+        problem = "" if result.success else str(result.exception or _failures(result.result))
+        if result.success:
+            self._seen = files
+        return Batch(result.success, time.monotonic() - start, len(files), problem)
+
+    def run(self) -> Batch | None:
+        """A micro-batch, or none where nothing was landed since the last."""
+        if self._files() == self._seen:
+            return None
+        return self._invoke(*_SELECTED)
+
+    def forever(self, every: float, tell: Callable[[Batch], None], until: Callable[[], bool] = lambda: False) -> None:
+        """Micro-batches until interrupted, or until there is nothing to do and `until` says so.
+
+        Args:
+            every: Seconds from the start of one to the start of the next, if it does not take longer.
+            tell: Gets each.
+            until: Asked after a look that found nothing.
+        """
+        while True:
+            start = time.monotonic()
+            ends = until()
+            batch = self.run()
+            if batch:
+                tell(batch)
+            elif ends:
+                return
+            time.sleep(max(0.0, every - (time.monotonic() - start)))
+
+
+def _failures(result: object) -> str:
+    results = getattr(result, "results", [])
+    return "; ".join(f"{one.node.name}: {one.message}" for one in results if one.status in ("error", "fail"))

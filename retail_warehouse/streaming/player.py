@@ -1,0 +1,306 @@
+"""The player: sends the rows of a file, as a till would that never stops."""
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import requests
+
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.streaming.api import COLUMNS, Row
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
+from retail_warehouse.streaming.rules import Event
+
+_VIEW_COLUMNS = "invoice_no, stock_code, description, quantity, invoiced_at, unit_price, customer_id, country"
+_REQUESTS_AT_A_TIME = 2
+_FIRST_PAUSE = 0.2  # seconds
+_LONGEST_PAUSE = 30.0  # seconds
+_TIMEOUT = (5, 60)  # seconds to connect, and for an answer
+
+
+@dataclass
+class Progress:
+    """What became of the rows that were sent.
+
+    Args:
+        accepted: Rows that were new.
+        duplicate: Rows that had been accepted before.
+        rejected: Rows that cannot be accepted.
+        reasons: Rejected rows by reason.
+    """
+
+    accepted: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sent(self) -> int:
+        """All rows with an answer."""
+        return self.accepted + self.duplicate + self.rejected
+
+
+class Target(Protocol):
+    """Where rows are sent to."""
+
+    def send(self, rows: list[dict]) -> Progress:
+        """Send rows, and send them again until they are taken.
+
+        Raises:
+            DataError: They will never be taken.
+        """
+        ...
+
+
+@contextlib.contextmanager
+def rows_of(file: Path, after: int = 0) -> Iterator[Iterator[dict]]:
+    """The rows of an Online Retail file as the API takes them, in their order, read by the project's own SQL.
+
+    Args:
+        file: ``*.csv`` or ``*.csv.gz``.
+        after: Number of the row in the file after which to begin.
+
+    Raises:
+        DataError: It cannot be read; dbt has told why.
+    """
+    if not file.is_file():
+        raise DataError(f"There is no file {file}.")
+    if not Path("dbt_project.yml").is_file():
+        raise DataError("There is no dbt_project.yml here; run this in the project's folder.")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "data"
+        folder.mkdir()
+        (folder / file.name).symlink_to(file.resolve())
+        warehouse = Path(scratch) / "raw.duckdb"
+        environment = {**os.environ, "WAREHOUSE_PATH": str(warehouse), "ONLINE_RETAIL_DATA": str(folder)}
+        environment.pop("ONLINE_RETAIL_LANDING", None)
+        dbt = [
+            sys.executable,
+            "-c",
+            "from dbt.cli.main import cli; cli()",
+            "--quiet",
+            "run-operation",
+            "open_raw_views",
+        ]
+        dbt += [
+            "--target",
+            "dev",
+            "--args",
+            "{source_name: online_retail}",
+            "--target-path",
+            f"{scratch}/target",
+            "--log-path",
+            scratch,
+        ]
+        if subprocess.run(dbt, env=environment, check=False).returncode or not warehouse.is_file():
+            raise DataError(f"{file} cannot be read.")
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            found = connection.execute(
+                f"select file_name || ':' || row_number, raw_record, malformed_reason, {_VIEW_COLUMNS} "
+                "from raw_online_retail.invoice_lines where row_number > $1",
+                [after],
+            )
+            yield _as_rows(found)
+
+
+def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
+    while some := found.fetchmany(10_000):
+        for event_id, record, malformed_reason, *values in some:
+            columns = dict(zip(COLUMNS, values, strict=True))
+            # Where it is not the same, as with needless quotes, the line itself is sent.
+            if (
+                malformed_reason is None and Row.model_construct(event_id=event_id, **columns).event().line == record
+            ) or (malformed_reason is None and len(record) == 1000):
+                yield {"event_id": event_id, **columns}
+            else:
+                yield {"event_id": event_id, "raw_record": record}
+
+
+class Api:
+    """An API to send rows to; one that is away is tried again for as long as it takes."""
+
+    def __init__(self, url: str, token: str, tell: Callable[[str], None] = lambda message: None) -> None:
+        """Send nothing yet.
+
+        Args:
+            url: Address of the API, such as ``http://127.0.0.1:8000``.
+            token: With the scope to write.
+            tell: Gets a message where rows have to be sent again.
+        """
+        self._url = url.rstrip("/") + "/transactions"
+        self._token = token
+        self._tell = tell
+        self._of_thread = threading.local()
+
+    def _session(self) -> requests.Session:
+        if not hasattr(self._of_thread, "session"):
+            self._of_thread.session = requests.Session()
+            self._of_thread.session.headers["Authorization"] = f"Bearer {self._token}"
+        return self._of_thread.session
+
+    def send(self, rows: list[dict]) -> Progress:
+        """See :class:`Target`."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                answer = self._session().post(self._url, json=rows, timeout=_TIMEOUT)
+            except requests.RequestException as error:
+                problem = type(error).__name__
+            else:
+                if answer.status_code == 200:
+                    return _progress(answer.json()["rows"])
+                if answer.status_code in (400, 401, 403, 404, 405, 413, 422):
+                    raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
+                problem = f"{answer.status_code}"
+            wait = pause * random.uniform(0.5, 1)
+            self._tell(f"{self._url}: {problem}; again in {wait:.1f} s")
+            time.sleep(wait)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class Folder:
+    """A landing folder to write rows to without an API; dbt judges them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open it.
+
+        Raises:
+            DataError: It cannot be written.
+        """
+        try:
+            self._landing = LandingFolder(folder, 16 << 20, 2.0)
+        except LandingError as error:
+            raise DataError(str(error)) from error
+
+    def send(self, rows: list[dict]) -> Progress:
+        """See :class:`Target`."""
+        events = {}
+        for row in rows:
+            line = row["raw_record"] if "raw_record" in row else Row(**row).event().line
+            events.setdefault(row["event_id"], Event(row["event_id"], line))
+        try:
+            with self._landing.transaction():
+                known = self._landing.known(list(events))
+                new = [event for event in events.values() if event.event_id not in known]
+                if new:
+                    self._landing.append(new)
+            self._landing.seal()
+        except LandingError as error:
+            raise DataError(str(error)) from error
+        other = [event for event in events.values() if event.event_id in known]
+        contradictions = sum(digest(event.line) != known[event.event_id].digest for event in other)
+        progress = Progress(len(new), len(rows) - len(new) - contradictions, contradictions)
+        if contradictions:
+            progress.reasons["duplicate_key"] = contradictions
+        return progress
+
+    def close(self) -> None:
+        """Hand what was written to dbt."""
+        self._landing.close()
+
+
+def _progress(rows: list[dict]) -> Progress:
+    progress = Progress()
+    for row in rows:
+        setattr(progress, row["status"], getattr(progress, row["status"]) + 1)
+        if row["reason"]:
+            progress.reasons[row["reason"]] = progress.reasons.get(row["reason"], 0) + 1
+    return progress
+
+
+def play(
+    rows: Iterable[dict],
+    target: Target,
+    rate: float,
+    batch: int,
+    after: Callable[[list[dict], Progress], None],
+) -> Progress:
+    """Send rows in their order, a few requests at a time.
+
+    Args:
+        rows: As the API takes them.
+        target: Gets them.
+        rate: Rows per second, or 0 for as many as are taken.
+        batch: Rows per request.
+        after: Gets the rows of each request in their order, once it and all before are answered, and what became of
+            them.
+
+    Raises:
+        DataError: Rows will never be taken; those before were.
+    """
+    total = Progress()
+    start = time.monotonic()
+    asked = 0
+    source = iter(rows)
+    waiting: deque[tuple[list[dict], Future[Progress]]] = deque()
+
+    def answered() -> None:
+        part, future = waiting.popleft()
+        progress = future.result()
+        total.accepted += progress.accepted
+        total.duplicate += progress.duplicate
+        total.rejected += progress.rejected
+        for reason, count in progress.reasons.items():
+            total.reasons[reason] = total.reasons.get(reason, 0) + count
+        after(part, progress)
+
+    at_a_time = 1 if isinstance(target, Folder) else _REQUESTS_AT_A_TIME
+    with ThreadPoolExecutor(at_a_time) as pool:
+        while part := list(islice(source, batch)):
+            if rate:
+                time.sleep(max(0.0, start + asked / rate - time.monotonic()))
+            asked += len(part)
+            waiting.append((part, pool.submit(target.send, part)))
+            if len(waiting) >= at_a_time:
+                answered()
+        while waiting:
+            answered()
+    return total
+
+
+class Bookmark:
+    """Remembers how far a file was played to a target, so that the next run goes on there."""
+
+    def __init__(self, folder: Path, file: Path, to: str) -> None:
+        """Look for the bookmark.
+
+        Args:
+            folder: Where bookmarks are kept; made if missing.
+            file: The file that is played.
+            to: The target.
+        """
+        known = file.stat()
+        self._key = {"file": str(file.resolve()), "bytes": known.st_size, "changed": known.st_mtime_ns, "to": to}
+        name = digest(json.dumps([self._key["file"], to])).hex()
+        self._path = folder / f"played-{name}.json"
+        self.row_number = 0
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            if found["key"] == self._key:
+                self.row_number = int(found["row_number"])
+
+    def set(self, row_number: int) -> None:
+        """Remember the last row that was answered.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.row_number = row_number
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps({"key": self._key, "row_number": row_number}), encoding="utf-8")
+        new.replace(self._path)

@@ -1,0 +1,48 @@
+"""Fills the serving store from the warehouse, or repairs it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
+
+_PART = 10_000  # lines; the API writes in between
+_COLUMNS = ", ".join(Line.__dataclass_fields__)
+
+
+def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambda lines: None) -> int:
+    """Put every line of the warehouse into the serving store and return their number.
+
+    Args:
+        store: Gets them.
+        only: Also remove lines that the warehouse does not hold. No API may take in rows meanwhile: dbt may not have
+            seen them yet.
+        tell: Gets the number of lines after each part.
+
+    Raises:
+        DataError: The warehouse cannot be read, or the store cannot be written; run it again.
+    """
+    warehouse = Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
+    if not warehouse.is_file():
+        raise DataError(f"There is no warehouse {warehouse}; run dbt build first.")
+    count = 0
+    ids: list[str] = []
+    try:
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            found = connection.execute(f"select {_COLUMNS} from online_retail.invoice_lines")
+            while some := found.fetchmany(_PART):
+                store.put(Line(*values) for values in some)
+                count += len(some)
+                tell(count)
+                if only:
+                    ids.extend(values[0] for values in some)
+        if only:
+            store.keep_only(ids)
+    except duckdb.Error as error:
+        raise DataError(f"{warehouse} cannot be read: {error}") from error
+    except StoreError as error:
+        raise DataError(f"{error} What was published before stays; run it again.") from error
+    return count

@@ -1,0 +1,159 @@
+"""The API as a process: opened from the environment, served by uvicorn."""
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.streaming.api import create_app
+from retail_warehouse.streaming.intake import Intake
+from retail_warehouse.streaming.landing_folder import LandingError
+from retail_warehouse.streaming.rules import Rules, RulesError, load
+from retail_warehouse.streaming.serving import ServingStore, StoreError
+from retail_warehouse.streaming.tokens import ConfigurationError, verifier_from_environment
+
+# The key of the local issuer and the serving store, below the project's folder.
+STATE = Path(".streaming")
+_DYNAMODB = "dynamodb:"
+_KEEP_ALIVE_SECONDS = 30
+_END_SECONDS = 5  # for requests under way; container managers kill after ten
+HEAD_SECONDS = 10
+MOST_HEAD_BYTES = 64 << 10
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP with limits of time and size for the head of a request, which httptools takes at any length."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See the base class, as below."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def on_message_begin(self) -> None:  # noqa: D102
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:  # noqa: D102
+        self._end_head()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        timer = self._head_timer
+        super().data_received(data)
+        if timer is not None and timer is self._head_timer:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+        self._end_head()
+        super().connection_lost(exc)
+
+
+def open_store() -> ServingStore:
+    """The serving store that ``SERVING_STORE`` names: a path, or ``dynamodb:<table>``.
+
+    Raises:
+        DataError: It cannot be opened.
+    """
+    name = os.environ.get("SERVING_STORE") or str(STATE / "serving.sqlite")
+    try:
+        if name.startswith(_DYNAMODB):
+            # boto3 takes a while to import.
+            from retail_warehouse.streaming.dynamodb_store import DynamoDbStore
+
+            return DynamoDbStore(name.removeprefix(_DYNAMODB))
+        from retail_warehouse.streaming.sqlite_store import SqliteStore
+
+        return SqliteStore(Path(name))
+    except StoreError as error:
+        raise DataError(str(error)) from error
+
+
+def landing_folder() -> Path:
+    """The folder that ``ONLINE_RETAIL_LANDING`` names.
+
+    Raises:
+        DataError: It names none, or one that is not on this machine.
+    """
+    name = os.environ.get("ONLINE_RETAIL_LANDING", "")
+    if not name:
+        raise DataError("Set ONLINE_RETAIL_LANDING to the folder where rows are landed; dbt looks there too.")
+    if "://" in name:
+        raise DataError(f"The API lands on this machine: ONLINE_RETAIL_LANDING is {name}. Sync a folder to it.")
+    return Path(name)
+
+
+def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
+    """Serve the API until the process is told to end.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at.
+        seal_seconds: Age at which landed rows are handed to dbt.
+        lookups_per_second: Most look-ups of one client.
+        posts_per_second: Most requests with rows of one client.
+
+    Raises:
+        DataError: Something that the API needs cannot be opened; the text says what to do.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    level = os.environ.get("LOG_LEVEL", "WARNING").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise DataError(f"LOG_LEVEL is {level}; INFO tells of each request, WARNING of trouble alone.")
+    logging.getLogger("retail_warehouse.api").setLevel(level)
+    # The server hands the signal on once it has ended; what follows it must still be done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        verifier = verifier_from_environment(STATE)
+    except ConfigurationError as error:
+        raise DataError(str(error)) from error
+    store = open_store()
+    tell = logging.getLogger("retail_warehouse.intake").error
+    try:
+        intake = Intake(Rules(load(Path.cwd())), store, landing_folder(), seal_seconds=seal_seconds, tell=tell)
+    except (LandingError, StoreError, RulesError) as error:
+        raise DataError(str(error)) from error
+    app = create_app(intake, store, verifier, lookups_per_second, posts_per_second)
+    try:
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            access_log=False,
+            server_header=False,
+            log_level="warning",
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_END_SECONDS,
+            http=Protocol,
+            ws="none",
+        )
+    finally:
+        try:
+            intake.close()
+        except LandingError as error:
+            raise DataError(str(error)) from error
+        finally:
+            store.close()

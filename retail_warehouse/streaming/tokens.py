@@ -1,0 +1,480 @@
+"""Who calls the API: access tokens of Amazon Cognito or, for development, of an issuer on this machine.
+
+``verifier_from_environment`` reads:
+
+- ``COGNITO_ISSUER``: ``https://cognito-idp.<region>.amazonaws.com/<pool>``. Without it the local issuer is trusted.
+- ``COGNITO_CLIENT_IDS``: the app clients whose tokens are taken, with commas between; required with the issuer.
+- ``COGNITO_JWKS_URL``: another address of the key set than ``<issuer>/.well-known/jwks.json``.
+- ``RETAIL_WAREHOUSE_ENV``: ``development``, the default, or ``production``, where the local issuer is never trusted.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import tempfile
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import jwt
+import requests
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from jwt.algorithms import RSAAlgorithm
+from jwt.utils import base64url_encode
+
+READ = "transactions/read"
+WRITE = "transactions/write"
+
+LONGEST_TOKEN = 8_192  # characters; Cognito's have some 1,000
+LEEWAY = 10  # seconds that the clocks of issuer and service may differ
+VERDICTS = 1_024  # tokens remembered
+
+KEYS_FRESH = 3_600  # seconds until the key set is read again
+KEYS_STALE = 24 * 3_600  # seconds that it serves while the issuer cannot be read
+KEYS_PAUSE = 30  # seconds between two requests for it, whatever the tokens say and whether or not they succeed
+LARGEST_KEY_SET = 65_536  # bytes; Cognito's has some 1,000
+_TIMEOUT = (3, 5)  # seconds to connect, and without a byte
+_WAIT = 10  # seconds for a key set that another thread is reading
+
+_LOCAL_CLIENT = "local"
+_KEY_SIZE = 2_048  # bits; smaller keys are not taken
+_THIS_MACHINE = ("localhost", "127.0.0.1")
+
+_log = logging.getLogger(__name__)
+
+
+class TokenError(Exception):
+    """The token proves nothing (401). The text is for the operator's log and holds nothing of the token."""
+
+
+class IssuerError(TokenError):
+    """No token can be judged, since the issuer's keys cannot be read: not the caller's fault (503)."""
+
+
+class ScopeError(Exception):
+    """The caller is known but may not do this (403). The text is for the operator's log."""
+
+
+class ConfigurationError(Exception):
+    """What stops the service from starting; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a token speaks for.
+
+    Args:
+        subject: Id of the user or, for a program by itself, of its client.
+        client: Client that the token was issued to.
+        scopes: What it may do, such as ``READ``.
+    """
+
+    subject: str
+    client: str
+    scopes: frozenset[str]
+
+    def must(self, scope: str) -> None:
+        """Make sure of a scope.
+
+        Raises:
+            ScopeError: The token does not grant it.
+        """
+        if scope not in self.scopes:
+            raise ScopeError(f"The token does not grant {scope}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """A token that was found good.
+
+    Args:
+        caller: Whom it speaks for.
+        kid: Id of the key that signed it.
+        key: That key: another one may come under the same id.
+        until: Seconds since 1970 at which it ends, leeway included.
+    """
+
+    caller: Caller
+    kid: str
+    key: RSAPublicKey
+    until: float
+
+
+class Verifier:
+    """Judges the access tokens of one issuer. Safe to use from several threads.
+
+    A token that was found good is remembered and costs no signature check again, until it expires or its key is no
+    longer the issuer's.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        clients: Iterable[str],
+        find_key: Callable[[str], RSAPublicKey | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Trust one issuer.
+
+        Args:
+            issuer: The exact ``iss`` of its tokens.
+            clients: Client ids whose tokens are taken.
+            find_key: Gives the issuer's key of an id, or None; may raise ``IssuerError``.
+            clock: Seconds since 1970.
+        """
+        self._issuer = issuer
+        self._clients = frozenset(clients)
+        self._find_key = find_key
+        self._clock = clock
+        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()  # by SHA-256 of the token, the latest used last
+        self._lock = threading.Lock()  # of the verdicts
+
+    def verify(self, token: str | None) -> Caller:
+        """Judge a token. It may ask the issuer for its keys, so call it from a thread that may wait.
+
+        Args:
+            token: The access token alone, without ``Bearer``.
+
+        Raises:
+            TokenError: The token is missing, malformed, forged, expired, or not meant for this service.
+            IssuerError: There are no keys to judge it by.
+        """
+        if not token or not isinstance(token, str):
+            raise TokenError("There is no token.")
+        if len(token) > LONGEST_TOKEN:
+            raise TokenError(f"The token is longer than {LONGEST_TOKEN:,} characters.")
+        if not token.isascii():
+            raise TokenError("The token is no JWT.")
+        digest = hashlib.sha256(token.encode()).digest()
+        with self._lock:
+            verdict = self._verdicts.get(digest)
+            if verdict is not None:
+                self._verdicts.move_to_end(digest)
+        if verdict is not None:
+            # Asking for the key also renews the key set when it is due, however few tokens are new.
+            if self._find_key(verdict.kid) == verdict.key and self._clock() < verdict.until:
+                return verdict.caller
+            with self._lock:
+                self._verdicts.pop(digest, None)
+        verdict = self._judge(token)
+        with self._lock:
+            self._verdicts[digest] = verdict
+            while len(self._verdicts) > VERDICTS:
+                self._verdicts.popitem(last=False)
+        return verdict.caller
+
+    def _judge(self, token: str) -> _Verdict:
+        # PyJWT's errors quote the token, so they are not even kept as the context of ours.
+        header = claims = None
+        with contextlib.suppress(jwt.PyJWTError, ValueError, RecursionError):
+            header = jwt.get_unverified_header(token)
+        if header is None:
+            raise TokenError("The token is no JWT.")
+        # Before the key is looked for: what could never be good must not make us ask the issuer.
+        if header.get("alg") != "RS256":
+            raise TokenError("The token is not signed by RS256.")
+        if "crit" in header:
+            raise TokenError("The token asks for an extension that the service does not know.")
+        # The key comes from the configured issuer only: jku, jwk, x5u and x5c of the token are the caller's word.
+        kid = header.get("kid")
+        if not kid:
+            raise TokenError("The token does not name its key.")
+        key = self._find_key(kid)
+        if key is None:
+            raise TokenError("The issuer has no such key.")
+        with contextlib.suppress(jwt.PyJWTError, ValueError, RecursionError):
+            claims = jwt.decode(token, key, algorithms=["RS256"], options=_SIGNATURE_ONLY)
+        if claims is None:
+            raise TokenError("The signature of the token is wrong, or its content is no JSON object.")
+        if claims.get("iss") != self._issuer:
+            raise TokenError("The token comes from another issuer.")
+        until = self._until(claims)
+        if claims.get("token_use") != "access":  # Cognito's ID tokens tell a client who its user is, and grant nothing
+            raise TokenError("The token is no access token.")
+        caller = Caller(_subject(claims), self._client(claims), _scopes(claims))
+        return _Verdict(caller, kid, key, until)
+
+    def _until(self, claims: dict) -> float:
+        now = self._clock()
+        if "exp" not in claims:
+            raise TokenError("The token never expires.")
+        for name in ("exp", "nbf", "iat"):
+            value = claims.get(name, 0)
+            if type(value) not in (int, float) or (type(value) is float and not math.isfinite(value)):
+                raise TokenError(f"{name} of the token is no time.")
+            if name != "exp" and value > now + LEEWAY:
+                raise TokenError(f"The token is not valid yet, says its {name}.")
+        until = claims["exp"] + LEEWAY
+        if now >= until:
+            raise TokenError("The token has expired.")
+        return until
+
+    def _client(self, claims: dict) -> str:
+        """The client that a token was issued to: ``client_id`` or, from issuers without it, the one ``aud``.
+
+        Where a token has both, ``aud`` has to name this service too (RFC 7519 section 4.1.3).
+        """
+        audience = claims.get("aud", [])
+        audience = [audience] if isinstance(audience, str) else audience
+        if not isinstance(audience, list) or not all(isinstance(name, str) for name in audience):
+            raise TokenError("aud of the token is neither a text nor a list of texts.")
+        if "aud" in claims and self._clients.isdisjoint(audience):
+            raise TokenError("The token is meant for another service.")
+        client = claims.get("client_id", audience[0] if len(audience) == 1 else None)
+        if not isinstance(client, str) or client not in self._clients:
+            raise TokenError("The token was issued to no client of this service.")
+        return client
+
+
+# PyJWT would read the clock itself, and take "1" for a time.
+_SIGNATURE_ONLY = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "iss", "aud", "sub", "jti")}
+
+
+def _subject(claims: dict) -> str:
+    subject = claims.get("sub")
+    if not subject or not isinstance(subject, str):
+        raise TokenError("The token speaks for nobody.")
+    return subject
+
+
+def _scopes(claims: dict) -> frozenset[str]:
+    scope = claims.get("scope", "")
+    if not isinstance(scope, str):
+        raise TokenError("scope of the token is no text.")
+    return frozenset(scope.split(" ")) - {""}
+
+
+def read_key_set(key_set: dict) -> dict[str, RSAPublicKey]:
+    """The keys of a JSON Web Key Set that may sign tokens with RS256, by id. Others are left out.
+
+    Raises:
+        ValueError: It is no key set.
+    """
+    if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
+        raise ValueError("it is no JSON Web Key Set")
+    keys = {}
+    for entry in key_set["keys"]:
+        if not isinstance(entry, dict) or entry.get("kty") != "RSA" or not isinstance(entry.get("kid"), str):
+            continue
+        if entry.get("alg", "RS256") != "RS256" or entry.get("use", "sig") != "sig":
+            continue
+        with contextlib.suppress(jwt.PyJWTError, ValueError, TypeError):
+            key = RSAAlgorithm.from_jwk(entry)
+            if isinstance(key, RSAPublicKey) and key.key_size >= _KEY_SIZE:
+                keys[entry["kid"]] = key
+    return keys
+
+
+class IssuerKeys:
+    """The key set of an issuer, read over HTTP when needed and kept. Call it with the id of a key.
+
+    It is read again after ``KEYS_FRESH`` seconds, and when a token names a key that it does not hold, but never twice
+    within ``KEYS_PAUSE`` seconds. While that fails the last one serves on, for ``KEYS_STALE`` seconds at most. One
+    thread reads; those whose key is there do not wait for it.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Ask nobody yet.
+
+        Args:
+            url: Address of the key set.
+            clock: Seconds, from any start.
+        """
+        self._url = url
+        self._clock = clock
+        self._fetched: tuple[dict[str, RSAPublicKey], float] = ({}, -math.inf)  # keys and time; replaced as one
+        self._asked_at = -math.inf
+        self._lock = threading.Lock()  # held by the thread that reads
+
+    def __call__(self, kid: str) -> RSAPublicKey | None:
+        """The key of an id, or None.
+
+        Raises:
+            IssuerError: There is no key set, or it is too old.
+        """
+        keys, fetched_at = self._fetched
+        age = self._clock() - fetched_at
+        if kid in keys and age < KEYS_FRESH:
+            return keys[kid]
+        if self._lock.acquire(timeout=0 if kid in keys and age < KEYS_STALE else _WAIT):
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
+        keys, fetched_at = self._fetched
+        if self._clock() - fetched_at >= KEYS_STALE:
+            raise IssuerError(f"The keys of the issuer cannot be read from {self._url}.")
+        return keys.get(kid)
+
+    def _refresh(self) -> None:
+        now = self._clock()
+        if now - self._asked_at < KEYS_PAUSE:
+            return
+        self._asked_at = now
+        try:
+            keys = read_key_set(json.loads(self._download()))
+        except (requests.RequestException, ValueError, RecursionError) as error:
+            _log.warning("The key set at %s cannot be read, the last one, if any, serves on: %s", self._url, error)
+        else:
+            self._fetched = (keys, now)
+
+    def _download(self) -> bytes:
+        body = b""
+        # A redirect could lead from https to http.
+        with requests.get(self._url, timeout=_TIMEOUT, stream=True, allow_redirects=False) as response:
+            if response.status_code != 200:
+                raise ValueError(f"the issuer answers {response.status_code}")
+            for piece in response.iter_content(4_096):
+                body += piece
+                if len(body) > LARGEST_KEY_SET:
+                    raise ValueError(f"it is larger than {LARGEST_KEY_SET:,} bytes")
+        return body
+
+
+class LocalIssuer:
+    """Issues tokens like Cognito's on this machine, for development. Who can read its key can issue any."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        """Take the key of a folder, or make it; processes that start at once get the same one.
+
+        Args:
+            folder: Where the key lies, in ``local-issuer.pem``; made if missing.
+            clock: Seconds since 1970.
+
+        Raises:
+            ConfigurationError: The file holds no such key.
+            OSError: It cannot be read or made.
+        """
+        self._clock = clock
+        self._key = _local_key(folder / "local-issuer.pem")
+        public = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        members = {name: public[name] for name in ("e", "kty", "n")}
+        # The thumbprint of RFC 7638 is unique to the key.
+        canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
+        self._kid = base64url_encode(hashlib.sha256(canonical).digest()).decode()
+        self._public = members | {"kid": self._kid, "use": "sig", "alg": "RS256"}
+
+    @property
+    def issuer(self) -> str:
+        """``iss`` of its tokens: ``local:`` and the thumbprint of its key."""
+        return f"local:{self._kid}"
+
+    def key_set(self) -> dict:
+        """The public JSON Web Key Set."""
+        return {"keys": [dict(self._public)]}
+
+    def token(self, scopes: Iterable[str], subject: str = "local", hours: float = 1.0) -> str:
+        """Issue an access token.
+
+        Args:
+            scopes: What it grants, such as ``[READ]``.
+            subject: Whom it speaks for.
+            hours: Hours until it expires.
+        """
+        now = int(self._clock())
+        claims = {
+            "iss": self.issuer,
+            "sub": subject,
+            "client_id": _LOCAL_CLIENT,
+            "token_use": "access",
+            "scope": " ".join(scopes),
+            "iat": now,
+            "exp": now + round(hours * 3_600),
+            "jti": str(uuid.uuid4()),
+        }
+        return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._kid})
+
+    def verifier(self) -> Verifier:
+        """A verifier that trusts this issuer alone."""
+        return Verifier(self.issuer, [_LOCAL_CLIENT], read_key_set(self.key_set()).get, self._clock)
+
+
+def _local_key(path: Path) -> RSAPrivateKey:
+    if not path.exists():
+        _make_local_key(path)
+    key = None
+    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, RSAPrivateKey) or key.key_size < _KEY_SIZE:
+        raise ConfigurationError(f"{path} holds no RSA key; remove it, and a new one is made.")
+    return key
+
+
+def _make_local_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pem = generate_private_key(public_exponent=65_537, key_size=_KEY_SIZE).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # A temporary file has mode 0600, and the link is the same file. Whoever links first wins, the others read that key.
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".local-issuer-") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+def verifier_from_environment(folder: Path) -> Verifier:
+    """The verifier that the environment asks for: of Cognito or, without ``COGNITO_ISSUER``, of the local issuer.
+
+    The issuer is not asked yet, so that the service starts while it is down.
+
+    Args:
+        folder: Where the local issuer has its key; not looked at with ``COGNITO_ISSUER``.
+
+    Raises:
+        ConfigurationError: A variable is missing or wrong, or would leave the local issuer trusted by mistake.
+        OSError: The key of the local issuer cannot be read or made.
+    """
+    environment = _variable("RETAIL_WAREHOUSE_ENV") or "development"
+    if environment not in ("development", "production"):
+        raise ConfigurationError("RETAIL_WAREHOUSE_ENV is neither development nor production.")
+    issuer, clients = _variable("COGNITO_ISSUER"), _variable("COGNITO_CLIENT_IDS")
+    key_set_url = _variable("COGNITO_JWKS_URL")
+    if not issuer:
+        if environment == "production":
+            raise ConfigurationError(
+                "COGNITO_ISSUER is not set, and in production (RETAIL_WAREHOUSE_ENV) tokens of the local issuer are "
+                "not trusted. Set it to https://cognito-idp.<region>.amazonaws.com/<pool>."
+            )
+        if clients or key_set_url:
+            raise ConfigurationError(
+                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS or COGNITO_JWKS_URL is. Set all for Cognito, or "
+                "none for the local issuer."
+            )
+        return LocalIssuer(folder).verifier()
+    _check_address("COGNITO_ISSUER", issuer)
+    if issuer.endswith("/"):  # iss has to be equal to the letter
+        raise ConfigurationError("COGNITO_ISSUER ends with a slash, unlike the iss of Cognito's tokens.")
+    client_ids = {client.strip() for client in clients.split(",")} - {""}
+    if not client_ids:
+        raise ConfigurationError("COGNITO_CLIENT_IDS is not set. Name the app clients whose tokens are taken.")
+    key_set_url = key_set_url or f"{issuer}/.well-known/jwks.json"
+    _check_address("COGNITO_JWKS_URL", key_set_url)
+    return Verifier(issuer, client_ids, IssuerKeys(key_set_url))
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _check_address(name: str, address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port  # the port raises if it is none
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigurationError(f"{name} is no plain https address.")
+    if parts.scheme == "http" and host not in _THIS_MACHINE:
+        raise ConfigurationError(f"{name} is an http address, which anyone on the way could change; use https.")

@@ -1,0 +1,400 @@
+"""Rows that arrive one by one end in the same tables as rows of a file."""
+
+import contextlib
+import gzip
+import http.server
+import json
+import shutil
+import sys
+import threading
+import time
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+from conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+
+import stream as benchmark
+from retail_warehouse import online_retail
+from retail_warehouse.cli import main
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.streaming import player, rules
+from retail_warehouse.streaming.landing_folder import LandingFolder
+from retail_warehouse.streaming.publish import publish
+from retail_warehouse.streaming.sqlite_store import SqliteStore
+
+SAMPLE = PROJECT / "seeds/samples/online_retail/data.csv"
+GOOD = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850,United Kingdom"
+# A line for every reason, and lines that look odd and are none the worse.
+LINES = (
+    GOOD,
+    GOOD,
+    "c536366, 85123a , HOLDER ,-6.0,2010-12-01 08:26:00,2.550,17850.0,",
+    "A536367,B,Adjust bad debt,1,12/1/10 8:26,11062.06,,United Kingdom",
+    "536368,POST,,0,12/1/2010 8:26,18,,France",
+    "536368,22960,FREE,1,12/1/2010 8:26,0,,France",
+    '536369,22961,"JAM ""SET"", RED",1,12/1/2010 8:26,0.001,,"France"',
+    '"536369","22961","needless quotes","1","12/1/2010 8:26","1","",France',
+    "536369,é,Ångström,1,12/1/2010 8:26,1,,Österreich",
+    "536370,85123A,HOLDER,1.5,12/1/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,1,13/13/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,1,13/12/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,1,12/1/2010 8:26,1.2345,,France",
+    "536370,85123A,HOLDER,1,12/1/2010 8:26,abc,,France",
+    "536370,85123A,HOLDER,1,12/1/2010 8:26,1,17850.5,France",
+    "X536370,85123A,HOLDER,1,12/1/2010 8:26,1,,France",
+    ",85123A,HOLDER,1,12/1/2010 8:26,1,,France",
+    "536370, ,HOLDER,1,12/1/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,,12/1/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,1000001,12/1/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,1,12/1/1910 8:26,1,,France",
+    f"536370,85123A,{'x' * 1001},1,12/1/2010 8:26,1,,France",
+    f"536370,85123A,x,1,12/1/2010 8:26,1,,{'F' * 101}",
+    f"536370,{'8' * 51},x,1,12/1/2010 8:26,1,,France",
+    "536370,85123A,HOLDER,1",
+    "536370,85123A,HOLDER,1,12/1/2010 8:26,1,,France,more",
+    '536370,85123A,"HOLDER,1,12/1/2010 8:26,1,,France',
+    '536370,85123A,HOL"DER,1,12/1/2010 8:26,1,,France',
+    "",
+    " , , , , , , , ",
+)
+LENIENT = ("--vars", "{max_rejected_rows: 1000}")
+MODELS = ("build", "--exclude-resource-types", "unit_test", "test", *LENIENT)
+ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", "path:models/audit", "tag:instacart")
+
+
+def write(folder: Path, *lines: str, name: str = "data.csv") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("\n".join([online_retail.HEADER, *lines]) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return rules.load(PROJECT)
+
+
+def test_the_api_judges_by_the_rules_of_the_models(dbt, compiled, tmp_path):
+    folder = write(tmp_path / "data", *LINES)
+    outcome = dbt(*MODELS, *ONLINE_RETAIL, ONLINE_RETAIL_DATA=str(folder))
+    assert outcome.ok, outcome.output
+    events = [rules.Event(f"data.csv:{number}", line) for number, line in enumerate(LINES, start=2)]
+    verdicts = rules.Rules(compiled).judge(events)
+    rejected = {
+        f"{file_name}:{row_number}": rules.Rejection(reason, detail)
+        for file_name, row_number, reason, detail in dbt.query(
+            "select file_name, row_number, reason, detail from audit.rejected_rows where source_name = 'online_retail'"
+        )
+    }
+    columns = ", ".join(rules.Line.__dataclass_fields__)
+    accepted = {
+        values[0]: rules.Line(*values) for values in dbt.query(f"select {columns} from online_retail.invoice_lines")
+    }
+    assert verdicts == {**accepted, **rejected}
+    assert len(verdicts) == len(LINES)
+    reasons = {rejection.reason for rejection in rejected.values()}
+    assert reasons == {"wrong_field_count", "broken_quote", "unreadable_value", "missing_key", "out_of_domain"}
+    # A second call knows nothing of the first.
+    assert rules.Rules(compiled).judge(events[:1]) == {"data.csv:2": verdicts["data.csv:2"]}
+
+
+def test_rules_are_compiled_anew_when_a_definition_changes(tmp_path):
+    for name in ("dbt_project.yml", "seeds", "macros"):
+        source = PROJECT / name
+        shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path / name)
+    (tmp_path / "target").mkdir()
+    with pytest.raises(DataError, match="dbt cannot compile the rules"):
+        rules.load(tmp_path)  # there are no models
+    with pytest.raises(DataError, match=r"There is no dbt_project\.yml"):
+        rules.load(tmp_path / "macros")
+
+
+def relations(dbt) -> list[str]:
+    rows = dbt.query(
+        "select table_schema || '.' || table_name from information_schema.tables where table_schema in"
+        " ('staging', 'intermediate', 'online_retail', 'audit') and table_name <> 'processed_files' order by all"
+    )
+    return [name for (name,) in rows]
+
+
+def assert_equals(dbt, other: Path, names: list[str]) -> None:
+    with contextlib.closing(duckdb.connect(str(dbt.warehouse), read_only=True)) as connection:
+        connection.execute(f"attach '{other}' as other (read_only)")
+        for name in names:
+            query = f"((from {name} except all from other.{name}) union all (from other.{name} except all from {name}))"
+            assert connection.execute(f"from {query}").fetchall() == [], name
+
+
+def land(landing: Path, name: str, events: dict[str, str]) -> None:
+    day = landing / "day=2026-11-22"
+    day.mkdir(parents=True, exist_ok=True)
+    rows = (
+        {"event_id": event_id, "landing_position": position, "line": line}
+        for position, (event_id, line) in enumerate(events.items(), start=1)
+    )
+    (day / f"{name}.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def test_late_wrong_and_repeated_rows(dbt, tmp_path):
+    """Micro-batches on what is landed end in the same tables as a full refresh and as a load of the same rows."""
+    folder = write(tmp_path / "data", GOOD)
+    landing = tmp_path / "landing"
+    environment = {"ONLINE_RETAIL_DATA": str(folder), "ONLINE_RETAIL_LANDING": str(landing)}
+    assert dbt(*MODELS, **environment).ok
+    rows = {f"till:{number}": line for number, line in enumerate(LINES, start=2)}
+    first = dict(list(rows.items())[10:])
+    # The same line as in the file, a cancellation before its sale, and rows with which something is wrong.
+    first["data.csv:2"] = GOOD
+    first["till:100"] = "C536400,85123A,HOLDER,-1,12/2/2010 8:26,2.55,17850,United Kingdom"
+    land(landing, "b", first)
+
+    def micro_batch() -> str:
+        outcome = dbt("build", "--selector", "micro_batch", *LENIENT, **environment)
+        assert outcome.ok, outcome.output
+        return outcome.output
+
+    assert "incremental model staging.stg_online_retail__invoice_lines" not in micro_batch()
+    before = dbt.query("select count(*) from online_retail.invoice_lines")
+    sales = (
+        "select sum(gross_amount), sum(cancellation_amount) from online_retail.fct_daily_sales"
+        " where invoice_date = '2010-12-02'"
+    )
+    assert dbt.query(sales) == [(0, Decimal("-2.550"))]
+    # The rest, whose file sorts first: late rows of a day that is there, a repeated row, and one that contradicts it.
+    second = dict(list(rows.items())[:10])
+    second["till:101"] = "536400,85123A,HOLDER,1,12/2/2010 8:26,2.55,17850,United Kingdom"
+    second["till:12"] = rows["till:12"]
+    land(landing, "a", second)
+    land(landing, "c", {"till:13": GOOD})
+    micro_batch()
+    assert dbt.query(sales) == [(Decimal("2.550"), Decimal("-2.550"))]
+    assert dbt.query("select count(*) from online_retail.invoice_lines") > before
+    accepted = dbt.query("select count(*) from online_retail.invoice_lines")
+    micro_batch()  # nothing new
+    assert dbt.query("select count(*) from online_retail.invoice_lines") == accepted
+    told = dbt("test", "--select", "assert_landed_lines_are_kept", **environment)
+    assert "WARN 1" in told.output, told.output
+    reconciled = dbt.reconciliation("online_retail")
+    assert reconciled["till"] == [len(LINES) + 2, *reconciled["till"][1:]]
+    assert reconciled["data.csv"] == [1, 1, 0]
+    # Every data test holds, on all rows.
+    outcome = dbt.build(*LENIENT, **environment)
+    assert outcome.ok, outcome.output
+
+    names = relations(dbt)
+    shutil.copy(dbt.warehouse, tmp_path / "streamed.duckdb")
+    assert dbt(*MODELS, "--full-refresh", **environment).ok
+    # Which of two copies of a line counts as the repeated one depends on when they came.
+    assert_equals(dbt, tmp_path / "streamed.duckdb", [name for name in names if not name.endswith("streamed_lines")])
+
+    # A line that was streamed arrives in a file of the same name too, and counts once.
+    write(folder, *LINES, name="till.csv")
+    assert dbt(*MODELS, **environment).ok
+    land(landing, "d", {"till.csv:2": LINES[0], "till.csv:3": LINES[1]})
+    micro_batch()
+    assert dbt.reconciliation("online_retail")["till.csv"][0] == len(LINES)
+
+
+def test_a_stream_with_everything_killed_once_ends_as_a_load(tmp_path):
+    file = tmp_path / "data.csv"
+    lines = SAMPLE.read_bytes().splitlines()[:2500]
+    odd = [line.encode("latin-1") for line in LINES[:16]]
+    file.write_bytes(b"\r\n".join([*lines, *odd]) + b"\r\n")
+    result = benchmark.run(file, tmp_path / "run", kill=True, batch=25)
+    assert result.differences == {}
+    assert sorted(result.killed) == ["API", "dbt", "player"]
+    assert result.compared == 12
+    assert result.rows >= 1.05 * (len(lines) + len(odd) - 1)
+    assert len(result.lags) >= 1
+    assert "12 of 12 relations equal" in benchmark.told(result)
+    # The comparison notices a row less, and one of another amount.
+    with duckdb.connect(str(tmp_path / "run" / "stream.duckdb")) as connection:
+        connection.execute("use online_retail")
+        connection.execute("delete from fct_sales where row_number = (select min(row_number) from fct_sales)")
+        connection.execute(
+            "update transactions set amount = 0.001 where invoice_no = (select min(invoice_no) from fct_sales)"
+        )
+    again = benchmark.Result()
+    benchmark._compare(tmp_path / "run", again)
+    assert again.differences["online_retail.fct_sales"] == 1
+    assert again.differences["online_retail.transactions"] >= 2
+
+
+def test_the_player_sends_what_stands_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT))
+    text = "\r\n".join([online_retail.HEADER, *LINES]) + "\r\n"
+    # Letters that Latin-1 has, and packed.
+    file = tmp_path / "till.csv.gz"
+    file.write_bytes(gzip.compress(text.encode("latin-1")))
+    with player.rows_of(file) as rows:
+        sent = list(rows)
+    assert [row["event_id"] for row in sent] == [f"till.csv.gz:{number}" for number in range(2, len(LINES) + 2)]
+    lines = [row["raw_record"] if "raw_record" in row else player.Row(**row).event().line for row in sent]
+    assert lines == list(LINES)
+    assert sum("raw_record" in row for row in sent) < len(LINES) / 2
+    with player.rows_of(file, after=len(LINES)) as rows:
+        assert [row["event_id"] for row in rows] == [f"till.csv.gz:{len(LINES) + 1}"]
+    with pytest.raises(DataError, match="There is no file"), player.rows_of(tmp_path / "none.csv"):
+        pass
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers with what the test has put down, then accepts everything."""
+
+    statuses: ClassVar[list[int]] = []
+    bodies: ClassVar[list[list[dict]]] = []
+
+    def do_POST(self):
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status = self.statuses.pop(0) if self.statuses else 200
+        results = [{"event_id": row["event_id"], "status": "accepted", "reason": None} for row in rows]
+        if status == 200:
+            self.bodies.append(rows)
+        content = json.dumps({"rows": results}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    monkeypatch.setattr(player, "_FIRST_PAUSE", 0.01)
+    Answers.statuses, Answers.bodies = [], []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+ROWS = [{"event_id": f"t:{number}", "raw_record": GOOD} for number in range(2, 32)]
+
+
+def test_the_player_tries_again_until_rows_are_taken(answers):
+    Answers.statuses = [503, 429, 500, 200, 502]
+    told, seen = [], []
+    target = player.Api(answers, "token", told.append)
+    total = player.play(ROWS, target, 0, 7, lambda rows, _: seen.extend(rows))
+    assert (total.accepted, total.sent) == (30, 30)
+    assert seen == ROWS
+    assert sorted(row["event_id"] for rows in Answers.bodies for row in rows) == sorted(row["event_id"] for row in ROWS)
+    assert [message.split(": ")[1].split(";")[0] for message in sorted(told)] == ["429", "500", "502", "503"]
+
+
+def test_the_player_waits_for_an_api_that_is_away(answers, monkeypatch):
+    away = player.Api("http://127.0.0.1:9", "token", lambda message: setattr(away, "_url", answers + "/transactions"))
+    assert player.play(ROWS[:1], away, 0, 1, lambda *_: None).accepted == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 413, 422])
+def test_the_player_stops_where_rows_will_never_be_taken(answers, status):
+    Answers.statuses = [200, status]
+    done = []
+    with pytest.raises(DataError, match=f"does not take the rows: {status}"):
+        player.play(ROWS, player.Api(answers, "token"), 0, 10, lambda rows, _: done.extend(rows))
+    assert len(done) in (0, 10)
+
+
+def test_a_rate_is_kept(answers):
+    start = time.monotonic()
+    player.play(ROWS, player.Api(answers, "token"), 60, 10, lambda *_: None)
+    assert time.monotonic() - start >= 20 / 60
+
+
+def test_a_file_is_played_into_a_folder_and_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT))
+    monkeypatch.setattr("retail_warehouse.streaming.service.STATE", tmp_path / "state")
+    folder = write(tmp_path / "data", *LINES)
+    arguments = ["stream", "--from", str(folder / "data.csv"), "--to", str(tmp_path / "landing"), "--batch", "7"]
+    played = CliRunner().invoke(main, arguments)
+    assert f"{len(LINES)} accepted, 0 duplicate, 0 rejected" in played.output
+    again = CliRunner().invoke(main, arguments)
+    assert f"Going on after row {len(LINES) + 1}" in again.output
+    assert "0 accepted, 0 duplicate" in again.output
+    anew = CliRunner().invoke(main, [*arguments, "--again"])
+    assert f"0 accepted, {len(LINES)} duplicate" in anew.output
+    # A file that has changed is another one, and a line that has changed is told.
+    write(folder, *LINES[:5], GOOD.replace("6", "7"), *LINES[6:])
+    changed = CliRunner().invoke(main, arguments)
+    assert f"0 accepted, {len(LINES) - 1} duplicate, 1 rejected (1 duplicate_key)" in changed.output
+    landed = [json.loads(line) for path in (tmp_path / "landing").glob("day=*/*.ndjson") for line in path.open()]
+    assert sorted(row["event_id"] for row in landed) == sorted(f"data.csv:{n}" for n in range(2, len(LINES) + 2))
+
+
+def test_wrong_arguments_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    for name in ("ONLINE_RETAIL_LANDING", "RETAIL_WAREHOUSE_TOKEN", "COGNITO_ISSUER"):
+        monkeypatch.delenv(name, raising=False)
+
+    def told(*arguments: str) -> str:
+        outcome = CliRunner().invoke(main, list(arguments))
+        assert outcome.exit_code != 0
+        assert "Traceback" not in outcome.output
+        return outcome.output
+
+    assert "Set ONLINE_RETAIL_LANDING" in told("serve")
+    assert "Set ONLINE_RETAIL_LANDING" in told("process")
+    assert "There is no file" in told("stream", "--from", "none.csv", "--to", "http://127.0.0.1:9")
+    assert "Set RETAIL_WAREHOUSE_TOKEN" in told("stream", "--from", str(SAMPLE), "--to", "http://127.0.0.1:9")
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))
+    monkeypatch.setenv("SERVING_STORE", str(tmp_path / "serving.sqlite"))
+    assert "run dbt build first" in told("publish")
+    (tmp_path / "file").touch()
+    assert "Events cannot be landed in" in told("stream", "--from", str(SAMPLE), "--to", str(tmp_path / "file" / "x"))
+    monkeypatch.setenv("COGNITO_ISSUER", "https://cognito-idp.eu-west-2.amazonaws.com/pool")
+    assert "tokens of Cognito only" in told("token")
+
+
+def test_the_serving_store_is_filled_and_repaired(built, tmp_path, monkeypatch):
+    monkeypatch.setenv("WAREHOUSE_PATH", str(built.warehouse))
+    with contextlib.closing(SqliteStore(tmp_path / "serving.sqlite")) as store:
+        stray = rules.Line(
+            "gone:2",
+            "999999",
+            "X",
+            "1",
+            None,
+            "UK",
+            "sale",
+            1,
+            Decimal("1.000"),
+            Decimal("1.000"),
+            datetime(2011, 1, 1),
+        )
+        store.put([stray])
+        with duckdb.connect(str(built.warehouse), read_only=True) as connection:
+            [(lines,)] = connection.execute("select count(*) from online_retail.invoice_lines").fetchall()
+            transactions = connection.execute(
+                "select invoice_no, stock_code, line_count, quantity, amount from online_retail.transactions"
+            ).fetchall()
+        parts = []
+        assert publish(store, False, parts.append) == lines == parts[-1]
+        for invoice_no, stock_code, line_count, quantity, amount in transactions:
+            found = store.lines(invoice_no, stock_code)
+            assert (len(found), sum(line.quantity for line in found)) == (line_count, quantity)
+            assert sum(line.line_amount for line in found) == amount
+        assert store.lines("999999", "X")
+        assert publish(store, True) == lines
+        assert not store.lines("999999", "X")
+
+
+def test_one_landing_folder_is_read_once_and_in_order(tmp_path):
+    landing = LandingFolder(tmp_path, 1 << 20, 60)
+    with landing.transaction():
+        landing.append([rules.Event("a:2", "ä,1"), rules.Event("a:3", "\u2028")])
+    assert not list(tmp_path.glob("day=*/*"))
+    landing.close()
+    [path] = tmp_path.glob("day=*/*.ndjson")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["landing_position"], row["line"]) for row in rows] == [(1, "ä,1"), (2, "\u2028")]
