@@ -114,7 +114,7 @@ class Process:
         """As Ctrl-C does."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
+            self.process.wait(120)
 
     def memory(self) -> float:
         """MB of it and of what it has started."""

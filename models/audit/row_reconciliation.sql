@@ -27,7 +27,12 @@ with data_files as (
         table_name,
         file_name
     from {{ ref('stg_' ~ source_name ~ '__data_files') }}
-    where table_name in ('{{ tables.raw | join("', '") }}')
+    where
+        table_name in (
+            {% for table in tables.raw %}
+            '{{ table }}'{{ ',' if not loop.last }}
+            {% endfor %}
+        )
     {% if not loop.last %}
     union all
     {% endif %}

@@ -110,9 +110,10 @@ def _tell(accepted: int, duplicate: int, rejected: int, reasons: dict[str, int])
 def process(every: float, once: bool) -> None:
     """Run dbt on landed rows, a micro-batch every few seconds, in one warm process."""
     with told_as_error():
-        from retail_warehouse.streaming.service import landing_folder
+        from retail_warehouse.streaming.service import landing
 
-        batches = MicroBatches(landing_folder())
+        folder, url = landing()
+        batches = MicroBatches(None if url else folder)
 
         def tell(batch: Batch) -> None:
             result = "ok" if batch.ok else f"failed, and is tried again: {batch.problem}"
@@ -125,8 +126,7 @@ def process(every: float, once: bool) -> None:
                 if not batch.ok:
                     raise SystemExit(1)
             return
-        with contextlib.suppress(KeyboardInterrupt):
-            batches.forever(every, tell)
+        batches.forever(every, tell)
 
 
 @click.command("publish")
@@ -151,14 +151,15 @@ def publish(only: bool) -> None:
     "--every", default=3.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between micro-batches."
 )
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port of the API.")
-def live(file: Path, rate: float, every: float, port: int) -> None:
-    """Run it all: the API, a player and dbt, until every row of the file has arrived in the marts."""
+@click.option("--until-done", is_flag=True, help="End when every row has arrived in the marts.")
+def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> None:
+    """Run it all until Ctrl-C: the API, a player and dbt."""
     with told_as_error():
-        from retail_warehouse.streaming.service import STATE, landing_folder
+        from retail_warehouse.streaming.service import STATE, landing
         from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
-        landing = landing_folder()
-        batches = MicroBatches(landing)
+        folder, url = landing()
+        batches = MicroBatches(None if url else folder)
         tools = [sys.executable, "-m", "retail_warehouse"]
         url = f"http://127.0.0.1:{port}"
         issuer = LocalIssuer(STATE)
@@ -170,11 +171,12 @@ def live(file: Path, rate: float, every: float, port: int) -> None:
             _wait_for(url, api, log)
             play = [*tools, "stream", "--from", str(file), "--to", url, "--rate", str(rate), "--batch", "200"]
             player = _start(stack, play, environment, output)
-            click.echo(f"API: {url}/docs, player and log: {log}")
-            click.echo(f"A token for look-ups: {issuer.token([READ], hours=24)}")
-            status = _Status(landing)
-            with contextlib.suppress(KeyboardInterrupt), status:
-                batches.forever(every, status.count, until=lambda: player.poll() is not None)
+            click.echo(f"The API is at {url}/docs; what it and the player tell is in {log}. Look up, for a day, with")
+            click.echo(f"  export TOKEN={issuer.token([READ], hours=24)}")
+            click.echo(f"  curl -H \"Authorization: Bearer $TOKEN\" '{url}/transactions?InvoiceNo=...&StockCode=...'")
+            status = _Status(folder)
+            with status:
+                batches.forever(every, status.count, until=lambda: until_done and player.poll() is not None)
             # The last rows are handed over when the API ends.
             api.send_signal(signal.SIGINT)
             api.wait()

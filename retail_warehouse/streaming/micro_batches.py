@@ -1,6 +1,8 @@
 """dbt in one warm process: a micro-batch whenever rows were landed, which opens the warehouse and closes it again."""
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,11 +35,11 @@ class Batch:
 class MicroBatches:
     """Runs dbt on what was landed."""
 
-    def __init__(self, landing: Path) -> None:
+    def __init__(self, landing: Path | None) -> None:
         """Import and parse once; everything is built where nothing was built before.
 
         Args:
-            landing: The folder that ``ONLINE_RETAIL_LANDING`` names.
+            landing: The folder that ``ONLINE_RETAIL_LANDING`` names, or None for one that only dbt looks into.
 
         Raises:
             DataError: Not in the project's folder, or it cannot be parsed or built; dbt has told why.
@@ -68,7 +70,7 @@ class MicroBatches:
         return {("online_retail.transactions",), ("audit.row_reconciliation",)} <= set(found)
 
     def _files(self) -> set[str]:
-        return {path.name for path in self._landing.glob("*/*.ndjson")}
+        return {path.name for path in self._landing.glob("*/*.ndjson")} if self._landing else set()
 
     def _invoke(self, *arguments: str) -> Batch:
         start = time.monotonic()
@@ -84,27 +86,35 @@ class MicroBatches:
 
     def run(self) -> Batch | None:
         """A micro-batch, or none where nothing was landed since the last."""
-        if self._files() == self._seen:
+        if self._landing and self._files() == self._seen:
             return None
         return self._invoke(*_SELECTED)
 
     def forever(self, every: float, tell: Callable[[Batch], None], until: Callable[[], bool] = lambda: False) -> None:
-        """Micro-batches until interrupted, or until there is nothing to do and `until` says so.
+        """Micro-batches until SIGINT or SIGTERM, which lets the one that runs end, or until there is nothing to do and
+        `until` says so.
 
         Args:
             every: Seconds from the start of one to the start of the next, if it does not take longer.
             tell: Gets each.
-            until: Asked after a look that found nothing.
+            until: Asked before each look.
         """
-        while True:
-            start = time.monotonic()
-            ends = until()
-            batch = self.run()
-            if batch:
-                tell(batch)
-            elif ends:
-                return
-            time.sleep(max(0.0, every - (time.monotonic() - start)))
+        stopped = threading.Event()
+        # dbt would take an interrupt for a failure of its own, and the loop would go on.
+        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not stopped.is_set():
+                start = time.monotonic()
+                ends = until()
+                batch = self.run()
+                if batch:
+                    tell(batch)
+                elif ends:
+                    return
+                stopped.wait(max(0.0, every - (time.monotonic() - start)))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _failures(result: object) -> str:

@@ -163,7 +163,7 @@ class Api:
             else:
                 if answer.status_code == 200:
                     return _progress(answer.json()["rows"])
-                if answer.status_code in (400, 401, 403, 404, 405, 413, 422):
+                if answer.status_code in (400, 401, 403, 404, 405, 413, 415, 422):
                     raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
                 problem = f"{answer.status_code}"
             wait = pause * random.uniform(0.5, 1)

@@ -92,18 +92,21 @@ def open_store() -> ServingStore:
         raise DataError(str(error)) from error
 
 
-def landing_folder() -> Path:
-    """The folder that ``ONLINE_RETAIL_LANDING`` names.
+def landing() -> tuple[Path, str | None]:
+    """The folder of this machine where rows are landed, and the S3 prefix that they are moved to, if
+    ``ONLINE_RETAIL_LANDING`` names one.
 
     Raises:
-        DataError: It names none, or one that is not on this machine.
+        DataError: It names nothing, or something else.
     """
     name = os.environ.get("ONLINE_RETAIL_LANDING", "")
     if not name:
         raise DataError("Set ONLINE_RETAIL_LANDING to the folder where rows are landed; dbt looks there too.")
+    if name.startswith("s3://"):
+        return STATE / "landing", name
     if "://" in name:
-        raise DataError(f"The API lands on this machine: ONLINE_RETAIL_LANDING is {name}. Sync a folder to it.")
-    return Path(name)
+        raise DataError(f"ONLINE_RETAIL_LANDING must be a folder or an s3:// prefix (now: {name}).")
+    return Path(name), None
 
 
 def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
@@ -132,10 +135,19 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
         raise DataError(str(error)) from error
     store = open_store()
     tell = logging.getLogger("retail_warehouse.intake").error
+    folder, url = landing()
+    s3 = None
+    if url:
+        # boto3 takes a while to import.
+        from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+        s3 = S3Prefix(url, folder, tell)
     try:
-        intake = Intake(Rules(load(Path.cwd())), store, landing_folder(), seal_seconds=seal_seconds, tell=tell)
+        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=tell)
     except (LandingError, StoreError, RulesError) as error:
         raise DataError(str(error)) from error
+    if s3:
+        s3.start()
     app = create_app(intake, store, verifier, lookups_per_second, posts_per_second)
     try:
         uvicorn.run(
@@ -153,6 +165,8 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     finally:
         try:
             intake.close()
+            if s3:
+                s3.stop()
         except LandingError as error:
             raise DataError(str(error)) from error
         finally:

@@ -60,8 +60,8 @@ _STREAMED = {
 
 
 def deliveries(folder: Path) -> dict[str, dict[str, str]]:
-    """Write two deliveries of raw files below a folder and return the environment of each, by its name: the bundled sample
-    without its last orders, and then with these and with rows of every kind in further files and in the stream."""
+    """Write two deliveries of raw files below a folder and return the environment of each, by its name: the bundled
+    sample without its last orders, and then with these and with rows of every kind, in further files and streamed."""
     environments = {}
     for name in ("first", "second"):
         for source in SOURCES:

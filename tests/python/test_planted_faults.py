@@ -9,8 +9,8 @@ import pytest
 # For each singular test the statements that plant its fault.
 SINGULAR_FAULTS = {
     "assert_landed_lines_are_kept": [
-        "insert into staging.stg_online_retail__streamed_lines (invoice_no, has_other_date_order, is_repeated, file_name,"
-        " row_number, landing_file, landing_position) values ('1', false, true, 'till', 2, 'a.ndjson', 1)"
+        "insert into staging.stg_online_retail__streamed_lines (invoice_no, has_other_date_order, is_repeated,"
+        " file_name, row_number, landing_file, landing_position) values ('1', false, true, 'till', 2, 'a.ndjson', 1)"
     ],
     "assert_order_numbers_run_without_gaps": [
         "update instacart.orders set order_number = 200 where order_number = 2 and user_id = 1"

@@ -13,20 +13,25 @@ from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar
 
+import boto3
 import duckdb
 import pytest
+import requests
 from click.testing import CliRunner
 from conftest import PROJECT
+from moto.server import ThreadedMotoServer
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 
 import stream as benchmark
+
 from retail_warehouse import online_retail
 from retail_warehouse.cli import main
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming import player, rules
-from retail_warehouse.streaming.landing_folder import LandingFolder
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.publish import publish
+from retail_warehouse.streaming.s3_prefix import S3Prefix
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 
 SAMPLE = PROJECT / "seeds/samples/online_retail/data.csv"
@@ -398,3 +403,59 @@ def test_one_landing_folder_is_read_once_and_in_order(tmp_path):
     [path] = tmp_path.glob("day=*/*.ndjson")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["landing_position"], row["line"]) for row in rows] == [(1, "ä,1"), (2, "\u2028")]
+
+
+@pytest.fixture
+def s3():
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://{host}:{port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        # What another test has left there.
+        requests.post(f"http://{host}:{port}/moto-api/reset", timeout=10).raise_for_status()
+        client.create_bucket(Bucket="bucket")
+        yield client
+    finally:
+        server.stop()
+
+
+def keys(s3) -> list[str]:
+    return [found["Key"] for found in s3.list_objects_v2(Bucket="bucket").get("Contents", [])]
+
+
+def test_landed_files_are_moved_to_s3(s3, tmp_path, monkeypatch):
+    monkeypatch.setattr("retail_warehouse.streaming.s3_prefix._PAUSE", 0.05)
+    told = []
+    prefix = S3Prefix("s3://bucket/landing/", tmp_path, told.append, s3)
+    land(tmp_path, "a", {"till:2": GOOD})
+    (tmp_path / ".open").mkdir()
+    (tmp_path / ".open" / "b").write_text("still growing")
+    content = (tmp_path / "day=2026-11-22" / "a.ndjson").read_bytes()
+    assert prefix.move() == 1
+    assert keys(s3) == ["landing/day=2026-11-22/a.ndjson"]
+    assert s3.get_object(Bucket="bucket", Key=keys(s3)[0])["Body"].read() == content
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["b"]
+    prefix.start()
+    land(tmp_path, "c", {"till:3": GOOD})
+    deadline = time.monotonic() + 10
+    while len(keys(s3)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    land(tmp_path, "d", {"till:4": GOOD})
+    prefix.stop()
+    assert [Path(key).stem for key in keys(s3)] == ["a", "c", "d"]
+    assert told == []
+
+
+def test_files_stay_until_s3_takes_them(s3, tmp_path):
+    land(tmp_path, "a", {"till:2": GOOD})
+    with pytest.raises(LandingError, match=r"cannot be moved to s3://none.*They stay in"):
+        S3Prefix("s3://none/landing", tmp_path, client=s3).move()
+    assert S3Prefix("s3://bucket", tmp_path, client=s3).move() == 1
+    assert keys(s3) == ["day=2026-11-22/a.ndjson"]

@@ -1,0 +1,86 @@
+"""Landing on S3: files that were handed over on this machine are moved to a prefix, where dbt reads them."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from retail_warehouse.streaming.landing_folder import LandingError
+
+_PAUSE = 1.0  # seconds between looks
+_LONGEST_PAUSE = 60.0  # seconds, while S3 does not answer
+
+
+class S3Prefix:
+    """Moves landed files from a folder of this machine, which keeps what was acknowledged until it is there."""
+
+    def __init__(
+        self, url: str, folder: Path, tell: Callable[[str], None] = lambda message: None, client: Any = None
+    ) -> None:
+        """Ask nothing of AWS yet.
+
+        Args:
+            url: Such as ``s3://bucket/landing/online_retail``.
+            folder: Where the API lands.
+            tell: Gets a message where S3 does not take a file.
+            client: A boto3 client of S3; by default one of the environment's credentials.
+        """
+        self.url = url.rstrip("/")
+        self._folder = folder
+        self._tell = tell
+        self._bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._client = client or boto3.client("s3")
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._move_always, name="s3", daemon=True)
+
+    def move(self) -> int:
+        """Move all files that were handed over, and return their number. A file that was moved before is replaced by
+        itself, so that a crash in between does no harm.
+
+        Raises:
+            LandingError: S3 does not take one; it and all after it stay in the folder.
+        """
+        moved = 0
+        for path in sorted(self._folder.glob("day=*/*.ndjson")):
+            key = self._prefix + path.relative_to(self._folder).as_posix()
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=path.read_bytes())
+            except FileNotFoundError:
+                continue  # another process was faster
+            except (Boto3Error, BotoCoreError, ClientError, OSError) as error:
+                raise LandingError(
+                    f"Landed files cannot be moved to {self.url}: {type(error).__name__}. They stay in {self._folder} "
+                    "and are moved once it answers; check bucket and credentials."
+                ) from error
+            path.unlink(missing_ok=True)
+            moved += 1
+        return moved
+
+    def start(self) -> None:
+        """Move files in a thread as they come."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and move what is left.
+
+        Raises:
+            LandingError: S3 does not take it; it is moved when the API runs again.
+        """
+        self._ends.set()
+        self._thread.join()
+        self.move()
+
+    def _move_always(self) -> None:
+        pause = _PAUSE
+        while not self._ends.wait(pause):
+            try:
+                self.move()
+                pause = _PAUSE
+            except LandingError as error:
+                self._tell(str(error))
+                pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,1308 @@
+"""The API: what it answers is landed for good, exactly once, whatever fails; and what it is sent leaves no trace."""
+
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+import requests
+import schemathesis
+from api_server import GOOD, Client, Process, Server, landed, landed_ids, row, statuses, wait_until
+from conftest import PROJECT
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.streaming import api as api_module
+from retail_warehouse.streaming import intake as intake_module
+from retail_warehouse.streaming import landing_folder, rules, service
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.rules import Event, Rules
+from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.streaming.sqlite_store import SqliteStore
+from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
+
+DUPLICATE_KEY = "event_id was received before with another content"
+
+
+@pytest.fixture(scope="session")
+def compiled() -> dict:
+    return rules.load(PROJECT)
+
+
+@pytest.fixture(scope="session")
+def judge(compiled) -> Rules:
+    """For one API at a time."""
+    return Rules(compiled)
+
+
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory) -> LocalIssuer:
+    return LocalIssuer(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture
+def serve(tmp_path, judge, issuer):
+    """Starts APIs on the test's folder, one after the other unless they get rules of their own."""
+    started: list[Server] = []
+
+    def start(own_rules: Rules | None = None, **options) -> Server:
+        started.append(Server(tmp_path, own_rules or judge, issuer, **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        with suppress(sqlite3.ProgrammingError, LandingError):
+            server.close()
+
+
+@pytest.fixture
+def api(serve) -> Server:
+    return serve()
+
+
+class FaultyStore(SqliteStore):
+    """A serving store that fails in the middle, or waits."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.fails, self.puts = False, 0
+        self.go = threading.Event()
+        self.go.set()
+
+    def put(self, lines) -> None:
+        lines = list(lines)
+        self.puts += 1
+        assert self.go.wait(30)
+        if self.fails:
+            super().put(lines[: len(lines) // 2])
+            raise StoreError("The store is away.")
+        super().put(lines)
+
+    def lines(self, invoice_no, stock_code):
+        if self.fails:
+            raise StoreError("The store is away.")
+        return super().lines(invoice_no, stock_code)
+
+
+def answers(call) -> tuple[int, str | None, str]:
+    answer = call()
+    return answer.status_code, answer.headers.get("Retry-After"), answer.text
+
+
+AWAY = (503, "5", '{"detail":"Try again later"}')
+
+
+# Verdicts
+
+
+def test_each_row_is_accepted_a_duplicate_or_rejected(api):
+    answer = api.post([row(2), row(3, Quantity="1.5"), row(2), row(2, Quantity="7"), row(3, Quantity="1.5")])
+    assert answer.json() == {
+        "accepted": 1,
+        "duplicate": 1,
+        "rejected": 3,
+        "rows": [
+            {"event_id": "till:2", "status": "accepted", "reason": None, "detail": None},
+            {
+                "event_id": "till:3",
+                "status": "rejected",
+                "reason": "unreadable_value",
+                "detail": "quantity = '1.5'",
+            },
+            {"event_id": "till:2", "status": "duplicate", "reason": None, "detail": None},
+            {"event_id": "till:2", "status": "rejected", "reason": "duplicate_key", "detail": DUPLICATE_KEY},
+            {
+                "event_id": "till:3",
+                "status": "rejected",
+                "reason": "unreadable_value",
+                "detail": "quantity = '1.5'",
+            },
+        ],
+    }
+    assert answer.headers["Content-Type"] == "application/json"
+    assert statuses(api.post(row(2))) == ["duplicate"]
+    assert statuses(api.post(row(4))) == ["accepted"]
+    [contradiction] = api.post(row(2, Country="France")).json()["rows"]
+    assert (contradiction["status"], contradiction["detail"]) == ("rejected", DUPLICATE_KEY)
+    assert statuses(api.post(row(2))) == ["duplicate"], "the first stays"
+    assert api.pair().json()["line_count"] == 2
+    api.close()
+    assert landed_ids(api.folder) == ["till:2", "till:3", "till:4"]
+
+
+def test_a_row_that_was_received_before_is_judged_as_it_is_after_one_that_contradicts_it(api):
+    api.post([row(2), row(3, Quantity="x")])
+    answer = api.post([row(2, Quantity="y"), row(2), row(3), row(3, Quantity="x")]).json()["rows"]
+    assert [(result["status"], result["detail"]) for result in answer] == [
+        ("rejected", DUPLICATE_KEY),
+        ("duplicate", None),
+        ("rejected", DUPLICATE_KEY),
+        ("rejected", "quantity = 'x'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "detail"),
+    [
+        ({"InvoiceNo": "B1"}, "unreadable_value", "invoice_no = 'B1'"),
+        ({"Quantity": "6.5"}, "unreadable_value", "quantity = '6.5'"),
+        ({"InvoiceDate": "2/30/2010 8:26"}, "unreadable_value", "invoiced_at = '2/30/2010 8:26'"),
+        ({"UnitPrice": "2,55"}, "unreadable_value", "unit_price = '2,55'"),
+        ({"CustomerID": "nobody"}, "unreadable_value", "customer_id = 'nobody'"),
+        ({"InvoiceNo": None}, "missing_key", "invoice_no is empty"),
+        ({"StockCode": " "}, "missing_key", "stock_code is empty"),
+        ({"Quantity": "1000001"}, "out_of_domain", "quantity = '1000001'"),
+        ({"Quantity": ""}, "out_of_domain", "quantity is empty"),
+        ({"InvoiceDate": "12/1/1910 8:26"}, "out_of_domain", "invoiced_at = '12/1/1910 8:26'"),
+        ({"InvoiceDate": None}, "out_of_domain", "invoiced_at is empty"),
+        ({"UnitPrice": "1000000.001"}, "out_of_domain", "unit_price = '1000000.001'"),
+        ({"StockCode": "x" * 51}, "out_of_domain", "stock_code = '" + "X" * 51 + "'"),
+        ({"Description": "x" * 1001}, "out_of_domain", "description = '" + "x" * 100 + "'"),
+        ({"Country": "x" * 101}, "out_of_domain", "country = '" + "x" * 100 + "'"),
+        ({"raw_record": "536365,85123A,six"}, "wrong_field_count", "3 fields, the header has 8"),
+        (
+            {"raw_record": '536365,"85123A'},
+            "broken_quote",
+            "a double quote is not closed, or stands inside an unquoted field",
+        ),
+        ({"raw_record": ""}, "wrong_field_count", "1 fields, the header has 8"),
+    ],
+)
+def test_every_reason_of_the_rules_is_told_and_the_row_landed(api, changes, reason, detail):
+    sent = {"event_id": "till:2", **changes} if "raw_record" in changes else row(2, **changes)
+    assert api.post([sent, row(3)]).json()["rows"] == [
+        {"event_id": "till:2", "status": "rejected", "reason": reason, "detail": detail},
+        {"event_id": "till:3", "status": "accepted", "reason": None, "detail": None},
+    ]
+    assert api.pair().json()["line_count"] == 1, "a rejected row is not found"
+    api.close()
+    assert landed_ids(api.folder) == ["till:2", "till:3"], "dbt lists it in audit.rejected_rows"
+
+
+def test_a_line_is_what_it_would_be_in_a_file(api):
+    description = 'A "small", white\t; \x00 ☃ 😀 é'
+    line = '536365,85123A,"A ""small"", white\t; \x00 ☃ 😀 é",6,12/1/2010 8:26,2.55,17850,United Kingdom'
+    assert statuses(api.post(row(2, Description=description))) == ["accepted"]
+    assert statuses(api.post({"event_id": "till:2", "raw_record": line})) == ["duplicate"]
+    assert statuses(api.post({"event_id": "till:3", "raw_record": line})) == ["accepted"]
+    nothing = {"event_id": "till:4", **dict.fromkeys(GOOD)}
+    assert statuses(api.post(nothing)) == ["rejected"]
+    assert statuses(api.post(nothing | {"InvoiceNo": ""})) == ["rejected"]
+    found = api.pair().json()["lines"]
+    assert [one["description"] for one in found] == [description, description]
+    api.close()
+    [events] = landed(api.folder).values()
+    assert [event["line"] for event in events] == [line, line, ",,,,,,,"]
+    read = duckdb.execute(
+        "select line from read_json($1, format = 'newline_delimited', columns = {'line': 'VARCHAR'})",
+        [f"{api.folder}/day=*/*.ndjson"],
+    ).fetchall()
+    assert read == [(line,), (line,), (",,,,,,,",)], "dbt reads the same"
+
+
+def test_the_longest_lines_are_read_by_dbt(api):
+    # Twelve bytes each, escaped; and quotes, which are doubled.
+    assert statuses(api.post({"event_id": "till:2", "raw_record": "😀" * 1_000_000})) == ["rejected"]
+    assert statuses(api.post({"event_id": "till:3", "raw_record": '"' * 1_000_000})) == ["rejected"]
+    assert statuses(api.post(row(4, **dict.fromkeys(GOOD, '"' * 100_000)))) == ["rejected"]
+    refused = api.post({"event_id": "till:5", "raw_record": "x" * 1_000_001})
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == [
+        {"loc": ["body", "raw_record"], "msg": "String should have at most 1000000 characters"}
+    ]
+    assert api.post(row(5, Country="x" * 100_001)).status_code == 422
+    api.close()
+    read = duckdb.execute(
+        "select count(*) from read_json($1, format = 'newline_delimited', columns = {'line': 'VARCHAR'})",
+        [f"{api.folder}/day=*/*.ndjson"],
+    ).fetchone()
+    assert read == (3,)
+
+
+COLUMNS = "event_id, InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country"
+UNKNOWN = f"Unknown column; the columns are {COLUMNS}"
+
+
+def lacking(column: str) -> dict:
+    return {name: text for name, text in row().items() if name != column}
+
+
+@pytest.mark.parametrize(
+    ("sent", "place", "message"),
+    [
+        (row(Discount="1"), ["Discount"], UNKNOWN),
+        (row(columns="1"), ["columns"], UNKNOWN),
+        ([row(2), row(3, line="1")], [1, "line"], UNKNOWN),
+        ({"event_id": "a:2", "raw_record": "x", "Country": "x"}, ["Country"], UNKNOWN),
+        (lacking("Country"), ["Country"], "Field required"),
+        ([row(2), lacking("event_id")], [1, "event_id"], "Field required"),
+        (row(event_id=None), ["event_id"], "Input should be a valid string"),
+        (row(Quantity=6), ["Quantity"], "Input should be a valid string"),
+        (row(Quantity=True), ["Quantity"], "Input should be a valid string"),
+        (row(Quantity=["6"]), ["Quantity"], "Input should be a valid string"),
+        (row(Description="a\nb"), ["Description"], "String should match pattern"),
+        (row(Description="a\r"), ["Description"], "String should match pattern"),
+        ({"event_id": "a:2", "raw_record": "x\n"}, ["raw_record"], "String should match pattern"),
+        ({"event_id": "a:2", "raw_record": None}, ["raw_record"], "Input should be a valid string"),
+        *((row(event_id=bad), ["event_id"], "String should match pattern") for bad in ("a", "a:1", "a:02", ":2", "a:")),
+        *((row(event_id=bad), ["event_id"], "String should match") for bad in ("a\n:2", "a:2\n", "\x00:2", "a:٣")),
+        (row(event_id="a" * 249 + ":2"), ["event_id"], "String should have at most 250 characters"),
+        ([], [], "List should have at least 1 item after validation, not 0"),
+        ([row()] * 10_001, [], "List should have at most 10000 items after validation, not 10001"),
+        ([1], [0], "Input should be a valid dictionary"),
+        ("536365", [], "Input should be a valid dictionary"),
+        (None, [], "Input should be a valid dictionary"),
+        (b"", [], "Invalid JSON: "),
+        (b"536365,85123A", [], "Invalid JSON: "),
+        (b'{"event_id": "till:2"', [], "Invalid JSON: "),
+        (b"[" * 100_000, [], "Invalid JSON: depth limit"),
+        (b'{"a":' * 100_000, [], "Invalid JSON: depth limit"),
+        (b'{"event_id": "\\ud800:2"}', [], "Invalid JSON: no low surrogate"),
+        (b'{"event_id": "\xed\xa0\x80:2"}', [], "Invalid JSON: str is not valid UTF-8"),
+        (b"NaN", [], "Invalid JSON: "),
+        (b"9" * 5_000, [], "Invalid JSON: "),
+        (json.dumps([row()]).encode("utf-16"), [], "Invalid JSON: "),
+    ],
+)
+def test_what_makes_no_sense_is_refused_as_a_whole_and_nothing_stops(api, sent, place, message):
+    answer = api.post(sent)
+    assert answer.status_code == 422, answer.text
+    [problem, *_] = [one for one in answer.json()["detail"] if one["loc"] == ["body", *place]]
+    assert problem["msg"].startswith(message)
+    assert "85123A" not in answer.text, "a value is not told"
+    assert statuses(api.post(row(9))) == ["accepted"]
+    api.close()
+    assert landed_ids(api.folder) == ["till:9"]
+
+
+def test_a_row_of_half_a_million_keys_does_not_hold_up_others(api):
+    body = b"[{" + b",".join(b'"k%d":0' % number for number in range(500_000)) + b"}]"
+    start = time.monotonic()
+    answer = api.post(body)
+    assert answer.status_code == 422
+    assert len(answer.json()["detail"]) == 20
+    assert time.monotonic() - start < 2
+
+
+def test_a_list_of_the_largest_size_is_taken(api):
+    answer = api.post([row(number) for number in range(2, 10_002)])
+    assert answer.json()["accepted"] == 10_000
+    assert [result["event_id"] for result in answer.json()["rows"]] == [f"till:{n}" for n in range(2, 10_002)]
+
+
+def test_what_is_not_said_to_be_json_and_other_methods_are_refused(api):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "text/csv", ""):
+        assert api.post(row(), Content_Type=kind).status_code == 415
+    assert statuses(api.post(row(), Content_Type="Application/JSON; charset=utf-8")) == ["accepted"]
+    for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"):
+        assert api.session.request(method, f"{api.url}/transactions").status_code == 405
+    assert api.get("/nothing").status_code == 404
+    assert api.of(None).get("/health").json() == {"detail": "ok"}
+
+
+# Look-ups
+
+
+def test_a_transaction_is_a_list_of_lines_with_an_exact_total(api):
+    api.post(
+        [
+            row(10, Quantity="3", UnitPrice="0.1"),
+            row(9, Quantity="1", UnitPrice="0.2", InvoiceNo=" 536365 ", StockCode=" 85123a "),
+            row(11, Quantity="-1", UnitPrice="1234.565"),
+            row(12, StockCode="other"),
+            row(13, InvoiceNo="c536365"),
+        ]
+    )
+    found = api.pair().json()
+    lines = found.pop("lines")
+    assert found == {
+        "invoice_no": "536365",
+        "stock_code": "85123A",
+        "line_count": 3,
+        "quantity": 3,
+        "amount": "-1234.065",
+    }
+    assert [one["invoice_line_id"] for one in lines] == ["till:9", "till:10", "till:11"]
+    assert sum(Decimal(one["line_amount"]) for one in lines) == Decimal("-1234.065")
+    assert lines[1] == {
+        "invoice_line_id": "till:10",
+        "transaction_type": "sale",
+        "description": "WHITE HANGING HEART T-LIGHT HOLDER",
+        "quantity": 3,
+        "unit_price": "0.100",
+        "line_amount": "0.300",
+        "customer_id": "17850",
+        "country": "United Kingdom",
+        "invoiced_at": "2010-12-01 08:26:00",
+    }
+    assert api.pair(" 536365 ", " 85123a ").json()["lines"] == lines
+    assert api.pair("c536365").json()["lines"][0]["transaction_type"] == "cancellation"
+    assert api.pair("536365", "OTHER").json()["line_count"] == 1
+
+
+def test_a_customers_invoices(api):
+    api.post(
+        [
+            row(2, InvoiceNo="2", InvoiceDate="12/2/2010 8:26"),
+            row(3, InvoiceNo="1", InvoiceDate="12/3/2010 8:26", CustomerID="17850.0"),
+            row(4, InvoiceNo="2", InvoiceDate="12/2/2010 8:20", Quantity="-1"),
+            row(5, InvoiceNo="3", CustomerID=""),
+            row(6, InvoiceNo="4", CustomerID="1"),
+        ]
+    )
+    assert api.get("/customers/17850/invoices").json() == {
+        "customer_id": "17850",
+        "invoices": [
+            {
+                "invoice_no": "2",
+                "invoiced_at": "2010-12-02 08:20:00",
+                "line_count": 2,
+                "quantity": 5,
+                "amount": "12.750",
+            },
+            {
+                "invoice_no": "1",
+                "invoiced_at": "2010-12-03 08:26:00",
+                "line_count": 1,
+                "quantity": 6,
+                "amount": "15.300",
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status"),
+    [
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": "OTHER"}, 404),
+        ("/transactions", {"InvoiceNo": "1", "StockCode": "85123A"}, 404),
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": " "}, 404),
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": "85123A' or 1=1 --"}, 404),
+        ("/transactions", {"InvoiceNo": "536365"}, 422),
+        ("/transactions", {"StockCode": "85123A"}, 422),
+        ("/transactions", {}, 422),
+        ("/transactions", {"InvoiceNo": "", "StockCode": "85123A"}, 422),
+        ("/transactions", {"InvoiceNo": "B536365", "StockCode": "85123A"}, 422),
+        ("/transactions", {"InvoiceNo": "536365\n", "StockCode": "85123A"}, 422),
+        ("/transactions", {"InvoiceNo": "٣", "StockCode": "85123A"}, 422),
+        ("/transactions", {"InvoiceNo": "9" * 20, "StockCode": "85123A"}, 422),
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": ""}, 422),
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": "\x00"}, 422),
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": "x" * 51}, 422),
+        ("/customers/1/invoices", {}, 404),
+        ("/customers/Unknown/invoices", {}, 422),
+        ("/customers/-1/invoices", {}, 422),
+        ("/customers/%00/invoices", {}, 422),
+        ("/customers/%ED%A0%80/invoices", {}, 422),
+        ("/customers/" + "9" * 20 + "/invoices", {}, 422),
+    ],
+)
+def test_none_is_404_and_nonsense_422(api, path, parameters, status):
+    api.post([row(), row(3, CustomerID="")])
+    answer = api.get(path, **parameters)
+    assert answer.status_code == status, answer.text
+    detail = answer.json()["detail"]
+    assert detail if status == 404 else {tuple(one) for one in detail} == {("loc", "msg")}
+
+
+def test_upper_case_is_what_the_rules_make_of_it(api):
+    characters = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    upper = duckdb.execute("select upper(unnest($1::varchar[]))", [characters]).fetchall()
+    assert [api_module._upper(character) for character in characters] == [text for (text,) in upper]
+    api.post(row(StockCode="straße ﬁ"))
+    assert api.pair(stock_code="straße ﬁ").json()["stock_code"] == "STRAẞE ﬁ"
+
+
+def test_a_row_can_be_looked_up_as_soon_as_it_is_accepted(api):
+    for number in range(2, 22):
+        assert statuses(api.post(row(number))) == ["accepted"]
+        assert api.pair().json()["line_count"] == number - 1
+        assert api.get("/customers/17850/invoices").json()["invoices"][0]["line_count"] == number - 1
+
+
+# Tokens and limits
+
+
+def test_without_a_good_token_nothing_is_told(api, issuer, tmp_path):
+    expired = issuer.token([READ, WRITE], hours=-1)
+    other = LocalIssuer(tmp_path / "other").token([READ, WRITE])
+    head, claims, signature = issuer.token([READ, WRITE]).split(".")
+    flipped = "A" if signature[10] != "A" else "B"
+    bad = [None, "", "garbage", "ä", expired, other, f"{head}.{claims}.{signature[:10]}{flipped}{signature[11:]}"]
+    bad += [f"{head}.{claims}.", f"eyJhbGciOiJub25lIn0.{claims}.", "x" * 20_000]
+    answers = set()
+    for token in bad:
+        if token == "ä":
+            client = api.of(None)
+            client.session.headers["Authorization"] = "Bearer ä".encode()
+        else:
+            client = api.of(token)
+        got = [
+            client.pair(),
+            client.get("/transactions"),
+            client.get("/customers/x/invoices"),
+            client.post(row()),
+            client.post(b"nonsense", Content_Type="text/plain"),
+        ]
+        for answer in got:
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            answers.add((answer.status_code, answer.text))
+    assert answers == {(401, '{"detail":"No valid token"}')}
+    client = api.of(None)
+    client.session.headers["Authorization"] = f"Basic {issuer.token([READ])}"
+    assert client.pair().status_code == 401
+    assert client.get("/transactions", access_token=issuer.token([READ])).status_code == 401
+    api.close()
+    assert landed_ids(api.folder) == []
+
+
+def test_each_use_needs_its_scope(api, issuer):
+    reader, writer = api.of(issuer.token([READ])), api.of(issuer.token([WRITE]))
+    neither = api.of(issuer.token(["transactions/delete"]))
+    assert statuses(writer.post(row())) == ["accepted"]
+    assert reader.pair().status_code == 200
+    assert reader.get("/customers/17850/invoices").status_code == 200
+    refused = [reader.post(row(3)), writer.pair(), writer.get("/customers/17850/invoices")]
+    refused += [neither.post(row(3)), neither.pair(), neither.get("/customers/17850/invoices")]
+    assert {(answer.status_code, answer.text) for answer in refused} == {(403, '{"detail":"Not allowed"}')}
+
+
+def test_a_token_that_expires_is_not_taken_any_more(serve, issuer, monkeypatch):
+    api = serve()
+    assert api.pair().status_code == 404
+    late = time.time() + 3_700
+    monkeypatch.setattr(issuer, "_clock", lambda: late)
+    verifier = issuer.verifier()
+    monkeypatch.setattr(issuer, "_clock", time.time)
+    with pytest.raises(Exception, match="expired"):
+        verifier.verify(issuer.token([READ]))
+    short = issuer.token([READ], hours=-9.2 / 3_600)  # with the leeway of ten seconds, it has a good second
+    client = api.of(short)
+    assert client.pair().status_code == 404
+    wait_until(lambda: client.pair().status_code == 401, 4)
+
+
+def test_too_many_requests_are_refused_per_use_and_caller(serve, issuer):
+    api = serve(lookups=1, posts=1)
+    looked = [api.pair() for _ in range(16)]
+    # Ten in ten seconds; one or two more where a part of the ten has passed.
+    assert [answer.status_code for answer in looked[:10]] == [404] * 10
+    assert looked[-1].headers["Retry-After"] == "1"
+    assert (looked[-1].status_code, looked[-1].json()) == (429, {"detail": "Too many requests"})
+    sent = [api.post(row(number)) for number in range(2, 18)]
+    assert [answer.status_code for answer in sent[:10]] == [200] * 10
+    assert sent[-1].status_code == 429
+    assert api.of(issuer.token([READ], subject="another")).pair().status_code == 200
+    api.close()
+    assert len(landed_ids(api.folder)) == sum(answer.ok for answer in sent) < 16
+
+
+def test_too_many_bad_tokens_are_refused(api):
+    nobody = api.of("garbage")
+    answers = [nobody.pair() for _ in range(115)]
+    assert [answer.status_code for answer in answers[:100]] == [401] * 100
+    assert (answers[-1].status_code, answers[-1].headers["Retry-After"]) == (429, "10")
+
+
+def test_more_events_than_may_wait_are_refused(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "MOST_WAITING_EVENTS", 50)
+    store = FaultyStore(tmp_path / "faulty.sqlite")
+    api = serve(store=store)
+    store.go.clear()
+    with ThreadPoolExecutor(2) as pool:
+        # The first is at the store, the second waits, the third has no place.
+        sent = []
+        for part in range(2):
+            rows = [row(number, f"till-{part}") for number in range(2, 27)]
+            sent.append(pool.submit(api.another().post, rows))
+            wait_until(lambda part=part: api.intake._waiting == 25 * (part + 1))
+        assert answers(lambda: api.post(row(2))) == (503, "1", '{"detail":"Try again later"}')
+        store.go.set()
+        assert [one.result().json()["accepted"] for one in sent] == [25, 25]
+    assert statuses(api.post(row(2))) == ["accepted"]
+
+
+# Bodies and connections
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    parts = []
+    with suppress(ConnectionError):
+        while part := connection.recv(65_536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(api):
+    with api.connection() as connection:
+        connection.sendall(api.head(f"Content-Length: {100 << 20}"))
+        answer = answer_of(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"More than 8,388,608 bytes" in answer
+    assert api.get("/health").ok
+
+
+def test_a_body_without_an_end_is_cut(api):
+    sent = 0
+    with api.connection() as connection:
+        connection.sendall(api.head("Transfer-Encoding: chunked"))
+        chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+        with suppress(ConnectionError):
+            while sent < 100 << 20:
+                connection.sendall(chunk)
+                sent += 65_536
+        assert sent < 20 << 20
+    assert api.get("/health").ok
+    assert statuses(api.post(b" " * (8 << 19) + json.dumps(row()).encode())) == ["accepted"]
+    assert api.post(b" " * ((8 << 20) + 1)).status_code == 413
+
+
+def test_a_slow_body_is_given_up(api, monkeypatch):
+    monkeypatch.setattr(api_module, "BODY_SECONDS", 0.4)
+    with api.connection() as connection:
+        connection.sendall(api.head("Content-Length: 1000"))
+        start = time.monotonic()
+        stop = threading.Event()
+
+        def trickle() -> None:
+            with suppress(OSError):
+                while not stop.wait(0.05):
+                    connection.sendall(b"[")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        answer = answer_of(connection)
+        stop.set()
+        thread.join()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - start < 5
+    assert statuses(api.post(row())) == ["accepted"]
+
+
+def test_a_client_that_goes_away_does_no_harm(api, caplog):
+    caplog.set_level(logging.DEBUG)
+    body = json.dumps([row(2)]).encode()
+    with api.connection() as connection:
+        connection.sendall(api.head(f"Content-Length: {len(body)}") + body[:-5])
+    with api.connection() as connection:
+        connection.sendall(b"GET /transac")
+    for number in range(3, 23):
+        with api.connection() as connection:  # it does not wait for the answer
+            body = json.dumps([row(number)]).encode()
+            connection.sendall(api.head(f"Content-Length: {len(body)}") + body)
+    wait_until(lambda: statuses(api.post([row(n) for n in range(3, 23)])) == ["duplicate"] * 20)
+    assert statuses(api.post(row(2))) == ["accepted"], "half a body is no row"
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_heads_have_limits(api, monkeypatch):
+    with api.connection() as connection:
+        sent = 0
+        with suppress(ConnectionError):
+            connection.sendall(b"GET /health HTTP/1.1\r\nX: ")
+            while sent < 50 << 20:
+                connection.sendall(b"x" * 65_536)
+                sent += 65_536
+        assert sent < 10 << 20
+    monkeypatch.setattr(service, "HEAD_SECONDS", 0.3)
+    with api.connection() as connection, api.connection() as silent:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\nGET /health HTTP/1.1\r\n")
+        start = time.monotonic()
+        for _ in range(10):
+            with suppress(ConnectionError):
+                connection.sendall(b"X: y\r\n")
+            time.sleep(0.1)
+        assert answer_of(connection).count(b"200 OK") == 1
+        assert answer_of(silent) == b""
+        assert time.monotonic() - start < 3
+    with api.connection() as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\n")
+        time.sleep(0.5)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n")
+        assert answer_of(connection).count(b"200 OK") == 2, "one that keeps a connection is not cut"
+
+
+# Landing
+
+
+def sealed(folder: Path) -> list[Path]:
+    return sorted(folder.glob("day=*/*"))
+
+
+def test_a_file_is_handed_over_by_size(serve):
+    api = serve(seal_bytes=2_000)
+    for number in range(2, 32):
+        assert statuses(api.post(row(number))) == ["accepted"]
+    wait_until(lambda: len(landed_ids(api.folder)) >= 20)
+    files = landed(api.folder)
+    assert len(files) >= 2
+    assert all(2_000 <= path.stat().st_size < 2_400 for path in sealed(api.folder))
+    assert landed_ids(api.folder) == [f"till:{number}" for number in range(2, 2 + len(landed_ids(api.folder)))]
+
+
+def test_a_file_is_handed_over_by_age_whatever_the_clock_says(serve, monkeypatch):
+    api = serve(seal_seconds=0.5)
+    start = time.monotonic()
+    api.post(row(2))
+    assert sealed(api.folder) == []
+    now = time.time
+    monkeypatch.setattr(landing_folder.time, "time", lambda: now() - 86_400)
+    wait_until(lambda: sealed(api.folder), 3)
+    assert 0.4 < time.monotonic() - start < 3
+    assert landed_ids(api.folder) == ["till:2"]
+    assert list((api.folder / ".open").iterdir()) == []
+
+
+def test_a_clock_that_jumps_loses_nothing(serve, monkeypatch):
+    times = [datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(days=days) for days in (0, 400, -9_000, 0, 0)]
+    given = iter(times)
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return next(given)
+
+    monkeypatch.setattr(landing_folder, "datetime", Jumping)
+    api = serve(seal_bytes=1)
+    for number in range(2, 7):
+        assert statuses(api.post(row(number))) == ["accepted"]
+        wait_until(lambda number=number: len(sealed(api.folder)) == number - 1)
+    assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 7)]
+    days = sorted(path.parent.name for path in sealed(api.folder))
+    assert days == ["day=2002-04-02", "day=2026-11-22", "day=2026-11-22", "day=2026-11-22", "day=2027-12-27"]
+    monkeypatch.undo()
+    api.close()
+    api = serve()
+    assert statuses(api.post([row(number) for number in range(2, 7)])) == ["duplicate"] * 5
+
+
+class Disk:
+    """What of the landing folder would survive a power cut now: what was synced."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.files: dict[str, bytes] = {}
+        self.names: dict[str, set[str]] = {}
+
+        def sync(real, descriptor: int) -> None:
+            real(descriptor)
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_dir():
+                self.names[str(path)] = {name.name for name in path.iterdir()}
+            else:
+                self.files[path.name.removesuffix(".ndjson").removesuffix(".whole")] = path.read_bytes()
+
+        for name in ("fsync", "fdatasync"):
+            real = getattr(os, name)
+            monkeypatch.setattr(landing_folder.os, name, lambda descriptor, real=real: sync(real, descriptor))
+
+    def holds(self, folder: Path) -> list[str]:
+        """Events of files that have their name and their content."""
+        found = []
+        for part in (folder / ".open", *(folder / name for name in self.names.get(str(folder), ()))):
+            for name in self.names.get(str(part), ()):
+                content = self.files.get(name.removesuffix(".ndjson"), b"")
+                found += [json.loads(line)["event_id"] for line in content.splitlines()]
+        return found
+
+
+def test_what_is_acknowledged_survives_a_power_cut(serve, monkeypatch):
+    disk = Disk(monkeypatch)
+    api = serve(seal_bytes=1_000)
+    assert api.intake._landing._index.execute("pragma synchronous").fetchone() == (2,)
+    assert ".open" in disk.names[str(api.folder)]
+    assert api.folder.name in disk.names[str(api.folder.parent)]
+    for number in range(2, 42, 2):
+        assert statuses(api.post([row(number), row(number + 1)])) == ["accepted"] * 2
+        assert {f"till:{number}", f"till:{number + 1}"} <= set(disk.holds(api.folder))
+    api.close()
+    assert sorted(set(disk.holds(api.folder))) == sorted(f"till:{number}" for number in range(2, 42))
+    days = {path.parent for path in sealed(api.folder)}
+    assert {name for day in days for name in disk.names[str(day)]} == {path.name for path in sealed(api.folder)}
+
+
+def test_a_file_of_another_day_is_durable_when_taken_over(serve, monkeypatch):
+    api = serve()
+    api.close()
+    left_behind(api.folder, "20261101T000000-1-dead", [row(2)])
+    disk = Disk(monkeypatch)
+    api = serve()
+    assert disk.holds(api.folder) == ["till:2"]
+
+
+def left_behind(folder: Path, name: str, rows: list[dict], torn: bytes = b"") -> None:
+    """What a killed process left."""
+    line = ",".join(GOOD.values())
+    records = [
+        {"event_id": one["event_id"], "landing_position": position, "line": line}
+        for position, one in enumerate(rows, start=1)
+    ]
+    (folder / ".open" / name).write_bytes(b"".join(json.dumps(record).encode() + b"\n" for record in records) + torn)
+
+
+def test_what_a_killed_process_left_is_taken_over_without_what_others_took_in(serve, monkeypatch):
+    monkeypatch.setattr(intake_module, "_TAKE_OVER_SECONDS", 0.1)
+    api = serve()
+    api.post([row(3), row(4, Quantity="x")])
+    time.sleep(0.3)  # now it waits for more
+    name = "20261101T000000-1-dead"
+    left_behind(api.folder, name, [row(2), row(3), row(4), row(5)], b'{"event_id": "till:6", "landing_pos')
+    (api.folder / ".open" / "20261101T000000-2-empty").touch()
+    wait_until(lambda: sealed(api.folder))
+    assert [event["event_id"] for event in landed(api.folder)[f"{name}.ndjson"]] == ["till:2", "till:5"]
+    assert api.pair().json()["line_count"] == 3
+    assert statuses(api.post([row(2), row(3), row(5), row(6)])) == ["duplicate"] * 3 + ["accepted"]
+    wait_until(lambda: len(list((api.folder / ".open").iterdir())) == 1)
+    api.close()
+    assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 7)]
+
+
+def test_a_crash_while_taking_over_leaves_each_event_landed_once(serve, monkeypatch):
+    api = serve()
+    left_behind(api.folder, "20261101T000000-1-dead", [row(2), row(3)])
+    landing = LandingFolder(api.folder, 1, 1)
+    monkeypatch.setattr(Path, "unlink", lambda path, **_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(LandingError, match="Input/output error"):
+        landing.take_over(lambda events: None)
+    monkeypatch.undo()
+    assert statuses(api.post([row(2), row(3)])) == ["duplicate"] * 2, "dbt may have seen them"
+    assert landing.take_over(lambda events: None) == 1
+    landing.close()
+    api.close()
+    assert landed_ids(api.folder) == ["till:2", "till:3"]
+
+
+def test_a_file_that_is_taken_for_a_dead_ones_is_begun_anew(serve, monkeypatch):
+    api = serve()
+    lock, held = landing_folder.fcntl.flock, []
+
+    def faster(file: int, how: int) -> None:
+        if not held:  # somebody looks just now
+            held.append(os.open(f"/proc/self/fd/{file}", os.O_RDWR))
+            lock(held[0], how)
+        assert how & landing_folder.fcntl.LOCK_NB, "it would wait for who waits for it"
+        lock(file, how)
+
+    monkeypatch.setattr(landing_folder.fcntl, "flock", faster)
+    assert statuses(api.post(row(2))) == ["accepted"]
+    assert len(list((api.folder / ".open").iterdir())) == 2
+    os.close(held[0])
+    api.intake._landing.take_over(lambda events: None)
+    api.close()
+    assert landed_ids(api.folder) == ["till:2"]
+    assert list((api.folder / ".open").iterdir()) == []
+
+
+def test_a_handed_over_file_never_grows_even_if_the_disk_fails_right_then(serve, monkeypatch):
+    api = serve(seal_bytes=1)
+    real = landing_folder._sync_folder
+    failures = []
+
+    def fail(folder: Path) -> None:
+        if folder.name.startswith("day="):
+            failures.append(folder)
+            raise OSError(5, "Input/output error")
+        real(folder)
+
+    monkeypatch.setattr(landing_folder, "_sync_folder", fail)
+    for number in range(2, 5):
+        assert statuses(api.post(row(number))) == ["accepted"]
+        wait_until(lambda number=number: len(failures) == number - 1)
+    wait_until(lambda: len(api.told) == 3)
+    assert [len(events) for events in landed(api.folder).values()] == [1, 1, 1]
+    assert "Input/output error" in api.told[0]
+
+
+@pytest.mark.parametrize("wound", ["removed", "of another kind"])
+def test_the_index_is_made_anew(serve, wound):
+    api = serve(seal_bytes=500)
+    api.post([row(number) for number in range(2, 8)])
+    api.post(row(8))
+    api.close()
+    index = api.folder / ".index.sqlite"
+    if wound == "of another kind":
+        index.write_bytes(b"not a database" * 100)
+        with pytest.raises(LandingError, match=r"not a database\. .*remove \.index\.sqlite; it is made anew"):
+            serve()
+    for path in api.folder.glob(".index.sqlite*"):
+        path.unlink()
+    left_behind(api.folder, "20261101T000000-1-dead", [row(8), row(9)])
+    api = serve()
+    assert statuses(api.post([row(number) for number in range(2, 11)])) == ["duplicate"] * 8 + ["accepted"]
+    assert statuses(api.post(row(2, Quantity="7"))) == ["rejected"]
+    api.close()
+    assert sorted(landed_ids(api.folder)) == sorted(f"till:{number}" for number in range(2, 11))
+
+
+# Faults
+
+
+@pytest.mark.parametrize("before", [[], [row(2)]])
+def test_a_store_that_fails_in_the_middle_takes_nothing(serve, tmp_path, before):
+    store = FaultyStore(tmp_path / "faulty.sqlite")
+    api = serve(store=store, seal_bytes=1 if before else 1 << 20)
+    if before:
+        api.post(before)
+        wait_until(lambda: sealed(api.folder))
+    store.fails = True
+    rows = [row(number) for number in range(10, 20)]
+    assert answers(lambda: api.post(rows)) == AWAY
+    assert answers(api.pair) == AWAY
+    store.fails = False
+    assert [path.stat().st_size for path in (api.folder / ".open").iterdir()] in ([0], [])
+    assert statuses(api.post(rows)) == ["accepted"] * 10
+    assert api.pair().json()["line_count"] == 10 + len(before)
+    api.close()
+    assert sorted(landed_ids(api.folder)) == sorted(one["event_id"] for one in [*before, *rows])
+
+
+@pytest.mark.parametrize("failing", ["pwrite", "fdatasync", "index"])
+def test_a_full_disk_takes_nothing_and_is_told(serve, monkeypatch, caplog, failing):
+    api = serve()
+    api.post(row(2))
+    full = OSError(28, "No space left on device")
+
+    def half(file: int, text: bytes, offset: int) -> int:
+        if len(text) < 100:
+            raise full
+        return real(file, text[: len(text) // 2], offset)
+
+    def fail(*_: object) -> None:
+        raise full if failing == "fdatasync" else sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        if failing == "index":
+            patch.setattr(LandingFolder, "_enter", staticmethod(fail))
+        else:
+            real = getattr(os, failing)
+            patch.setattr(landing_folder.os, failing, half if failing == "pwrite" else fail)
+        for _ in range(2):
+            assert answers(lambda: api.post([row(number) for number in range(3, 10)])) == AWAY
+        assert statuses(api.post(row(2))) == ["duplicate"], "nothing has to be written for it"
+        assert api.pair().json()["line_count"] == 1
+    [path] = (api.folder / ".open").iterdir()
+    assert path.read_bytes().count(b"\n") == 1
+    assert path.read_bytes().endswith(b"\n")
+    assert "full" in caplog.text or "No space left" in caplog.text
+    assert statuses(api.post([row(number) for number in range(3, 10)])) == ["accepted"] * 7
+    api.close()
+    assert landed_ids(api.folder) == [f"till:{number}" for number in range(2, 10)]
+
+
+def test_what_a_full_disk_does_not_even_let_take_back_is_landed_once(serve, monkeypatch):
+    api = serve()
+    api.post(row(2))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing_folder.os, "fdatasync", fail)
+        patch.setattr(landing_folder.os, "ftruncate", fail)
+        assert answers(lambda: api.post([row(3), row(4)])) == AWAY
+    assert statuses(api.post([row(4), row(5)])) == ["accepted"] * 2
+    api.close()
+    api = serve()  # takes over
+    assert statuses(api.post([row(3), row(4), row(5)])) in (["duplicate"] * 3, ["accepted", *["duplicate"] * 2])
+    api.close()
+    assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 6)]
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path, judge, serve):
+    (tmp_path / "landing").touch()
+    with pytest.raises(LandingError, match=r"landed in .*landing: .*\. Free space or give the right to write there\."):
+        serve()
+
+
+def test_a_folder_that_vanishes_is_told_and_back_again_serves_on(serve, monkeypatch):
+    monkeypatch.setattr(intake_module, "_TAKE_OVER_SECONDS", 0.05)
+    api = serve(seal_bytes=1)
+    hidden = api.folder / ".hidden"
+    (api.folder / ".open").rename(hidden)
+    wait_until(lambda: api.told)
+    assert answers(lambda: api.post(row(2))) == AWAY
+    hidden.rename(api.folder / ".open")
+    assert statuses(api.post(row(2))) == ["accepted"]
+    wait_until(lambda: sealed(api.folder))
+    assert landed_ids(api.folder) == ["till:2"]
+
+
+def test_a_file_that_cannot_be_handed_over_is_kept_and_told(serve, monkeypatch):
+    api = serve(seal_seconds=0.2)
+    today = api.folder / f"day={datetime.now(UTC):%Y-%m-%d}"
+    today.write_text("in the way")
+    assert statuses(api.post(row(2))) == ["accepted"]
+    wait_until(lambda: api.told)
+    assert statuses(api.post(row(3))) == ["accepted"]
+    today.unlink()
+    wait_until(lambda: today.is_dir() and landed_ids(api.folder) == ["till:2", "till:3"])
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.rules import Event
+
+landing = LandingFolder(Path(sys.argv[1]), 1 << 30, 60)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+taken = 0
+for number in range(100):
+    try:
+        with landing.transaction():
+            landing.append([Event(f"{number}:{row}", "x" * 100) for row in range(2, 52)])
+        taken += 1
+    except LandingError as error:
+        assert "File too large" in str(error) or "full" in str(error) or "I/O" in str(error), error
+print(taken)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+landing.close()
+"""
+
+
+def test_a_real_limit_of_the_disk_leaves_whole_files(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-c", LIMITED, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    ids = landed_ids(tmp_path)
+    assert len(ids) == len(set(ids)) == 50 * int(done.stdout)
+    assert 0 < int(done.stdout) < 100
+
+
+def test_a_caller_that_stops_waiting_does_not_stop_the_writer(serve, tmp_path):
+    store = FaultyStore(tmp_path / "faulty.sqlite")
+    api = serve(store=store)
+    store.go.clear()
+    event = Event("till:2", ",".join(GOOD.values()))
+    first = api.intake.take([event])
+    wait_until(lambda: store.puts == 1)
+    second = api.intake.take([Event("till:3", event.line)])
+    assert second.cancel()
+    store.go.set()
+    assert [verdict.status for verdict in first.result(10)] == ["accepted"]
+    assert statuses(api.post(row(4))) == ["accepted"]
+
+
+def test_an_error_that_nobody_thought_of_is_no_end_and_quotes_nothing(serve, judge, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(intake_module, "_TAKE_OVER_SECONDS", 0.05)
+    api = serve()
+
+    def fail(events) -> None:
+        raise error(f"something about {events}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "_judge", fail)
+        error = RuntimeError
+        assert answers(lambda: api.post(row())) == (500, None, '{"detail":"Internal error"}')
+        error = duckdb.OutOfMemoryException
+        assert answers(lambda: api.post(row())) == AWAY
+        patch.setattr(LandingFolder, "take_over", lambda landing, store: fail("85123A"))
+        error = RuntimeError
+        wait_until(lambda: api.told)
+    assert statuses(api.post(row())) == ["accepted"]
+    assert "RuntimeError at " in caplog.text
+    assert "OutOfMemory" in caplog.text
+    for text in (caplog.text, str(api.told)):
+        assert "85123A" not in text
+
+
+# Many at once
+
+
+def test_two_apis_on_one_folder_land_each_event_once(serve, compiled, monkeypatch):
+    monkeypatch.setattr(intake_module, "_TAKE_OVER_SECONDS", 0.05)
+    apis = [serve(seal_bytes=8_000), serve(Rules(compiled), seal_seconds=0.1)]
+    folder = apis[0].folder
+    numbers = range(2, 302)
+    accepted: list[str] = []
+    sizes: dict[Path, int] = {}
+    grown, done = [], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            for path in sealed(folder):
+                if sizes.setdefault(path, size := path.stat().st_size) != size:
+                    grown.append(path)
+
+    def send(at: int) -> None:
+        chance = random.Random(at)
+        client = apis[at % 2].another()
+        for _ in range(15):
+            sent = [row(number, Quantity=str(number % 7)) for number in chance.choices(numbers, k=30)]
+            results = client.post(sent).json()["rows"]
+            assert {result["status"] for result in results} <= {"accepted", "duplicate"}
+            accepted.extend(result["event_id"] for result in results if result["status"] == "accepted")
+            contradiction = row(int(results[0]["event_id"].partition(":")[2]), Quantity="100")
+            assert statuses(client.post(contradiction)) == ["rejected"]
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, range(4)))
+    assert statuses(apis[0].post([row(n, Quantity=str(n % 7)) for n in numbers])).count("rejected") == 0
+    assert apis[1].pair().json()["line_count"] == len(numbers)
+    for api in apis:
+        api.close()
+        assert api.told == []
+    done.set()
+    watcher.join()
+    everything = {f"till:{number}" for number in numbers}
+    assert len(accepted) == len(set(accepted)) > 250
+    ids = landed_ids(folder)
+    assert len(ids) == len(everything)
+    assert set(ids) == everything
+    assert grown == []
+    assert list((folder / ".open").iterdir()) == []
+
+
+def test_apis_that_start_at_once_make_one_index(tmp_path):
+    for at in range(5):
+        folder, start, failures = tmp_path / str(at), threading.Barrier(4), []
+
+        def work(folder=folder, start=start, failures=failures) -> None:
+            try:
+                start.wait(20)
+                landing = LandingFolder(folder, 1 << 20, 60)
+                with landing.transaction():
+                    landing.append([Event(f"{threading.get_ident()}:2", "x")])
+                landing.close()
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+        assert len(landed_ids(folder)) == 4
+
+
+@pytest.mark.parametrize("hand_over", ["30", "0.2"])
+def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
+    api = Process(tmp_path, "--hand-over", hand_over).ready()
+    sent: list[list[dict]] = []
+    acknowledged: list[str] = []
+
+    def send(at: int) -> None:
+        client = Client(api.url, None)
+        client.session.headers = api.session.headers
+        for part in range(10_000):
+            # Each second list was also sent by another client.
+            rows = [row(number, f"part-{part * 3 + at if part % 2 else part}") for number in range(2, 22)]
+            sent.append(rows)
+            try:
+                answer = client.post(rows)
+            except requests.RequestException:
+                return
+            assert {"accepted", "duplicate"} >= set(statuses(answer))
+            acknowledged.extend(one["event_id"] for one in rows)
+
+    with ThreadPoolExecutor(3) as pool:
+        sending = [pool.submit(send, at) for at in range(3)]
+        wait_until(lambda: len(acknowledged) > 600, 30)
+        api.process.send_signal(signal.SIGKILL)
+        for one in sending:
+            one.result()
+    api.process.wait()
+    if hand_over == "30":
+        [left] = (api.folder / ".open").iterdir()
+        with left.open("ab") as file:
+            file.write(b'{"event_id": "torn:2", "landing_position": 9')
+    api = Process(tmp_path, "--hand-over", "0.2").ready()
+    found = {one["invoice_line_id"] for one in api.pair().json()["lines"]}
+    assert set(acknowledged) <= found, "they can be looked up"
+    assert set(acknowledged) <= set(landed_ids(api.folder)), "they are handed over"
+    for rows in sent:
+        assert {"accepted", "duplicate"} >= set(statuses(api.post(rows)))
+    assert api.end() == 0
+    ids = landed_ids(api.folder)
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {one["event_id"] for rows in sent for one in rows}
+    assert list((api.folder / ".open").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_hands_the_last_file_over_and_the_log_tells_nothing_of_requests(tmp_path, number):
+    api = Process(tmp_path, "--hand-over", "600", "--lookups", "2", LOG_LEVEL="info").ready()
+    secrets = ["secret-till", "9898989", "SECRETCODE", "777777", "secret text", "Freedonia", "garbage-token"]
+    private = {"InvoiceNo": "9898989", "StockCode": "SECRETCODE", "CustomerID": "777777", "Country": "Freedonia"}
+    assert statuses(api.post(row(2, "secret-till", Description="secret text", **private))) == ["accepted"]
+    assert statuses(api.post(row(3, "secret-till", Quantity="secret text", **private))) == ["rejected"]
+    assert api.post(row(4, "secret-till", secret="secret text", **private)).status_code == 422
+    assert api.post(b"secret text").status_code == 422
+    assert api.post(b"secret text", Content_Type="text/secret").status_code == 415
+    assert api.pair("9898989", "SECRETCODE").status_code == 200
+    assert api.pair("9898989", "\x00SECRETCODE").status_code == 422
+    assert api.get("/customers/777777/invoices").status_code == 200
+    assert api.get("/customers/777777x/invoices").status_code == 422
+    assert api.get("/777777", InvoiceNo="9898989").status_code == 404
+    assert Client(api.url, "garbage-token").pair("9898989", "SECRETCODE").status_code == 401
+    assert {api.pair("9898989").status_code for _ in range(20)} == {404, 429}
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2]))) as connection:
+        connection.sendall(b"9898989 garbage-token\r\n\r\n")
+        assert b"400" in connection.recv(1_000)
+    assert sealed(api.folder) == []
+    assert api.end(number) == 0
+    assert landed_ids(api.folder) == ["secret-till:2", "secret-till:3"]
+    log = api.output.read_text()
+    secrets += api.session.headers["Authorization"].removeprefix("Bearer ").split(".")
+    assert [secret for secret in secrets if secret.lower() in log.lower()] == []
+    assert "InvoiceNo" not in log
+    assert "Traceback" not in log
+    for told in (
+        "POST /transactions 200 ",
+        "POST /transactions 422 ",
+        "POST /transactions 415 ",
+        "GET /transactions 200 ",
+        "GET /transactions 401 ",
+        "GET /transactions 429 ",
+        "GET /customers/{customer_id}/invoices 200 ",
+        "GET - 404 ",
+    ):
+        assert told in log
+
+
+def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
+    api = Process(tmp_path, "--hand-over", "600").ready()
+    assert statuses(api.post(row(2))) == ["accepted"]
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2]))) as connection:
+        head = f"Authorization: {api.session.headers['Authorization']}\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"POST /transactions HTTP/1.1\r\nHost: a\r\n{head}Content-Length: 9\r\n\r\n".encode())
+        time.sleep(0.3)
+        assert api.end() == 0
+    assert landed_ids(api.folder) == ["till:2"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"ONLINE_RETAIL_LANDING": ""}, "Set ONLINE_RETAIL_LANDING to the folder"),
+        ({"ONLINE_RETAIL_LANDING": "s3://bucket"}, "The API lands on this machine"),
+        ({"ONLINE_RETAIL_LANDING": "/proc/nothing"}, "Events cannot be landed in /proc/nothing: "),
+        ({"SERVING_STORE": "/proc/nothing/serving.sqlite"}, "cannot be made"),
+        ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is LOUD"),
+    ],
+)
+def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, environment, message):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PROJECT / "dbt_project.yml", tmp_path)
+    monkeypatch.setattr(service, "load", lambda folder: rules.load(PROJECT))
+    monkeypatch.setattr(service.uvicorn, "run", lambda *_, **__: pytest.fail("it starts"))
+    for name in ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in ({"ONLINE_RETAIL_LANDING": str(tmp_path / "landing")} | environment).items():
+        monkeypatch.setenv(name, text)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(DataError, match=message):
+            service.serve("127.0.0.1", 1, 2.0, 1, 1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# The description
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory, compiled, issuer):
+    server = Server(tmp_path_factory.mktemp("described"), Rules(compiled), issuer)
+    server.post([row(2), row(3, InvoiceNo="1", StockCode="0")])
+    yield server
+    server.close()
+
+
+CHECKS = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.positive_data_acceptance,
+]
+OPERATIONS = ["POST /transactions", "GET /transactions", "GET /customers/{customer_id}/invoices", "GET /health"]
+
+
+def fuzz(described: Server, operation: str, mode: GenerationMode, examples: int, headers: dict, of_checks: list) -> set:
+    """Statuses of what a description has schemathesis send. Its own plug-in does not know this pytest."""
+    told = described.get("/openapi.json").json()
+    for schema in (told["components"]["schemas"][name]["properties"] for name in ("Row", "RawRow")):
+        for text in (one for part in schema.values() for one in (part, *part.get("anyOf", ()))):
+            if "maxLength" in text:
+                text["maxLength"] = min(text["maxLength"], 250)  # schemathesis takes minutes for long texts
+    description = schemathesis.openapi.from_dict(told)
+    operations = {found.ok().label: found.ok() for found in description.get_all_operations()}
+    assert set(operations) == set(OPERATIONS)
+    seen = set()
+
+    @given(case=operations[operation].as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def send(case) -> None:
+        answer = case.call_and_validate(described.url, headers=headers, checks=of_checks)
+        seen.add(answer.status_code)
+
+    send()
+    return seen
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("operation", OPERATIONS[:3])
+def test_the_description_holds_for_whatever_is_sent(described, operation, mode):
+    seen = fuzz(described, operation, mode, 60, dict(described.session.headers), CHECKS)
+    assert seen <= ({200, 404} if mode == GenerationMode.POSITIVE else {200, 401, 404, 405, 415, 422})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS[:3])
+def test_whatever_is_sent_without_a_token_is_refused(described, operation):
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        assert fuzz(described, operation, mode, 20, {}, CHECKS[:4]) <= {401, 429}
+
+
+def test_the_description_is_whole(described):
+    told = described.of(None).get("/openapi.json").json()
+    references = set()
+
+    def look(part) -> None:
+        if isinstance(part, dict):
+            references.update([part["$ref"]] if "$ref" in part else [])
+            assert "$defs" not in part
+            part = list(part.values())
+        for one in part if isinstance(part, list) else ():
+            look(one)
+
+    look(told)
+    assert references == {f"#/components/schemas/{name}" for name in told["components"]["schemas"]}
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            scope = {"get": READ, "post": WRITE}[method]
+            assert operation.get("security") == (None if path == "/health" else [{"token": [scope]}])
+    body = told["paths"]["/transactions"]["post"]["requestBody"]["content"]
+    assert list(body) == ["application/json"]
