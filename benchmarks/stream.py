@@ -131,17 +131,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def run(file: Path, folder: Path, kill: bool, batch: int = 1_000, every: float = 2.0) -> Result:
-    """Stream a file, load it in bulk, and compare.
-
-    Args:
-        file: An Online Retail file.
-        folder: For everything that is written.
-        kill: Kill API, player and dbt once each.
-        batch: Rows per request.
-        every: Seconds between micro-batches.
-    """
-    result = Result()
+def environment_of(file: Path, folder: Path) -> dict[str, dict[str, str]]:
+    """Make a folder for everything that is written, and return the environments of a stream and of a bulk load."""
     (folder / "empty").mkdir(parents=True)
     with duckdb.connect() as connection:
         [(header,)] = connection.execute(
@@ -173,22 +164,47 @@ def run(file: Path, folder: Path, kill: bool, batch: int = 1_000, every: float =
         "WAREHOUSE_PATH": str(folder / "bulk.duckdb"),
         "ONLINE_RETAIL_DATA": str(folder / "bulk"),
     }
+    return {"stream": stream, "bulk": bulk}
+
+
+def run(file: Path, folder: Path, kill: bool, batch: int = 1_000, every: float = 2.0, rate: float = 0) -> Result:
+    """Stream a file, load it in bulk, and compare.
+
+    Args:
+        file: An Online Retail file.
+        folder: For everything that is written.
+        kill: Kill API, player and dbt once each.
+        batch: Rows per request.
+        every: Seconds between micro-batches.
+        rate: Rows per second; 0 for as many as are taken.
+    """
+    result = Result()
+    environments = environment_of(file, folder)
+    stream = environments["stream"]
     build = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build", "--quiet"]
     build += ["--exclude-resource-type", "unit_test", "test"]
-    for warehouse in (bulk, stream):
+    for warehouse in environments.values():
         subprocess.run(build, cwd=PROJECT, env={**warehouse, "ONLINE_RETAIL_LANDING": ""}, check=True)
-    _stream(file, folder, stream, kill, batch, every, result)
+    _stream(file, folder, stream, kill, batch, every, rate, result)
     _compare(folder, result)
     return result
 
 
 def _stream(
-    file: Path, folder: Path, environment: dict[str, str], kill: bool, batch: int, every: float, result: Result
+    file: Path,
+    folder: Path,
+    environment: dict[str, str],
+    kill: bool,
+    batch: int,
+    every: float,
+    rate: float,
+    result: Result,
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     tool = [sys.executable, "-m", "retail_warehouse"]
     serve = [*tool, "serve", "--port", url.rpartition(":")[2], "--posts", "10000"]
     play = [sys.executable, __file__, str(file), "--play", url, "--folder", str(folder), "--batch", str(batch)]
+    play += ["--rate", str(rate)]
     api = Process(serve, environment, folder / "api.log")
     dbt = Process([*tool, "process", "--every", str(every)], environment, folder / "dbt.log")
     sender = None
@@ -202,7 +218,7 @@ def _stream(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        _wait_for(url, api)
+        wait_for(url, api)
         sender = Process(play, environment, folder / "player.log")
         moments = {0.25: ("API", api), 0.5: ("player", sender), 0.7: ("dbt", dbt)} if kill else {}
         while sender.process.poll() is None:
@@ -236,7 +252,12 @@ def _stream(
         result.seconds = max(result.seconds, start + seconds - began)
 
 
-def _wait_for(url: str, api: Process) -> None:
+def wait_for(url: str, api: Process) -> None:
+    """Return once the API answers.
+
+    Raises:
+        RuntimeError: It has ended.
+    """
     while api.process.poll() is None:
         with contextlib.suppress(requests.RequestException):
             if requests.get(f"{url}/health", timeout=1).ok:
@@ -274,7 +295,7 @@ def _compare(folder: Path, result: Result) -> None:
         result.lags.append((processed_at - landed).total_seconds())
 
 
-def play(file: Path, url: str, folder: Path, batch: int) -> None:
+def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
     """What the player of the benchmark does: the tool's own, on disturbed rows."""
     state = folder / "played.json"
     begin = json.loads(state.read_text())["sent"] if state.exists() else 0
@@ -298,7 +319,7 @@ def play(file: Path, url: str, folder: Path, batch: int) -> None:
             new.replace(state)
 
         api = Timed(url, os.environ["RETAIL_WAREHOUSE_TOKEN"], print)
-        player.play(sequence[begin:], api, 0, batch, after)
+        player.play(sequence[begin:], api, rate, batch, after)
 
 
 def told(result: Result) -> str:
@@ -324,15 +345,16 @@ def told(result: Result) -> str:
 @click.option("--kill", is_flag=True, help="Kill API, player and dbt once each.")
 @click.option("--batch", default=1_000, show_default=True, help="Rows per request.")
 @click.option("--every", default=2.0, show_default=True, help="Seconds between micro-batches.")
+@click.option("--rate", default=0.0, help="Rows per second; as many as are taken without it.")
 @click.option("--play", "url", hidden=True)
 @click.option("--folder", type=click.Path(path_type=Path), hidden=True)
-def main(file: Path, kill: bool, batch: int, every: float, url: str | None, folder: Path | None) -> None:
+def main(file: Path, kill: bool, batch: int, every: float, rate: float, url: str | None, folder: Path | None) -> None:
     """See the text above."""
     if url and folder:
-        play(file, url, folder, batch)
+        play(file, url, folder, batch, rate)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        result = run(file, Path(scratch) / "run", kill, batch, every)
+        result = run(file, Path(scratch) / "run", kill, batch, every, rate)
     click.echo(told(result))
     sys.exit(1 if result.differences else 0)
 

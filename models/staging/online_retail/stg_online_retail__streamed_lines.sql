@@ -8,9 +8,13 @@ earlier as (
 
     {% if is_incremental() %}
     select distinct
-        file_name,
-        row_number
-    from {{ this }}
+        streamed_lines.file_name,
+        streamed_lines.row_number
+    from streamed_lines
+    inner join {{ this }} as staged
+        on
+            streamed_lines.file_name = staged.file_name
+            and streamed_lines.row_number = staged.row_number
     {% else %}
     select
         file_name,

@@ -1,0 +1,101 @@
+"""Looks up transactions of a whole Online Retail file with 50 clients at once.
+
+    python benchmarks/lookups.py ~/online_retail/data.csv.gz
+
+Clients that ask again as soon as they are answered wait for one another: then the time of an answer is their number
+over the rate, and tells what the machine can do. Clients that pause, as people's programs do, tell how long one waits.
+The clients run on the cores of the API.
+"""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import duckdb
+import uvloop
+from stream import PROJECT, Process, environment_of, free_port, wait_for
+
+from retail_warehouse.streaming.service import STATE
+from retail_warehouse.streaming.tokens import READ, LocalIssuer
+
+CLIENTS = 50
+SECONDS = 10.0
+PAUSE = 0.1  # seconds between two look-ups of a client that pauses
+BY_CUSTOMER = 0.3
+
+
+async def ask(port: int, token: str, keys: list[list[str]], pause: float) -> list[float]:
+    """Seconds of each answer."""
+    seconds = []
+    ends = time.perf_counter() + SECONDS
+
+    async def client(chance: random.Random) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.sleep(chance.random() * pause)
+        while time.perf_counter() < ends:
+            invoice_no, stock_code, customer_id = chance.choice(keys)
+            path = f"/transactions?InvoiceNo={invoice_no}&StockCode={stock_code}"
+            if customer_id and chance.random() < BY_CUSTOMER:
+                path = f"/customers/{customer_id}/invoices"
+            start = time.perf_counter()
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+            seconds.append(time.perf_counter() - start)
+            if pause:
+                await asyncio.sleep(pause * (0.5 + chance.random()))
+        writer.close()
+
+    await asyncio.gather(*(client(random.Random(number)) for number in range(CLIENTS)))
+    return sorted(seconds)
+
+
+@click.command(help=__doc__)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--ask", "port", type=int, hidden=True)
+def main(file: Path, port: int | None) -> None:
+    """See the text above."""
+    if port:
+        keys = json.loads(file.read_text())
+        for name, pause in (("without pause", 0.0), (f"with pauses of {1000 * PAUSE:.0f} ms", PAUSE)):
+            seconds = uvloop.run(ask(port, os.environ["RETAIL_WAREHOUSE_TOKEN"], keys, pause))
+            median, p99 = (1000 * seconds[int(share * len(seconds))] for share in (0.5, 0.99))
+            rate = len(seconds) / SECONDS
+            click.echo(f"{CLIENTS} clients {name}: {rate:,.0f} per second, median {median:.1f} ms, p99 {p99:.1f} ms")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "run"
+        environment = environment_of(file, folder)["bulk"]
+        environment["RETAIL_WAREHOUSE_TOKEN"] = LocalIssuer(PROJECT / STATE).token([READ])
+        environment["ONLINE_RETAIL_LANDING"] = str(folder / "landing")
+        build = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build", "--quiet"]
+        build += ["--exclude-resource-type", "unit_test", "test"]
+        tool = [sys.executable, "-m", "retail_warehouse"]
+        subprocess.run(build, cwd=PROJECT, env=environment, check=True)
+        subprocess.run([*tool, "publish"], cwd=PROJECT, env=environment, check=True)
+        with duckdb.connect(environment["WAREHOUSE_PATH"], read_only=True) as connection:
+            keys = connection.execute(
+                "select invoice_no, stock_code, nullif(customer_id, 'Unknown') from online_retail.invoice_lines"
+                " where stock_code not like '% %' using sample 5000 rows (reservoir, 1)"
+            ).fetchall()
+        (folder / "keys.json").write_text(json.dumps(keys))
+        port = free_port()
+        api = Process([*tool, "serve", "--port", str(port), "--lookups", "1000000"], environment, folder / "api.log")
+        try:
+            wait_for(f"http://127.0.0.1:{port}", api)
+            client = [sys.executable, __file__, str(folder / "keys.json"), "--ask", str(port)]
+            subprocess.run(client, env=environment, check=True)
+        finally:
+            api.stop()
+
+
+if __name__ == "__main__":
+    main()
