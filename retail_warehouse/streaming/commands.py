@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 import click
@@ -219,6 +220,8 @@ class _Status:
     def __init__(self, landing: Path) -> None:
         self._index = landing / ".index.sqlite"
         self._processed = self._rejected = 0
+        # When how many rows had come in; the first that are not processed yet tell the lag.
+        self._came_in: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._last = "none yet"
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
@@ -246,13 +249,19 @@ class _Status:
             click.echo("\r" + self.line().ljust(100), nl=False)
 
     def line(self) -> str:
-        """Rows that came in, rejected rows, rows that dbt has not seen, and the last batch."""
+        """Rows that came in, were processed and rejected, for how long the oldest has waited, and the last batch."""
         rows = 0
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._index)) as index:
             [rows] = index.execute("select count(*) from events").fetchone()
+        now = time.monotonic()
+        while self._came_in and self._came_in[0][1] <= self._processed:
+            self._came_in.popleft()
+        if rows > self._processed and (not self._came_in or rows > self._came_in[-1][1]):
+            self._came_in.append((now, rows))
+        lag = now - self._came_in[0][0] if self._came_in else 0.0
         return (
-            f"{rows:,} rows in, {self._processed:,} processed, {self._rejected:,} rejected, "
-            f"{max(rows - self._processed, 0):,} on their way, last batch {self._last}"
+            f"{rows:,} rows in, {self._processed:,} processed, {self._rejected:,} rejected, lag {lag:.0f} s, "
+            f"last batch {self._last}"
         )
 
 

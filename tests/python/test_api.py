@@ -1198,7 +1198,7 @@ def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
     ("environment", "message"),
     [
         ({"ONLINE_RETAIL_LANDING": ""}, "Set ONLINE_RETAIL_LANDING to the folder"),
-        ({"ONLINE_RETAIL_LANDING": "s3://bucket"}, "The API lands on this machine"),
+        ({"ONLINE_RETAIL_LANDING": "gs://bucket"}, "must be a folder or an s3:"),
         ({"ONLINE_RETAIL_LANDING": "/proc/nothing"}, "Events cannot be landed in /proc/nothing: "),
         ({"SERVING_STORE": "/proc/nothing/serving.sqlite"}, "cannot be made"),
         ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),

@@ -4,7 +4,9 @@ import contextlib
 import gzip
 import http.server
 import json
+import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -229,6 +231,48 @@ def test_a_stream_with_everything_killed_once_ends_as_a_load(tmp_path):
     benchmark._compare(tmp_path / "run", again)
     assert again.differences["online_retail.fct_sales"] == 1
     assert again.differences["online_retail.transactions"] >= 2
+
+
+@pytest.fixture
+def tool(tmp_path):
+    """Runs the command as a person does, with a warehouse and a landing folder of the test's own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ONLINE_", "COGNITO_"))}
+    shutil.copy(PROJECT / "profiles.yml.example", tmp_path / "profiles.yml")
+    environment |= {
+        "DBT_PROFILES_DIR": str(tmp_path),
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+        "DBT_LOG_PATH": str(tmp_path / "logs"),
+        "WAREHOUSE_PATH": str(tmp_path / "warehouse.duckdb"),
+        "ONLINE_RETAIL_DATA": str(write(tmp_path / "data", GOOD)),
+        "ONLINE_RETAIL_LANDING": str(tmp_path / "landing"),
+        "SERVING_STORE": str(tmp_path / "serving.sqlite"),
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "retail_warehouse", *arguments]
+        return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_the_whole_loop_runs_by_one_command(tool, tmp_path):
+    played = write(tmp_path / "played", *LINES[:12], name="till.csv")
+    port = str(benchmark.free_port())
+    outcome = tool("live", "--from", str(played / "till.csv"), "--until-done", "--rate", "0", "--port", port)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "12 rows in, 12 processed, 3 rejected, lag 0 s, last batch" in outcome.stdout.splitlines()[-1]
+    # Somebody who holds the file open makes a micro-batch wait, and nothing is lost.
+    land(tmp_path / "landing", "later", {"till.csv:100": GOOD})
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as connection:
+        [(before,)] = connection.execute("select count(*) from online_retail.invoice_lines").fetchall()
+        held = tool("process", "--once")
+        assert held.returncode == 1
+        assert "failed, and is tried again" in held.stdout
+        assert "lock" in held.stdout
+    again = tool("process", "--once")
+    assert again.returncode == 0, again.stdout + again.stderr
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from online_retail.invoice_lines").fetchall() == [(before + 1,)]
 
 
 def test_the_player_sends_what_stands_in_a_file(tmp_path, monkeypatch):
