@@ -219,6 +219,8 @@ def _stream(
     watcher.start()
     try:
         wait_for(url, api)
+        while "Looking for landed rows" not in (folder / "dbt.log").read_text() and dbt.process.poll() is None:
+            time.sleep(0.1)
         sender = Process(play, environment, folder / "player.log")
         moments = {0.25: ("API", api), 0.5: ("player", sender), 0.7: ("dbt", dbt)} if kill else {}
         while sender.process.poll() is None:

@@ -127,6 +127,7 @@ def process(every: float, once: bool) -> None:
                 if not batch.ok:
                     raise SystemExit(1)
             return
+        click.echo(f"Looking for landed rows every {every:g} s; Ctrl-C ends it.")
         batches.forever(every, tell)
 
 
