@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from retail_warehouse.deliveries import DataError
+from retail_warehouse.project import must_be_here
 
 
 def land(source: str, to: str) -> None:
@@ -19,8 +20,7 @@ def land(source: str, to: str) -> None:
         DataError: Not in the project's folder, or dbt failed, which has told why.
         OSError: The folder cannot be made.
     """
-    if not Path("dbt_project.yml").is_file():
-        raise DataError("There is no dbt_project.yml here; run this in the project's folder.")
+    must_be_here()
     if "://" not in to:
         folder = Path(to).resolve()
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.messages import told_as_error
+from retail_warehouse.project import warehouse
 from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
 
 
@@ -238,8 +239,7 @@ class _Status:
     def count(self, batch: Batch) -> None:
         """Note what a batch has done. Call it where dbt runs: nobody else may open the warehouse meanwhile."""
         self._last = f"{batch.seconds:.1f} s" if batch.ok else f"failed: {batch.problem[:200]}"
-        warehouse = os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb"
-        with contextlib.suppress(duckdb.Error), duckdb.connect(warehouse, read_only=True) as connection:
+        with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse()), read_only=True) as connection:
             counted = connection.execute(
                 "select count(*), count(rejection_reason) from staging.stg_online_retail__streamed_lines"
             ).fetchone()

@@ -13,15 +13,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from retail_warehouse.streaming.serving import Invoice, Line, StoreError, file_order
+from retail_warehouse.streaming.serving import UNKNOWN, Invoice, Line, StoreError, check_money, file_order
 
 BATCH = 25  # writes, the most that DynamoDB takes at once
 ATTEMPTS = 12  # of a batch; some 15 s in all
 INDEX = "by_customer"
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 5})  # seconds
-_UNKNOWN = "Unknown"
-_LIMIT = 10**15  # GBP, as numeric(18, 3) in the warehouse
 _KEY_BYTES = 2048  # the longest partition key
 _ADVICE = {
     "AccessDeniedException": "Allow this role to query, scan and batch-write the table and to query its indexes.",
@@ -110,7 +108,7 @@ class DynamoDbStore:
         Raises:
             StoreError: The table cannot be read.
         """
-        if customer_id == _UNKNOWN or not 0 < len(customer_id.encode(errors="replace")) <= _KEY_BYTES:
+        if customer_id == UNKNOWN or not 0 < len(customer_id.encode(errors="replace")) <= _KEY_BYTES:
             return []
         invoices: dict[str, Invoice] = {}
         for item in self._items(
@@ -274,7 +272,7 @@ def _item(line: Line, put_at: int) -> dict[str, dict[str, str]]:
         "invoiced_at": {"S": line.invoiced_at.isoformat()},
         "put_at": {"N": str(put_at)},  # nanoseconds since 1970
     }
-    if line.customer_id != _UNKNOWN:
+    if line.customer_id != UNKNOWN:
         item["customer_id"] = {"S": line.customer_id}
     if line.description is not None:
         item["description"] = {"S": line.description}
@@ -286,7 +284,7 @@ def _line(item: dict[str, dict[str, str]]) -> Line:
         invoice_line_id=item["invoice_line_id"]["S"],
         invoice_no=item["invoice_no"]["S"],
         stock_code=item["stock_code"]["S"],
-        customer_id=item["customer_id"]["S"] if "customer_id" in item else _UNKNOWN,
+        customer_id=item["customer_id"]["S"] if "customer_id" in item else UNKNOWN,
         description=item["description"]["S"] if "description" in item else None,
         country=item["country"]["S"],
         transaction_type=item["transaction_type"]["S"],
@@ -298,9 +296,7 @@ def _line(item: dict[str, dict[str, str]]) -> Line:
 
 
 def _number(amount: Decimal) -> str:
-    if not amount.is_finite() or abs(amount) >= _LIMIT or amount != round(amount, 3):
-        raise ValueError(f"{amount} GBP has more than three decimals or fifteen digits before them.")
-    return f"{amount:f}"
+    return f"{check_money(amount):f}"
 
 
 def _money(attribute: dict[str, str]) -> Decimal:

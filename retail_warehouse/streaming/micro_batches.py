@@ -1,6 +1,5 @@
 """dbt in one warm process: a micro-batch whenever rows were landed, which opens the warehouse and closes it again."""
 
-import os
 import signal
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from retail_warehouse.deliveries import DataError
+from retail_warehouse.project import must_be_here, warehouse
 
 _SELECTED = ("build", "--selector", "micro_batch")
 
@@ -44,8 +44,7 @@ class MicroBatches:
         Raises:
             DataError: Not in the project's folder, or it cannot be parsed or built; dbt has told why.
         """
-        if not Path("dbt_project.yml").is_file():
-            raise DataError("There is no dbt_project.yml here; run this in the project's folder.")
+        must_be_here()
         # Not before it is needed: dbt takes seconds to import.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
@@ -61,10 +60,10 @@ class MicroBatches:
             raise DataError("dbt cannot build the warehouse.")
 
     def _is_built(self) -> bool:
-        warehouse = Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
-        if not warehouse.is_file():
+        file = warehouse()
+        if not file.is_file():
             return False
-        with duckdb.connect(str(warehouse), read_only=True) as connection:
+        with duckdb.connect(str(file), read_only=True) as connection:
             names = "table_schema || '.' || table_name"
             found = connection.execute(f"select {names} from information_schema.tables").fetchall()
         return {("online_retail.transactions",), ("audit.row_reconciliation",)} <= set(found)

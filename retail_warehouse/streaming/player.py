@@ -21,6 +21,7 @@ import duckdb
 import requests
 
 from retail_warehouse.deliveries import DataError
+from retail_warehouse.project import must_be_here
 from retail_warehouse.streaming.api import COLUMNS, Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event
@@ -79,8 +80,7 @@ def rows_of(file: Path, after: int = 0) -> Iterator[Iterator[dict]]:
     """
     if not file.is_file():
         raise DataError(f"There is no file {file}.")
-    if not Path("dbt_project.yml").is_file():
-        raise DataError("There is no dbt_project.yml here; run this in the project's folder.")
+    must_be_here()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "data"
         folder.mkdir()
@@ -121,10 +121,10 @@ def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
     while some := found.fetchmany(10_000):
         for event_id, record, malformed_reason, *values in some:
             columns = dict(zip(COLUMNS, values, strict=True))
-            # Where it is not the same, as with needless quotes, the line itself is sent.
-            if (
-                malformed_reason is None and Row.model_construct(event_id=event_id, **columns).event().line == record
-            ) or (malformed_reason is None and len(record) == 1000):
+            # Where it is not the same, as with needless quotes, the line itself is sent; one that was cut cannot be.
+            if malformed_reason is None and (
+                len(record) == 1000 or Row.model_construct(event_id=event_id, **columns).event().line == record
+            ):
                 yield {"event_id": event_id, **columns}
             else:
                 yield {"event_id": event_id, "raw_record": record}

@@ -1,12 +1,11 @@
 """Fills the serving store from the warehouse, or repairs it."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 
 from retail_warehouse.deliveries import DataError
+from retail_warehouse.project import warehouse
 from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
 
 _PART = 10_000  # lines; the API writes in between
@@ -25,13 +24,13 @@ def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambd
     Raises:
         DataError: The warehouse cannot be read, or the store cannot be written; run it again.
     """
-    warehouse = Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
-    if not warehouse.is_file():
-        raise DataError(f"There is no warehouse {warehouse}; run dbt build first.")
+    file = warehouse()
+    if not file.is_file():
+        raise DataError(f"There is no warehouse {file}; run dbt build first.")
     count = 0
     ids: list[str] = []
     try:
-        with duckdb.connect(str(warehouse), read_only=True) as connection:
+        with duckdb.connect(str(file), read_only=True) as connection:
             found = connection.execute(f"select {_COLUMNS} from online_retail.invoice_lines")
             while some := found.fetchmany(_PART):
                 store.put(Line(*values) for values in some)
@@ -42,7 +41,7 @@ def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambd
         if only:
             store.keep_only(ids)
     except duckdb.Error as error:
-        raise DataError(f"{warehouse} cannot be read: {error}") from error
+        raise DataError(f"{file} cannot be read: {error}") from error
     except StoreError as error:
         raise DataError(f"{error} What was published before stays; run it again.") from error
     return count

@@ -6,6 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+# No customer, but a quarter of all lines: its invoices cannot be looked up in any store.
+UNKNOWN = "Unknown"
+_LIMIT = 10**15  # GBP, as numeric(18, 3) in the warehouse; a thousandth of it fits in 64 bits
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -107,6 +111,20 @@ class ServingStore(Protocol):
 
 class StoreError(Exception):
     """The serving store does not answer; the message names it and says what to do."""
+
+
+def check_money(amount: Decimal) -> Decimal:
+    """An amount that a store can hold exactly.
+
+    Args:
+        amount: GBP.
+
+    Raises:
+        ValueError: It is no whole number of thousandths, or too large.
+    """
+    if not amount.is_finite() or abs(amount) >= _LIMIT or amount != round(amount, 3):
+        raise ValueError(f"{amount} GBP has more than three decimals or fifteen digits before them.")
+    return amount
 
 
 def file_order(invoice_line_id: str) -> tuple[str, int]:

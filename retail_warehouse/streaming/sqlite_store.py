@@ -9,12 +9,10 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from retail_warehouse.streaming.serving import Invoice, Line, StoreError, file_order
+from retail_warehouse.streaming.serving import UNKNOWN, Invoice, Line, StoreError, check_money, file_order
 
 SCHEMA_VERSION = 1
 PATIENCE = 30.0  # seconds that a writer waits for another one
-_UNKNOWN = "Unknown"
-_LIMIT = 10**15  # GBP; numeric(18, 3) in the warehouse, and a thousandth of it fits in 64 bits
 
 _SCHEMA = (
     """
@@ -147,7 +145,7 @@ class SqliteStore:
         Raises:
             StoreError: The file cannot be read.
         """
-        if customer_id == _UNKNOWN:
+        if customer_id == UNKNOWN:
             return []
         return [
             Invoice(invoice_no, datetime.fromisoformat(invoiced_at), count, quantity, _money(1000 * pounds + rest))
@@ -257,9 +255,7 @@ def _row(line: Line) -> tuple:
 
 
 def _thousandths(amount: Decimal) -> int:
-    if not amount.is_finite() or abs(amount) >= _LIMIT or amount != round(amount, 3):
-        raise ValueError(f"{amount} GBP has more than three decimals or fifteen digits before them.")
-    return int(amount.scaleb(3))
+    return int(check_money(amount).scaleb(3))
 
 
 def _money(thousandths: int) -> Decimal:

@@ -1,16 +1,32 @@
-with streamed_lines as (
+with invoice_lines as (
+
+    select * from {{ ref('stg_online_retail__invoice_lines') }}
+
+),
+
+landed as (
 
     select * from {{ ref('stg_online_retail__streamed_lines') }}
     where not is_repeated
 
 ),
 
-invoice_lines as (
+streamed_lines as (
 
-    select * from {{ ref('stg_online_retail__invoice_lines') }}
+    select * from landed
+    where
+        -- The same line of the same delivery: what the file says stays.
+        not exists (
+            select 1
+            from invoice_lines
+            where
+                invoice_lines.file_name = landed.file_name
+                and invoice_lines.row_number = landed.row_number
+        )
 
 )
 
+{% for lines in ['invoice_lines', 'streamed_lines'] %}
 select
     invoice_no,
     stock_code,
@@ -27,31 +43,8 @@ select
     raw_record,
     rejection_reason,
     rejection_detail
-from invoice_lines
+from {{ lines }}
+{% if not loop.last %}
 union all
-select
-    invoice_no,
-    stock_code,
-    customer_id,
-    description,
-    country,
-    quantity,
-    unit_price,
-    has_other_date_order,
-    invoiced_at,
-    cast('invoice_lines' as varchar(100)) as table_name,
-    file_name,
-    row_number,
-    raw_record,
-    rejection_reason,
-    rejection_detail
-from streamed_lines
-where
-    -- The same line of the same delivery: what the file says stays.
-    not exists (
-        select 1
-        from invoice_lines
-        where
-            invoice_lines.file_name = streamed_lines.file_name
-            and invoice_lines.row_number = streamed_lines.row_number
-    )
+{% endif %}
+{% endfor %}
