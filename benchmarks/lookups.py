@@ -8,6 +8,7 @@ The clients run on the cores of the API.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -15,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import click
 import duckdb
@@ -31,30 +34,69 @@ PAUSE = 0.1  # seconds between two look-ups of a client that pauses
 BY_CUSTOMER = 0.3
 
 
+class Client(asyncio.Protocol):
+    """Asks, waits for the answer, pauses and asks again. As light as can be, since it runs on the cores of the API."""
+
+    def __init__(self, requests: Iterator[bytes], pause: Callable[[], float], seconds: list[float]) -> None:
+        """Take requests and pauses (in seconds) from elsewhere, and add the seconds of each answer to a list."""
+        self._requests, self._pause, self._seconds = requests, pause, seconds
+        self._answer = b""
+        self._left: int | None = None  # bytes of the answer that are still to come, once its head is there
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
+        self._transport = cast(asyncio.Transport, transport)
+        self._wait()
+
+    def _wait(self) -> None:
+        if pause := self._pause():
+            asyncio.get_running_loop().call_later(pause, self._ask)
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._start = time.perf_counter()
+        self._transport.write(next(self._requests))
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        if self._left is None:
+            self._answer += data
+            head, end, body = self._answer.partition(b"\r\n\r\n")
+            if not end:
+                return
+            assert head.startswith(b"HTTP/1.1 200"), head
+            self._left = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]) - len(body)
+        else:
+            self._left -= len(data)
+        if self._left == 0:
+            self._seconds.append(time.perf_counter() - self._start)
+            self._answer, self._left = b"", None
+            self._wait()
+
+
 async def ask(port: int, token: str, keys: list[list[str]], pause: float) -> list[float]:
     """Seconds of each answer."""
-    seconds = []
-    ends = time.perf_counter() + SECONDS
-
-    async def client(chance: random.Random) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.sleep(chance.random() * pause)
-        while time.perf_counter() < ends:
-            invoice_no, stock_code, customer_id = chance.choice(keys)
-            path = f"/transactions?InvoiceNo={invoice_no}&StockCode={stock_code}"
-            if customer_id and chance.random() < BY_CUSTOMER:
-                path = f"/customers/{customer_id}/invoices"
-            start = time.perf_counter()
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head
-            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-            seconds.append(time.perf_counter() - start)
-            if pause:
-                await asyncio.sleep(pause * (0.5 + chance.random()))
-        writer.close()
-
-    await asyncio.gather(*(client(random.Random(number)) for number in range(CLIENTS)))
+    chance = random.Random(1)
+    requests = []
+    for invoice_no, stock_code, customer_id in keys:
+        path = f"/transactions?InvoiceNo={invoice_no}&StockCode={stock_code}"
+        if customer_id and chance.random() < BY_CUSTOMER:
+            path = f"/customers/{customer_id}/invoices"
+        requests.append(f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    seconds: list[float] = []
+    shared = itertools.cycle(requests)
+    clients = [
+        await asyncio.get_running_loop().create_connection(
+            lambda: Client(shared, lambda: pause * (0.5 + chance.random()), seconds),
+            "127.0.0.1",
+            port,
+        )
+        for _ in range(CLIENTS)
+    ]
+    await asyncio.sleep(SECONDS)
+    for transport, _ in clients:
+        transport.close()
     return sorted(seconds)
 
 

@@ -293,7 +293,7 @@ def _compare(folder: Path, result: Result) -> None:
             " and model_name in ('transactions', 'fct_sales', 'fct_cancellations', 'invoices') group by file_name"
         ).fetchall()
     for name, processed_at in lags:
-        landed = datetime.strptime(Path(name).name[:15], "%Y%m%dT%H%M%S")
+        landed = datetime.strptime(Path(name).name.partition("-")[0], "%Y%m%dT%H%M%S%f")
         result.lags.append((processed_at - landed).total_seconds())
 
 

@@ -6,11 +6,15 @@
     {% set queries = [] %}
     {% for staged in staged_models(node) if key in staged.columns %}
         {% set table = raw_table_of(staged) %}
+        {% set query = 'select ' ~ key ~ ' from ' ~ staged.relation_name ~ ' where ' ~ key ~ ' is not null and ' %}
         {% do queries.append(
-            'select ' ~ key ~ ' from ' ~ staged.relation_name ~ ' where ' ~ key ~ ' is not null and '
-            ~ staged.config.meta.ledger.key ~ " in (select file_name from files where source_name = '" ~ table.source_name ~ "' and table_name = '"
+            query ~ staged.config.meta.ledger.key ~ " in (select file_name from files where source_name = '" ~ table.source_name ~ "' and table_name = '"
             ~ table.name ~ "')"
         ) %}
+        {% if staged.config.meta.ledger.key != 'file_name' %}
+        {# A file that is named as a delivery was: its lines take the place of those that were streamed. #}
+        {% do queries.append(query ~ 'file_name in (select file_name from files)') %}
+        {% endif %}
     {% endfor %}
     {{ return('with files as (' ~ files ~ ') ' ~ queries | join(' union ')) }}
 {% endmacro %}

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _DATABASE = "rules"
 _STAGED = "stg_online_retail__streamed_lines"
@@ -22,20 +23,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # Nobody waits for the real warehouse, nor does what it holds decide what is compiled.
         os.environ["WAREHOUSE_PATH"] = str(Path(scratch) / f"{_DATABASE}.duckdb")
-        dbt = dbtRunner()
         options = ["--quiet", "--target", "dev", "--vars", "{assume_incremental: false}"]
         options += ["--target-path", str(Path(scratch) / "target"), "--log-path", str(Path(scratch) / "logs")]
+
+        def dbt(*arguments: str) -> Any:
+            outcome = runner.invoke([*arguments, *options])
+            if not outcome.success:
+                sys.exit(1)  # dbt has told why
+            return outcome.result
+
+        runner = dbtRunner()
+        runner = dbtRunner(manifest=dbt("parse"))
         selected = ["--select", _STAGED, _OF_FILES, *_VIEWS, _SEED]
         excluded = ["--exclude", "resource_type:test", "resource_type:unit_test"]
-        models = dbt.invoke(["compile", *options, *selected, *excluded])
-        source = f"graph.sources['{_SOURCE}']"
-        inline = "{{ streamed_lines_query(" + source + ", 'landed_events') }}"
-        raw = dbt.invoke(["compile", *options, "--inline", inline])
-        name = dbt.invoke(["compile", *options, "--inline", "{{ source('online_retail', 'streamed_lines') }}"])
-        for outcome in (models, raw, name):
-            if not outcome.success:
-                sys.exit(str(outcome.exception or outcome.result))
-    node = {result.node.name: result.node for result in models.result.results}
+        models = dbt("compile", *selected, *excluded)
+        inline = "{{ streamed_lines_query(graph.sources['" + _SOURCE + "'], 'landed_events') }}"
+        raw = dbt("compile", "--inline", inline)
+        name = dbt("compile", "--inline", "{{ source('online_retail', 'streamed_lines') }}")
+    node = {result.node.name: result.node for result in models.results}
 
     def relation(model: str) -> dict:
         return {"relation": node[model].relation_name, "sql": node[model].compiled_code}
@@ -43,8 +48,8 @@ def main() -> None:
     rules = {
         "database": _DATABASE,
         "raw": {
-            "relation": name.result.results[0].node.compiled_code.strip(),
-            "sql": raw.result.results[0].node.compiled_code,
+            "relation": name.results[0].node.compiled_code.strip(),
+            "sql": raw.results[0].node.compiled_code,
         },
         "staged": relation(_STAGED),
         "of_files": relation(_OF_FILES)["relation"],

@@ -185,7 +185,7 @@ class LandingFolder:
 
     def _start(self) -> None:
         while True:
-            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{secrets.token_hex(4)}"
+            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}"
             file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
             try:
                 # Held for as long as the process lives: whoever gets it finds a file that nobody writes any more.

@@ -1,6 +1,7 @@
 """The API as a process: opened from the environment, served by uvicorn."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -149,6 +150,9 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     if s3:
         s3.start()
     app = create_app(intake, store, verifier, lookups_per_second, posts_per_second)
+    # What is there now stays; looking through it for garbage again and again makes callers wait.
+    gc.collect()
+    gc.freeze()
     try:
         uvicorn.run(
             app,

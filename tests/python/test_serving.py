@@ -1,6 +1,7 @@
 """The serving stores: one contract for both, and what each must do by itself. DynamoDB is moto's, over HTTP."""
 
 import os
+import random
 import resource
 import shutil
 import sqlite3
@@ -383,7 +384,7 @@ def test_a_look_up_reads_one_range_of_an_index(sqlite):
         "SEARCH lines USING INDEX lines_by_transaction (invoice_no=? AND stock_code=?)"
     ]
     assert plan(sqlite_store.INVOICES, ("1",)) == [
-        "SEARCH lines USING COVERING INDEX lines_by_customer (customer_id=?)",
+        "SEARCH invoices USING PRIMARY KEY (customer_id=?)",
         "USE TEMP B-TREE FOR ORDER BY",  # of the invoices, which are few
     ]
 
@@ -397,6 +398,44 @@ def test_lines_that_are_there_cost_no_write(sqlite, tmp_path):
     assert log.stat().st_size == before
     sqlite.put([replace(given[7], description="")])
     assert log.stat().st_size > before
+
+
+def test_invoices_are_the_sums_of_their_lines_whatever_is_put_replaced_and_removed(sqlite):
+    chance = random.Random(1)
+    kept: dict[str, Line] = {}
+    for _ in range(60):
+        given = [
+            line(
+                f"a:{chance.randrange(40)}",
+                customer_id=chance.choice(["1", "2", "Unknown"]),
+                invoice_no=chance.choice(["1", "2", "3"]),
+                quantity=chance.randrange(-2, 3),
+                line_amount=chance.choice([Decimal("-0.001"), Decimal("1.999"), Decimal(10**15 - 1)]),
+                invoiced_at=datetime(2011, 1, chance.randrange(1, 29)),
+            )
+            for _ in range(10)
+        ]
+        sqlite.put(given)
+        kept |= {put.invoice_line_id: put for put in given}
+        if chance.random() < 0.3:
+            kept = dict(chance.sample(sorted(kept.items()), len(kept) // 2))
+            sqlite.keep_only(kept)
+        for customer_id in ("1", "2"):
+            lines_of: dict[str, list[Line]] = {}
+            for each in kept.values():
+                if each.customer_id == customer_id:
+                    lines_of.setdefault(each.invoice_no, []).append(each)
+            sums = [
+                Invoice(
+                    invoice_no,
+                    min(each.invoiced_at for each in lines),
+                    len(lines),
+                    sum(each.quantity for each in lines),
+                    sum((each.line_amount for each in lines), Decimal(0)),
+                )
+                for invoice_no, lines in lines_of.items()
+            ]
+            assert list(sqlite.invoices(customer_id)) == sorted(sums, key=lambda it: (it.invoiced_at, it.invoice_no))
 
 
 def test_a_failure_stores_nothing_and_harms_nothing(sqlite):
@@ -583,13 +622,13 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
         SqliteStore(tmp_path)
 
 
-@pytest.mark.parametrize("statement", ["pragma user_version = 2", "create table mine (one)"])
+@pytest.mark.parametrize("statement", ["pragma user_version = 1", "create table mine (one)"])
 def test_a_file_of_another_version_is_refused_and_left_as_it_is(tmp_path, statement):
     path = tmp_path / "serving.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=rf"{path} is a serving store of version \d, and .* needs 1.*Move it away"):
+    with pytest.raises(StoreError, match=rf"{path} is a serving store of version \d, and .* needs 2.*Move it away"):
         SqliteStore(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -207,6 +207,17 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     micro_batch()
     assert dbt.reconciliation("online_retail")["till.csv"][0] == len(LINES)
 
+    # So does one whose file says something else, even of another invoice: what the file says stays.
+    land(landing, "e", {"odd.csv:2": GOOD.replace("536365", "537000")})
+    micro_batch()
+    of_odd = "select invoice_no from online_retail.{} where file_name = 'odd.csv'"
+    assert dbt.query(of_odd.format("invoice_lines")) == [("537000",)]
+    write(folder, GOOD.replace("536365", "537001"), name="odd.csv")
+    assert dbt(*MODELS, **environment).ok
+    for table in ("invoice_lines", "fct_sales"):
+        assert dbt.query(of_odd.format(table)) == [("537001",)]
+    assert dbt.query("select invoice_no from online_retail.invoices where invoice_no like '53700%'") == [("537001",)]
+
 
 def test_a_stream_with_everything_killed_once_ends_as_a_load(tmp_path):
     file = tmp_path / "data.csv"
