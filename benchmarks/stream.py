@@ -302,7 +302,7 @@ def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
     state = folder / "played.json"
     begin = json.loads(state.read_text())["sent"] if state.exists() else 0
     os.chdir(PROJECT)
-    with player.rows_of(file) as rows, (folder / "requests.jsonl").open("a", buffering=1) as log:
+    with player.rows_of(file) as (_, rows), (folder / "requests.jsonl").open("a", buffering=1) as log:
         sequence = list(disturbed(rows))
         sent = begin
 

@@ -16,6 +16,14 @@
                 {% set is_streamed = env_var(table.meta.landing_variable, '') != '' %}
                 {% set landing = data_folder({'folder_variable': table.meta.landing_variable}) if is_streamed else '' %}
                 {% set landed = raw_files(landing, '[.]ndjson', is_final=true) if is_streamed else {} %}
+                {% set was_landed = known_files(table) | length %}
+                {% if was_landed and not landed and not flags.FULL_REFRESH %}
+                    {% do source_problems.append(
+                        'none of the ' ~ was_landed ~ ' files of streamed rows that the warehouse was built from is there: '
+                        ~ table.meta.landing_variable ~ (' names "' ~ landing ~ '"' if is_streamed else ' is not set')
+                        ~ '. Set it to where they are; only with --full-refresh is the warehouse built without them'
+                    ) %}
+                {% endif %}
                 {% for name, fingerprint in landed.items() %}
                     {% do found.append({
                         'table': table, 'name': name, 'encoding': 'utf-8',

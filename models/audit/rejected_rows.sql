@@ -1,6 +1,6 @@
 {% set sources = {
     'instacart': ['aisles', 'departments', 'products', 'orders', 'order_products'],
-    'online_retail': ['invoice_lines'],
+    'online_retail': ['invoice_lines', 'streamed_lines'],
 } %}
 
 {% for source_name, all_entities in sources.items() %}

@@ -178,6 +178,13 @@ class Problem(BaseModel):
     detail: str
 
 
+class Health(BaseModel):
+    """That the service runs."""
+
+    detail: str
+    landing: str = Field(description="What tells the landing of this service from others, whatever its address.")
+
+
 class FieldProblem(BaseModel):
     """A value of a request that cannot be taken."""
 
@@ -285,6 +292,9 @@ def create_app(
     async def caller_of(header: str) -> Caller:
         caller, until = callers.get(header, (None, 0.0))
         if caller is None or time.monotonic() >= until:
+            if caller is not None:
+                # Others with this token do not wait for the look at it.
+                callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
             kind, _, token = header.partition(" ")
             caller = await run_in_threadpool(verifier.verify, token.strip() if kind.lower() == "bearer" else None)
             if len(callers) >= _MOST_TOKENS:
@@ -439,10 +449,10 @@ def create_app(
             counts[verdict.status] += 1
         return _json({**counts, "rows": results})
 
-    @app.get("/health", summary="Whether the service runs", response_model=Problem)
+    @app.get("/health", summary="Whether the service runs", response_model=Health)
     async def get_health(_: Request) -> Response:
         """Needs no token."""
-        return _json({"detail": "ok"})
+        return _json({"detail": "ok", "landing": intake.landing_identity})
 
     async def ask(question: Callable, *arguments: str) -> Any:
         # A store on this machine answers sooner than a thread would be found.

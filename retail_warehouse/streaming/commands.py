@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,14 +15,16 @@ from collections import deque
 from pathlib import Path
 
 import click
-import duckdb
 import requests
 from tqdm import tqdm
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.messages import told_as_error
-from retail_warehouse.project import warehouse
+from retail_warehouse.project import must_be_here
 from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
+
+_ADDRESS = re.compile(r"[\w.-]+:[0-9]+/?")
+_STATUS_SECONDS = 10.0  # between lines where they are kept
 
 
 @click.command("serve")
@@ -56,8 +60,11 @@ def token(read: bool, write: bool, hours: float) -> None:
         from retail_warehouse.streaming.service import STATE
         from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
+        must_be_here()  # where the API has its key
         if os.environ.get("COGNITO_ISSUER"):
             raise DataError("COGNITO_ISSUER is set: the API takes tokens of Cognito only.")
+        if os.environ.get("RETAIL_WAREHOUSE_ENV") == "production":
+            raise DataError("RETAIL_WAREHOUSE_ENV is production: the API takes tokens of Cognito only.")
         scopes = [scope for scope, is_wanted in ((READ, read), (WRITE, write)) if is_wanted] or [READ, WRITE]
         click.echo(LocalIssuer(STATE).token(scopes, hours=hours))
 
@@ -75,35 +82,37 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
         from retail_warehouse.streaming import player
         from retail_warehouse.streaming.service import STATE
 
-        if not file.is_file():
-            raise DataError(f"There is no file {file}.")
+        player.check(file)
+        if not to.startswith(("http://", "https://")) and ("://" in to or _ADDRESS.fullmatch(to) or to.startswith("~")):
+            raise DataError(
+                f"--to must be an address such as http://127.0.0.1:8000, or a folder, without ~ (now: {to})."
+            )
         with contextlib.ExitStack() as stack:
             target: player.Target
             if "://" in to:
                 given = os.environ.get("RETAIL_WAREHOUSE_TOKEN", "")
                 if not given:
                     raise DataError("Set RETAIL_WAREHOUSE_TOKEN, such as to $(retail-warehouse token --write).")
-                target = player.Api(to, given, tqdm.write)
+                target, taken = player.Api(to, given, tqdm.write), "accepted"
             else:
-                target = stack.enter_context(contextlib.closing(player.Folder(Path(to))))
-            bookmark = player.Bookmark(STATE, file, to if "://" in to else str(Path(to).resolve()))
+                # Rows are judged where dbt reads them.
+                target, taken = stack.enter_context(contextlib.closing(player.Folder(Path(to)))), "landed"
+            bookmark = player.Bookmark(STATE, file, target.identity())
             begin = 0 if again else bookmark.row_number
             if begin:
                 click.echo(f"Going on after row {begin:,}; --again begins anew.")
-            rows = stack.enter_context(player.rows_of(file, begin))
-            bar = stack.enter_context(tqdm(unit=" rows", unit_scale=True, disable=None))
+            click.echo(f"Reading {file}", err=True)
+            count, rows = stack.enter_context(player.rows_of(file, begin))
+            bar = stack.enter_context(tqdm(total=count, unit=" rows", unit_scale=True, disable=None))
 
             def after(part: list[dict], progress: player.Progress) -> None:
                 bookmark.set(int(part[-1]["event_id"].rpartition(":")[2]))
                 bar.update(progress.sent)
 
             total = player.play(rows, target, rate, batch, after)
-        _tell(total.accepted, total.duplicate, total.rejected, total.reasons)
-
-
-def _tell(accepted: int, duplicate: int, rejected: int, reasons: dict[str, int]) -> None:
-    why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
-    click.echo(f"{accepted:,} accepted, {duplicate:,} duplicate, {rejected:,} rejected" + (f" ({why})" if why else ""))
+        why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(total.reasons.items()))
+        counts = f"{total.accepted:,} {taken}, {total.duplicate:,} duplicate, {total.rejected:,} rejected"
+        click.echo(counts + (f" ({why})" if why else ""))
 
 
 @click.command("process")
@@ -115,10 +124,12 @@ def process(every: float, once: bool) -> None:
         from retail_warehouse.streaming.service import landing
 
         folder, url = landing()
-        batches = MicroBatches(None if url else folder)
+        batches = MicroBatches(None if url else folder, lambda message: click.echo(message, err=True))
 
         def tell(batch: Batch) -> None:
-            result = "ok" if batch.ok else f"failed, and is tried again: {batch.problem}"
+            result = f"failed, and is tried again: {batch.problem}"
+            if batch.ok:
+                result = ", ".join(["ok", *batch.notes])
             click.echo(f"{time.strftime('%H:%M:%S')} {batch.files:,} landed files, {batch.seconds:.1f} s: {result}")
 
         if once:
@@ -133,15 +144,20 @@ def process(every: float, once: bool) -> None:
 
 
 @click.command("publish")
-@click.option("--only", is_flag=True, help="Also remove what the warehouse does not hold; stop the API before.")
+@click.option(
+    "--only",
+    is_flag=True,
+    help="Also remove what the warehouse does not hold; stop the API and run `process --once` before.",
+)
 def publish(only: bool) -> None:
     """Fill the serving store from the warehouse, or repair it."""
     with told_as_error():
         from retail_warehouse.streaming import publish as publishing
-        from retail_warehouse.streaming.service import open_store
+        from retail_warehouse.streaming.service import landed_files, open_store
 
+        landed = landed_files() if only else ()
         with contextlib.closing(open_store()) as store, tqdm(unit=" lines", unit_scale=True, disable=None) as bar:
-            count = publishing.publish(store, only, lambda lines: bar.update(lines - bar.n) and None)
+            count = publishing.publish(store, only, lambda lines: bar.update(lines - bar.n) and None, landed)
         click.echo(f"{count:,} lines can be looked up")
 
 
@@ -158,11 +174,14 @@ def publish(only: bool) -> None:
 def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> None:
     """Run it all until Ctrl-C: the API, a player and dbt."""
     with told_as_error():
-        from retail_warehouse.streaming.service import STATE, landing
+        from retail_warehouse.streaming import player
+        from retail_warehouse.streaming.service import STATE, landing, listen
         from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
+        player.check(file)
         folder, url = landing()
-        batches = MicroBatches(None if url else folder)
+        listen("127.0.0.1", port).close()  # before it takes long to build
+        batches = MicroBatches(None if url else folder, click.echo)
         tools = [sys.executable, "-m", "retail_warehouse"]
         url = f"http://127.0.0.1:{port}"
         issuer = LocalIssuer(STATE)
@@ -170,41 +189,54 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
         log = STATE / f"live-{secrets.token_hex(3)}.log"
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(log.open("w"))
-            api = _start(stack, [*tools, "serve", "--port", str(port)], environment, output)
+            listen("127.0.0.1", port).close()
+            api = _start([*tools, "serve", "--port", str(port)], environment, output)
+            stack.callback(_end, api)
             _wait_for(url, api, log)
             play = [*tools, "stream", "--from", str(file), "--to", url, "--rate", str(rate), "--batch", "200"]
-            player = _start(stack, play, environment, output)
+            playing = _start(play, environment, output)
+            stack.callback(_end, playing)
             click.echo(f"The API is at {url}/docs; what it and the player tell is in {log}. Look up, for a day, with")
             click.echo(f"  export TOKEN={issuer.token([READ], hours=24)}")
             click.echo(f"  curl -H \"Authorization: Bearer $TOKEN\" '{url}/transactions?InvoiceNo=...&StockCode=...'")
             status = _Status(folder)
+
+            def is_over() -> bool:
+                # Nothing more comes where one of them is gone, unless the player is done with its file.
+                return api.poll() is not None or bool(playing.poll()) or (until_done and playing.poll() is not None)
+
             with status:
-                batches.forever(every, status.count, until=lambda: until_done and player.poll() is not None)
-            # The last rows are handed over when the API ends.
-            api.send_signal(signal.SIGINT)
-            api.wait()
+                batches.forever(every, status.count, until=is_over)
+            has_failed = api.poll() is not None or bool(playing.poll())
+            # The player first, which would wait for the API. That hands over the last rows when it ends.
+            _end(playing)
+            _end(api)
             last = batches.run()
             if last:
                 status.count(last)
             click.echo(status.line())
-            if player.poll() or (last and not last.ok):
-                raise DataError(f"The player or dbt failed; see {log}. {last.problem if last else ''}")
+            if has_failed:
+                raise DataError(f"The API or the player has ended; {log} tells why:\n{_tail(log)}")
+            if last and not last.ok:
+                raise DataError(f"dbt failed: {last.problem}")
 
 
-def _start(stack: contextlib.ExitStack, command: list[str], environment: dict[str, str], output) -> subprocess.Popen:
+def _start(command: list[str], environment: dict[str, str], output) -> subprocess.Popen:
     # In a group of its own: Ctrl-C reaches this process alone, which ends the others in order.
-    started = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+    return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
-    def stop() -> None:
-        if started.poll() is None:
-            started.send_signal(signal.SIGINT)
-            try:
-                started.wait(20)
-            except subprocess.TimeoutExpired:
-                started.kill()
 
-    stack.callback(stop)
-    return started
+def _end(started: subprocess.Popen) -> None:
+    if started.poll() is None:
+        started.send_signal(signal.SIGINT)
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            started.kill()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace").strip()[-1000:]
 
 
 def _wait_for(url: str, api: subprocess.Popen, log: Path) -> None:
@@ -213,11 +245,11 @@ def _wait_for(url: str, api: subprocess.Popen, log: Path) -> None:
             if requests.get(f"{url}/health", timeout=1).ok:
                 return
         time.sleep(0.1)
-    raise DataError(f"The API does not start:\n{log.read_text().strip()[-2000:]}")
+    raise DataError(f"The API does not start:\n{_tail(log)}")
 
 
 class _Status:
-    """A line that tells how it goes, rewritten every second."""
+    """A line that tells how it goes, rewritten every second on a terminal, and else written now and then."""
 
     def __init__(self, landing: Path) -> None:
         self._index = landing / ".index.sqlite"
@@ -225,6 +257,7 @@ class _Status:
         # When how many rows had come in; the first that are not processed yet tell the lag.
         self._came_in: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._last = "none yet"
+        self._rewrites = sys.stdout.isatty()
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
@@ -234,20 +267,22 @@ class _Status:
     def __exit__(self, *_: object) -> None:
         self._ends.set()
         self._thread.join()
-        click.echo()
+        if self._rewrites:
+            click.echo()
 
     def count(self, batch: Batch) -> None:
-        """Note what a batch has done. Call it where dbt runs: nobody else may open the warehouse meanwhile."""
+        """Note what a batch has done."""
         self._last = f"{batch.seconds:.1f} s" if batch.ok else f"failed: {batch.problem[:200]}"
-        with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse()), read_only=True) as connection:
-            counted = connection.execute(
-                "select count(*), count(rejection_reason) from staging.stg_online_retail__streamed_lines"
-            ).fetchone()
-            self._processed, self._rejected = counted or (0, 0)
+        if batch.ok:
+            self._processed, self._rejected = batch.lines, batch.rejected
 
     def _write(self) -> None:
-        while not self._ends.wait(1.0):
-            click.echo("\r" + self.line().ljust(100), nl=False)
+        while not self._ends.wait(1.0 if self._rewrites else _STATUS_SECONDS):
+            if self._rewrites:
+                width = shutil.get_terminal_size().columns - 1
+                click.echo("\r" + self.line()[:width].ljust(width), nl=False)
+            else:
+                click.echo(self.line())
 
     def line(self) -> str:
         """Rows that came in, were processed and rejected, for how long the oldest has waited, and the last batch."""

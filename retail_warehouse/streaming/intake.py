@@ -40,7 +40,11 @@ class Verdict:
 
 
 class Intake:
-    """One writer, a thread, that takes in what several requests brought with one wait for the disk."""
+    """One writer, a thread, that takes in what several requests brought with one wait for the disk.
+
+    Attributes:
+        landing_identity: What tells the landing folder from others.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class Intake:
         self._store = store
         self._tell = tell
         self._landing = LandingFolder(folder, seal_bytes, seal_seconds)
+        self.landing_identity = self._landing.identity
         self._landing.take_over(self._store_again)
         self._queue: queue.Queue[tuple[Sequence[Event], Future] | None] = queue.Queue()
         self._waiting = 0

@@ -48,6 +48,9 @@ class LandingFolder:
 
     An index of all events, ``.index.sqlite``, tells which were received before. It is made anew from the files if it is
     missing.
+
+    Attributes:
+        identity: What tells this landing from others; it lasts as long as the index.
     """
 
     def __init__(self, folder: Path, seal_bytes: int, seal_seconds: float) -> None:
@@ -82,6 +85,8 @@ class LandingFolder:
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             advice = "Free space or give the right to write there."
+            if not self.folder.is_dir():
+                advice = "The folder is gone; bring it back and start again."
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
                 advice = "Stop what lands there and remove .index.sqlite; it is made anew."
             raise LandingError(f"Events cannot be landed in {self.folder}: {reason}. {advice}") from error
@@ -106,6 +111,10 @@ class LandingFolder:
             index.execute(f"pragma user_version = {_VERSION}")
             for path in sorted(self.folder.glob("day=*/*.ndjson")):
                 self._enter(index, path.stem, _read(path))
+        # Whatever its address, by which a player knows where it left off.
+        index.execute("create table if not exists landing (identity text not null)")
+        index.execute("insert into landing select ? where not exists (select 1 from landing)", [secrets.token_hex(8)])
+        [self.identity] = index.execute("select identity from landing").fetchone()
         index.execute("commit")
         return index
 

@@ -1,5 +1,6 @@
 """dbt in one warm process: a micro-batch whenever rows were landed, which opens the warehouse and closes it again."""
 
+import contextlib
 import signal
 import threading
 import time
@@ -12,6 +13,10 @@ import duckdb
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import must_be_here, warehouse
 
+_LINES = """
+select count(*), count(rejection_reason), (select count(*) from audit.rejected_rows where table_name = 'streamed_lines')
+from staging.stg_online_retail__streamed_lines
+"""
 _SELECTED = ("build", "--selector", "micro_batch")
 
 
@@ -24,27 +29,48 @@ class Batch:
         seconds: How long it took.
         files: Landed files that it could see.
         problem: What was wrong, if anything.
+        lines: Streamed lines in the warehouse after it.
+        rejected: Those of them that cannot be accepted.
+        contradicting: Those of them that contradict a line of a file of the same name, or one before.
     """
 
     ok: bool
     seconds: float
     files: int
     problem: str = ""
+    lines: int = 0
+    rejected: int = 0
+    contradicting: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should look at."""
+        notes = []
+        if self.rejected:
+            notes.append(f"{self.rejected:,} of {self.lines:,} lines rejected (audit.rejected_rows)")
+        if self.contradicting:
+            notes.append(
+                f"{self.contradicting:,} contradict lines that came first (audit.rejected_rows, streamed_lines): is "
+                "there a file with the name of a delivery in ONLINE_RETAIL_DATA?"
+            )
+        return notes
 
 
 class MicroBatches:
     """Runs dbt on what was landed."""
 
-    def __init__(self, landing: Path | None) -> None:
+    def __init__(self, landing: Path | None, tell: Callable[[str], None] = lambda message: None) -> None:
         """Import and parse once; everything is built where nothing was built before.
 
         Args:
             landing: The folder that ``ONLINE_RETAIL_LANDING`` names, or None for one that only dbt looks into.
+            tell: Gets a message before what takes long.
 
         Raises:
             DataError: Not in the project's folder, or it cannot be parsed or built; dbt has told why.
         """
         must_be_here()
+        tell("Starting dbt")
         # Not before it is needed: dbt takes seconds to import.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
@@ -56,16 +82,22 @@ class MicroBatches:
         if not parsed.success:
             raise DataError("dbt cannot parse the project.")
         self._dbt = dbtRunner(manifest=parsed.result)
-        if not self._is_built() and not self._invoke("build", "--exclude-resource-type", "unit_test").ok:
-            raise DataError("dbt cannot build the warehouse.")
+        if not self._is_built():
+            tell(f"Building {warehouse()} for the first time")
+            built = self._invoke("build", "--exclude-resource-type", "unit_test", "test")
+            if not built.ok:
+                raise DataError(f"dbt cannot build the warehouse: {built.problem}")
 
     def _is_built(self) -> bool:
         file = warehouse()
         if not file.is_file():
             return False
-        with duckdb.connect(str(file), read_only=True) as connection:
-            names = "table_schema || '.' || table_name"
-            found = connection.execute(f"select {names} from information_schema.tables").fetchall()
+        names = "table_schema || '.' || table_name"
+        try:
+            with duckdb.connect(str(file), read_only=True) as connection:
+                found = connection.execute(f"select {names} from information_schema.tables").fetchall()
+        except duckdb.Error as error:
+            raise DataError(f"{file} cannot be opened: {error}") from error
         return {("online_retail.transactions",), ("audit.row_reconciliation",)} <= set(found)
 
     def _files(self) -> set[str]:
@@ -78,13 +110,17 @@ class MicroBatches:
             result = self._dbt.invoke(["--quiet", *arguments])
         finally:
             self._close()
-        problem = "" if result.success else str(result.exception or _failures(result.result))
-        if result.success:
-            self._seen = files
-        return Batch(result.success, time.monotonic() - start, len(files), problem)
+        seconds = time.monotonic() - start
+        if not result.success:
+            return Batch(False, seconds, len(files), str(result.exception or _failures(result.result)))
+        self._seen = files
+        return Batch(True, seconds, len(files), "", *_lines())
 
     def run(self) -> Batch | None:
         """A micro-batch, or none where nothing was landed since the last."""
+        if self._landing and not self._landing.is_dir() and self._seen:
+            # dbt would take what was landed there for withdrawn.
+            return Batch(False, 0.0, 0, f"The landing folder {self._landing} is gone; bring it back.")
         if self._landing and self._files() == self._seen:
             return None
         return self._invoke(*_SELECTED)
@@ -114,6 +150,13 @@ class MicroBatches:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _lines() -> tuple[int, int, int]:
+    # What dbt has just closed, somebody else may have opened by now.
+    with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse()), read_only=True) as connection:
+        return connection.execute(_LINES).fetchall()[0]
+    return (0, 0, 0)
 
 
 def _failures(result: object) -> str:

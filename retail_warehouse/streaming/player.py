@@ -1,6 +1,8 @@
 """The player: sends the rows of a file, as a till would that never stops."""
 
 import contextlib
+import csv
+import gzip
 import json
 import os
 import random
@@ -58,6 +60,18 @@ class Progress:
 class Target(Protocol):
     """Where rows are sent to."""
 
+    def identity(self) -> str:
+        """What tells the target from others, whatever its address; asked for until it is answered.
+
+        Raises:
+            DataError: It will never be.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Give up what is tried again."""
+        ...
+
     def send(self, rows: list[dict]) -> Progress:
         """Send rows, and send them again until they are taken.
 
@@ -68,8 +82,9 @@ class Target(Protocol):
 
 
 @contextlib.contextmanager
-def rows_of(file: Path, after: int = 0) -> Iterator[Iterator[dict]]:
-    """The rows of an Online Retail file as the API takes them, in their order, read by the project's own SQL.
+def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
+    """How many rows an Online Retail file has, and they, as the API takes them, in their order, read by the project's
+    own SQL.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -78,8 +93,7 @@ def rows_of(file: Path, after: int = 0) -> Iterator[Iterator[dict]]:
     Raises:
         DataError: It cannot be read; dbt has told why.
     """
-    if not file.is_file():
-        raise DataError(f"There is no file {file}.")
+    check(file)
     must_be_here()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "data"
@@ -109,12 +123,42 @@ def rows_of(file: Path, after: int = 0) -> Iterator[Iterator[dict]]:
         if subprocess.run(dbt, env=environment, check=False).returncode or not warehouse.is_file():
             raise DataError(f"{file} cannot be read.")
         with duckdb.connect(str(warehouse), read_only=True) as connection:
-            found = connection.execute(
+            connection.execute(
+                "create temp table rows as "
                 f"select file_name || ':' || row_number, raw_record, malformed_reason, {_VIEW_COLUMNS} "
                 "from raw_online_retail.invoice_lines where row_number > $1",
                 [after],
             )
-            yield _as_rows(found)
+            [(count,)] = connection.execute("select count(*) from rows").fetchall()
+            yield count, _as_rows(connection.execute("from rows"))
+
+
+def check(file: Path) -> None:
+    """Look for what dbt does not mind in a file, and a stream does.
+
+    Args:
+        file: ``*.csv`` or ``*.csv.gz``.
+
+    Raises:
+        DataError: It is missing, its name cannot be a delivery's, or it has more columns than Online Retail.
+    """
+    if not file.is_file():
+        raise DataError(f"There is no file {file}.")
+    if not file.name.isprintable():
+        raise DataError(
+            f"The name of {str(file)!r} holds a control character. Rename it: it is the name of the delivery."
+        )
+    try:
+        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as content:
+            first = content.readline(1 << 20).decode("latin-1")
+    except (OSError, EOFError) as error:
+        raise DataError(f"{file} cannot be read: {error}.") from error
+    header = next(csv.reader([first.strip("\r\n")]), [])
+    if len(header) > len(COLUMNS):
+        raise DataError(
+            f"{file}, line 1: the header has {len(header)} columns, {', '.join(header)}. A stream takes the "
+            f"{len(COLUMNS)} of Online Retail, {', '.join(COLUMNS)}; remove the others."
+        )
 
 
 def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
@@ -141,10 +185,20 @@ class Api:
             token: With the scope to write.
             tell: Gets a message where rows have to be sent again.
         """
-        self._url = url.rstrip("/") + "/transactions"
+        self._address = url.rstrip("/")
+        self._url = self._address + "/transactions"
         self._token = token
         self._tell = tell
         self._of_thread = threading.local()
+        self._stopped = threading.Event()
+
+    def identity(self) -> str:
+        """See :class:`Target`."""
+        return self._persist(lambda session: session.get(self._address + "/health", timeout=_TIMEOUT))["landing"]
+
+    def stop(self) -> None:
+        """See :class:`Target`."""
+        self._stopped.set()
 
     def _session(self) -> requests.Session:
         if not hasattr(self._of_thread, "session"):
@@ -154,21 +208,32 @@ class Api:
 
     def send(self, rows: list[dict]) -> Progress:
         """See :class:`Target`."""
+        return _progress(self._persist(lambda session: session.post(self._url, json=rows, timeout=_TIMEOUT))["rows"])
+
+    def _persist(self, ask: Callable[[requests.Session], requests.Response]) -> dict:
         pause = _FIRST_PAUSE
         while True:
             try:
-                answer = self._session().post(self._url, json=rows, timeout=_TIMEOUT)
-            except requests.RequestException as error:
+                answer = ask(self._session())
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 problem = type(error).__name__
+            except requests.RequestException as error:
+                raise DataError(f"{self._address} cannot be asked: {error}") from error
             else:
                 if answer.status_code == 200:
-                    return _progress(answer.json()["rows"])
-                if answer.status_code in (400, 401, 403, 404, 405, 413, 415, 422):
+                    return answer.json()
+                if answer.status_code == 401:
+                    raise DataError(
+                        f"{self._url} does not take the rows: 401, the token is no good (any more). Set "
+                        "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it goes on where it stopped."
+                    )
+                if answer.status_code in (400, 403, 404, 405, 413, 415, 422):
                     raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
                 problem = f"{answer.status_code}"
             wait = pause * random.uniform(0.5, 1)
             self._tell(f"{self._url}: {problem}; again in {wait:.1f} s")
-            time.sleep(wait)
+            if self._stopped.wait(wait):
+                raise DataError(f"{self._url} was given up.")
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
@@ -207,6 +272,13 @@ class Folder:
         if contradictions:
             progress.reasons["duplicate_key"] = contradictions
         return progress
+
+    def identity(self) -> str:
+        """See :class:`Target`."""
+        return self._landing.identity
+
+    def stop(self) -> None:
+        """See :class:`Target`."""
 
     def close(self) -> None:
         """Hand what was written to dbt."""
@@ -259,7 +331,7 @@ def play(
         after(part, progress)
 
     at_a_time = 1 if isinstance(target, Folder) else _REQUESTS_AT_A_TIME
-    with ThreadPoolExecutor(at_a_time) as pool:
+    with ThreadPoolExecutor(at_a_time) as pool, _stopping(target):
         while part := list(islice(source, batch)):
             if rate:
                 time.sleep(max(0.0, start + asked / rate - time.monotonic()))
@@ -272,6 +344,16 @@ def play(
     return total
 
 
+@contextlib.contextmanager
+def _stopping(target: Target) -> Iterator[None]:
+    # Or whoever tries again keeps the program from ending.
+    try:
+        yield
+    except BaseException:
+        target.stop()
+        raise
+
+
 class Bookmark:
     """Remembers how far a file was played to a target, so that the next run goes on there."""
 
@@ -281,7 +363,7 @@ class Bookmark:
         Args:
             folder: Where bookmarks are kept; made if missing.
             file: The file that is played.
-            to: The target.
+            to: Identity of the target.
         """
         known = file.stat()
         self._key = {"file": str(file.resolve()), "bytes": known.st_size, "changed": known.st_mtime_ns, "to": to}

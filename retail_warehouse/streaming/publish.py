@@ -1,6 +1,6 @@
 """Fills the serving store from the warehouse, or repairs it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import duckdb
 
@@ -8,11 +8,17 @@ from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import warehouse
 from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
 
+_PROCESSED = """
+select file_name from audit.processed_files
+where table_name = 'streamed_lines' and model_name = 'invoice_lines'
+"""
 _PART = 10_000  # lines; the API writes in between
 _COLUMNS = ", ".join(Line.__dataclass_fields__)
 
 
-def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambda lines: None) -> int:
+def publish(
+    store: ServingStore, only: bool, tell: Callable[[int], None] = lambda lines: None, landed: Collection[str] = ()
+) -> int:
     """Put every line of the warehouse into the serving store and return their number.
 
     Args:
@@ -20,9 +26,11 @@ def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambd
         only: Also remove lines that the warehouse does not hold. No API may take in rows meanwhile: dbt may not have
             seen them yet.
         tell: Gets the number of lines after each part.
+        landed: Files of streamed lines, as paths below the landing folder.
 
     Raises:
-        DataError: The warehouse cannot be read, or the store cannot be written; run it again.
+        DataError: The warehouse cannot be read, or the store cannot be written; run it again. Or lines that were landed
+            are to be removed, since dbt has not read them yet.
     """
     file = warehouse()
     if not file.is_file():
@@ -31,6 +39,14 @@ def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambd
     ids: list[str] = []
     try:
         with duckdb.connect(str(file), read_only=True) as connection:
+            if only:
+                pending = set(landed) - {name for (name,) in connection.execute(_PROCESSED).fetchall()}
+                if pending:
+                    raise DataError(
+                        f"{len(pending):,} landed files are not in the warehouse yet, such as {min(pending)}; their "
+                        "lines would be removed. Start and stop the API, which hands over what is left, run "
+                        "`retail-warehouse process --once`, and then this again."
+                    )
             found = connection.execute(f"select {_COLUMNS} from online_retail.invoice_lines")
             while some := found.fetchmany(_PART):
                 store.put(Line(*values) for values in some)
@@ -40,6 +56,8 @@ def publish(store: ServingStore, only: bool, tell: Callable[[int], None] = lambd
                     ids.extend(values[0] for values in some)
         if only:
             store.keep_only(ids)
+    except duckdb.CatalogException as error:
+        raise DataError(f"{file} holds no invoice lines; run dbt build first.") from error
     except duckdb.Error as error:
         raise DataError(f"{file} cannot be read: {error}") from error
     except StoreError as error:

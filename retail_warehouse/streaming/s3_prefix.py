@@ -61,6 +61,21 @@ class S3Prefix:
             moved += 1
         return moved
 
+    def names(self) -> set[str]:
+        """The files that dbt finds there, as paths below the prefix.
+
+        Raises:
+            LandingError: S3 does not tell.
+        """
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+            keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        except (Boto3Error, BotoCoreError, ClientError) as error:
+            raise LandingError(
+                f"The files of {self.url} cannot be listed: {type(error).__name__}. Check bucket and credentials."
+            ) from error
+        return {key.removeprefix(self._prefix) for key in keys if key.endswith(".ndjson")}
+
     def start(self) -> None:
         """Move files in a thread as they come."""
         self._thread.start()

@@ -1,10 +1,12 @@
 """The API as a process: opened from the environment, served by uvicorn."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 
 import uvicorn
@@ -105,9 +107,52 @@ def landing() -> tuple[Path, str | None]:
         raise DataError("Set ONLINE_RETAIL_LANDING to the folder where rows are landed; dbt looks there too.")
     if name.startswith("s3://"):
         return STATE / "landing", name
-    if "://" in name:
-        raise DataError(f"ONLINE_RETAIL_LANDING must be a folder or an s3:// prefix (now: {name}).")
+    if "://" in name or name.startswith("~"):
+        raise DataError(f"ONLINE_RETAIL_LANDING must be a folder, without ~, or an s3:// prefix (now: {name}).")
     return Path(name), None
+
+
+def landed_files() -> set[str]:
+    """The files of landed rows, as paths below ``ONLINE_RETAIL_LANDING``, with those that were not handed over to dbt
+    yet; none where it is not set.
+
+    Raises:
+        DataError: They cannot be listed.
+    """
+    if not os.environ.get("ONLINE_RETAIL_LANDING"):
+        return set()
+    folder, url = landing()
+    paths = [*folder.glob("day=*/*.ndjson"), *(path for path in folder.glob(".open/*") if path.stat().st_size)]
+    names = {path.relative_to(folder).as_posix() for path in paths}
+    if not url:
+        return names
+    # boto3 takes a while to import.
+    from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+    try:
+        return names | S3Prefix(url, folder).names()
+    except LandingError as error:
+        raise DataError(str(error)) from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at.
+
+    Raises:
+        DataError: Another program has it, or this user may not.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise DataError(f"Nothing can listen at {host}, port {port}: {error.strerror}. Name another --port.") from error
+    return listener
 
 
 def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
@@ -130,6 +175,11 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     logging.getLogger("retail_warehouse.api").setLevel(level)
     # The server hands the signal on once it has ended; what follows it must still be done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.closing(listen(host, port)) as listener:
+        _serve(listener, seal_seconds, lookups_per_second, posts_per_second)
+
+
+def _serve(listener: socket.socket, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
     try:
         verifier = verifier_from_environment(STATE)
     except ConfigurationError as error:
@@ -154,10 +204,8 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     gc.collect()
     gc.freeze()
     try:
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
-            host=host,
-            port=port,
             access_log=False,
             server_header=False,
             log_level="warning",
@@ -166,6 +214,8 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
             http=Protocol,
             ws="none",
         )
+        with contextlib.suppress(KeyboardInterrupt):  # how it ends
+            uvicorn.Server(config).run([listener])
     finally:
         try:
             intake.close()

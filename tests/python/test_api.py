@@ -1212,7 +1212,7 @@ def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, envi
     monkeypatch.chdir(tmp_path)
     shutil.copy(PROJECT / "dbt_project.yml", tmp_path)
     monkeypatch.setattr(service, "load", lambda folder: rules.load(PROJECT))
-    monkeypatch.setattr(service.uvicorn, "run", lambda *_, **__: pytest.fail("it starts"))
+    monkeypatch.setattr(service.uvicorn, "Server", lambda *_: pytest.fail("it starts"))
     for name in ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     for name, text in ({"ONLINE_RETAIL_LANDING": str(tmp_path / "landing")} | environment).items():
@@ -1220,7 +1220,7 @@ def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, envi
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(DataError, match=message):
-            service.serve("127.0.0.1", 1, 2.0, 1, 1)
+            service.serve("127.0.0.1", 0, 2.0, 1, 1)
     finally:
         signal.signal(signal.SIGTERM, before)
 

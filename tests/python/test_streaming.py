@@ -6,6 +6,8 @@ import http.server
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +34,7 @@ from retail_warehouse.cli import main
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming import player, rules
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.micro_batches import MicroBatches
 from retail_warehouse.streaming.publish import publish
 from retail_warehouse.streaming.s3_prefix import S3Prefix
 from retail_warehouse.streaming.sqlite_store import SqliteStore
@@ -185,8 +188,22 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     accepted = dbt.query("select count(*) from online_retail.invoice_lines")
     micro_batch()  # nothing new
     assert dbt.query("select count(*) from online_retail.invoice_lines") == accepted
-    told = dbt("test", "--select", "assert_landed_lines_are_kept", **environment)
-    assert "WARN 1" in told.output, told.output
+    told = dbt("test", "--select", "streamed_lines_has_no_rejected_rows", "assert_landed_lines_are_kept", **environment)
+    assert told.ok, told.output
+    assert "WARN 1 streamed_lines_has_no_rejected_rows" in told.output, told.output
+    contradicting = (
+        "select file_name, row_number, reason, left(detail, 16), raw_record from audit.rejected_rows"
+        " where table_name = 'streamed_lines' order by all"
+    )
+    assert dbt.query(contradicting) == [
+        (
+            "day=2026-11-22/c.ndjson",
+            1,
+            "duplicate_key",
+            "the line till:13",
+            "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.550,17850,United Kingdom",
+        ),
+    ]
     reconciled = dbt.reconciliation("online_retail")
     assert reconciled["till"] == [len(LINES) + 2, *reconciled["till"][1:]]
     assert reconciled["data.csv"] == [1, 1, 0]
@@ -217,6 +234,20 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     for table in ("invoice_lines", "fct_sales"):
         assert dbt.query(of_odd.format(table)) == [("537001",)]
     assert dbt.query("select invoice_no from online_retail.invoices where invoice_no like '53700%'") == [("537001",)]
+    rejected = [row[:3] for row in dbt.query(contradicting)]
+    assert rejected == [(f"day=2026-11-22/{name}.ndjson", 1, "duplicate_key") for name in "ce"]
+
+    # A landing folder that is not there is no reason to build without its rows.
+    before = dbt.query("select count(*) from online_retail.invoice_lines")
+    landing.rename(tmp_path / "elsewhere")
+    gone = dbt("build", "--selector", "micro_batch", **environment)
+    assert not gone.ok
+    assert "none of the 5 files of streamed rows" in gone.output
+    unset = dbt(*MODELS, **environment | {"ONLINE_RETAIL_LANDING": ""})
+    assert "ONLINE_RETAIL_LANDING is not set" in unset.output
+    assert dbt.query("select count(*) from online_retail.invoice_lines") == before
+    assert dbt(*MODELS, "--full-refresh", **environment | {"ONLINE_RETAIL_LANDING": ""}).ok
+    assert dbt.query("select count(*) from online_retail.invoice_lines") < before
 
 
 def test_a_stream_with_everything_killed_once_ends_as_a_load(tmp_path):
@@ -280,8 +311,14 @@ def test_the_whole_loop_runs_by_one_command(tool, tmp_path):
         assert held.returncode == 1
         assert "failed, and is tried again" in held.stdout
         assert "lock" in held.stdout
+    with contextlib.closing(duckdb.connect(str(tmp_path / "warehouse.duckdb"))):
+        held = tool("process", "--once")
+        assert held.returncode == 1
+        assert "cannot be opened" in held.stderr
+        assert "Traceback" not in held.stderr
     again = tool("process", "--once")
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "3 of 13 lines rejected" in again.stdout
     with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from online_retail.invoice_lines").fetchall() == [(before + 1,)]
 
@@ -293,13 +330,14 @@ def test_the_player_sends_what_stands_in_a_file(tmp_path, monkeypatch):
     # Letters that Latin-1 has, and packed.
     file = tmp_path / "till.csv.gz"
     file.write_bytes(gzip.compress(text.encode("latin-1")))
-    with player.rows_of(file) as rows:
+    with player.rows_of(file) as (count, rows):
         sent = list(rows)
+    assert count == len(sent)
     assert [row["event_id"] for row in sent] == [f"till.csv.gz:{number}" for number in range(2, len(LINES) + 2)]
     lines = [row["raw_record"] if "raw_record" in row else player.Row(**row).event().line for row in sent]
     assert lines == list(LINES)
     assert sum("raw_record" in row for row in sent) < len(LINES) / 2
-    with player.rows_of(file, after=len(LINES)) as rows:
+    with player.rows_of(file, after=len(LINES)) as (_, rows):
         assert [row["event_id"] for row in rows] == [f"till.csv.gz:{len(LINES) + 1}"]
     with pytest.raises(DataError, match="There is no file"), player.rows_of(tmp_path / "none.csv"):
         pass
@@ -356,6 +394,21 @@ def test_the_player_waits_for_an_api_that_is_away(answers, monkeypatch):
     assert player.play(ROWS[:1], away, 0, 1, lambda *_: None).accepted == 1
 
 
+def test_the_player_can_be_interrupted_while_an_api_is_away():
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 1)
+    start = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            player.play(ROWS, player.Api("http://127.0.0.1:9", "token"), 0, 1, lambda *_: None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize("status", [401, 403, 413, 422])
 def test_the_player_stops_where_rows_will_never_be_taken(answers, status):
     # Whichever of the requests under way comes first is taken.
@@ -379,16 +432,19 @@ def test_a_file_is_played_into_a_folder_and_gone_on_with(tmp_path, monkeypatch):
     folder = write(tmp_path / "data", *LINES)
     arguments = ["stream", "--from", str(folder / "data.csv"), "--to", str(tmp_path / "landing"), "--batch", "7"]
     played = CliRunner().invoke(main, arguments)
-    assert f"{len(LINES)} accepted, 0 duplicate, 0 rejected" in played.output
+    assert f"{len(LINES)} landed, 0 duplicate, 0 rejected" in played.output
     again = CliRunner().invoke(main, arguments)
     assert f"Going on after row {len(LINES) + 1}" in again.output
-    assert "0 accepted, 0 duplicate" in again.output
+    assert "0 landed, 0 duplicate" in again.output
+    # Another folder has nothing of it yet.
+    elsewhere = CliRunner().invoke(main, [*arguments[:4], str(tmp_path / "elsewhere"), *arguments[5:]])
+    assert f"{len(LINES)} landed" in elsewhere.output
     anew = CliRunner().invoke(main, [*arguments, "--again"])
-    assert f"0 accepted, {len(LINES)} duplicate" in anew.output
+    assert f"0 landed, {len(LINES)} duplicate" in anew.output
     # A file that has changed is another one, and a line that has changed is told.
     write(folder, *LINES[:5], GOOD.replace("6", "7"), *LINES[6:])
     changed = CliRunner().invoke(main, arguments)
-    assert f"0 accepted, {len(LINES) - 1} duplicate, 1 rejected (1 duplicate_key)" in changed.output
+    assert f"0 landed, {len(LINES) - 1} duplicate, 1 rejected (1 duplicate_key)" in changed.output
     landed = [json.loads(line) for path in (tmp_path / "landing").glob("day=*/*.ndjson") for line in path.open()]
     assert sorted(row["event_id"] for row in landed) == sorted(f"data.csv:{n}" for n in range(2, len(LINES) + 2))
 
@@ -408,13 +464,46 @@ def test_wrong_arguments_are_told(tmp_path, monkeypatch):
     assert "Set ONLINE_RETAIL_LANDING" in told("process")
     assert "There is no file" in told("stream", "--from", "none.csv", "--to", "http://127.0.0.1:9")
     assert "Set RETAIL_WAREHOUSE_TOKEN" in told("stream", "--from", str(SAMPLE), "--to", "http://127.0.0.1:9")
+    for to in ("localhost:8000", "127.0.0.1:8000/", "~/landing", "ftp://127.0.0.1/landing", "s3://bucket/landing"):
+        assert f"(now: {to})" in told("stream", "--from", str(SAMPLE), "--to", to)
+    wide = tmp_path / "wide.csv"
+    wide.write_text(f"{online_retail.HEADER},Extra\n{GOOD},1\n")
+    broken = tmp_path / "line\nbreak.csv"
+    broken.write_text(f"{online_retail.HEADER}\n{GOOD}\n")
+    packed = tmp_path / "packed.csv.gz"
+    packed.write_bytes(b"not packed")
+    for file, message in (
+        (wide, "line 1: the header has 9 columns"),
+        (broken, "control character"),
+        (packed, "cannot be read"),
+    ):
+        assert message in told("stream", "--from", str(file), "--to", str(tmp_path / "landing"))
+    assert not (tmp_path / "landing").exists()
+    monkeypatch.setenv("ONLINE_RETAIL_LANDING", str(tmp_path / "landing"))
+    assert "There is no file" in told("live", "--from", "none.csv")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port}: Address already in use" in told("live", "--from", str(SAMPLE), "--port", port)
+        assert f"port {port}: Address already in use" in told("serve", "--port", port)
+    monkeypatch.setenv("ONLINE_RETAIL_LANDING", "~/landing")
+    assert "must be a folder, without ~" in told("process")
     monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "none.duckdb"))
     monkeypatch.setenv("SERVING_STORE", str(tmp_path / "serving.sqlite"))
+    assert "run dbt build first" in told("publish")
+    with contextlib.closing(duckdb.connect(str(tmp_path / "none.duckdb"))):
+        pass
     assert "run dbt build first" in told("publish")
     (tmp_path / "file").touch()
     assert "Events cannot be landed in" in told("stream", "--from", str(SAMPLE), "--to", str(tmp_path / "file" / "x"))
     monkeypatch.setenv("COGNITO_ISSUER", "https://cognito-idp.eu-west-2.amazonaws.com/pool")
     assert "tokens of Cognito only" in told("token")
+    monkeypatch.delenv("COGNITO_ISSUER")
+    monkeypatch.setenv("RETAIL_WAREHOUSE_ENV", "production")
+    assert "tokens of Cognito only" in told("token")
+    monkeypatch.delenv("RETAIL_WAREHOUSE_ENV")
+    monkeypatch.chdir(tmp_path)
+    assert "run this in the project's folder" in told("token")
+    assert not (tmp_path / ".streaming").exists()
 
 
 def test_the_serving_store_is_filled_and_repaired(built, tmp_path, monkeypatch):
@@ -446,6 +535,9 @@ def test_the_serving_store_is_filled_and_repaired(built, tmp_path, monkeypatch):
             assert (len(found), sum(line.quantity for line in found)) == (line_count, quantity)
             assert sum(line.line_amount for line in found) == amount
         assert store.lines("999999", "X")
+        with pytest.raises(DataError, match=r"1 landed files are not in the warehouse yet, such as day=1/a\.ndjson"):
+            publish(store, True, landed=["day=1/a.ndjson"])
+        assert store.lines("999999", "X")
         assert publish(store, True) == lines
         assert not store.lines("999999", "X")
 
@@ -459,6 +551,15 @@ def test_one_landing_folder_is_read_once_and_in_order(tmp_path):
     [path] = tmp_path.glob("day=*/*.ndjson")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["landing_position"], row["line"]) for row in rows] == [(1, "ä,1"), (2, "\u2028")]
+
+
+def test_a_landing_folder_that_vanishes_is_told(tmp_path):
+    batches = object.__new__(MicroBatches)
+    batches._landing, batches._seen = tmp_path / "gone", {"a.ndjson"}
+    batch = batches.run()
+    assert batch
+    assert not batch.ok
+    assert "gone is gone; bring it back" in batch.problem
 
 
 @pytest.fixture
@@ -498,6 +599,7 @@ def test_landed_files_are_moved_to_s3(s3, tmp_path, monkeypatch):
     assert keys(s3) == ["landing/day=2026-11-22/a.ndjson"]
     assert s3.get_object(Bucket="bucket", Key=keys(s3)[0])["Body"].read() == content
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["b"]
+    assert prefix.names() == {"day=2026-11-22/a.ndjson"}
     prefix.start()
     land(tmp_path, "c", {"till:3": GOOD})
     deadline = time.monotonic() + 10

@@ -123,6 +123,11 @@ FAULTS = {
         "    where not is_repeated\n",
         "",
     ),
+    "int_streamed_lines_rejected_are_those_that_contradict": (
+        "models/intermediate/online_retail/int_streamed_lines_rejected.sql",
+        "replaced.{{ column }} is null and counted.{{ column }} is null",
+        "true",
+    ),
     "int_invoice_lines_classified_tells_what_a_line_is": (
         "models/intermediate/online_retail/int_invoice_lines_classified.sql",
         "when invoice_lines.unit_price <= 0",

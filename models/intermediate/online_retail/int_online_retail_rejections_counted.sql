@@ -1,1 +1,4 @@
-{{ rejections_counted({'invoice_lines': 'int_invoice_lines_unioned'}, ['int_invoice_lines_rejected']) }}
+{{ rejections_counted(
+    {'invoice_lines': 'int_invoice_lines_unioned', 'streamed_lines': 'stg_online_retail__streamed_lines'},
+    ['int_invoice_lines_rejected', 'int_streamed_lines_rejected']
+) }}

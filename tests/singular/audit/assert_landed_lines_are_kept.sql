@@ -1,5 +1,3 @@
--- A line that was landed stands among the invoice lines, unless it contradicts the line of the same delivery and number
--- that came first.
 {% set columns %}
     invoice_no,
     stock_code,
@@ -11,10 +9,19 @@
     invoiced_at,
     file_name,
     row_number,
+    raw_record,
     rejection_reason,
     rejection_detail
 {% endset %}
 
-select {{ columns }} from {{ ref('stg_online_retail__streamed_lines') }}
+select {{ columns }} from {{ ref('stg_online_retail__streamed_lines') }} as streamed_lines
+where
+    not exists (
+        select 1
+        from {{ ref('int_streamed_lines_rejected') }} as rejected
+        where
+            rejected.file_name = streamed_lines.landing_file
+            and rejected.row_number = streamed_lines.landing_position
+    )
 except
 select {{ columns }} from {{ ref('int_invoice_lines_unioned') }}

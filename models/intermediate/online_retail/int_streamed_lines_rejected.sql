@@ -1,0 +1,77 @@
+{% set content = [
+    'invoice_no', 'stock_code', 'customer_id', 'description', 'country', 'quantity', 'unit_price', 'invoiced_at',
+    'raw_record', 'rejection_reason', 'rejection_detail',
+] %}
+
+with streamed_lines as (
+
+    select * from {{ ref('stg_online_retail__streamed_lines') }}
+
+),
+
+invoice_lines as (
+
+    select * from {{ ref('stg_online_retail__invoice_lines') }}
+
+),
+
+counted as (
+
+    select * from {{ ref('int_invoice_lines_unioned') }}
+
+),
+
+-- Those in whose place another line counts, of which most are the same line again.
+replaced as (
+
+    select * from streamed_lines
+    where
+        is_repeated
+        or exists (
+            select 1
+            from invoice_lines
+            where
+                invoice_lines.file_name = streamed_lines.file_name
+                and invoice_lines.row_number = streamed_lines.row_number
+        )
+
+)
+
+select
+    cast('streamed_lines' as varchar(100)) as table_name,
+    replaced.landing_file as file_name,
+    replaced.landing_position as row_number,
+    cast('duplicate_key' as varchar(100)) as reason,
+    left(
+        'the line ' || replaced.file_name || ':' || cast(replaced.row_number as varchar)
+        || ' stands in a file, or was landed before, with another content',
+        1000
+    ) as detail,
+    -- That of a line that could have been accepted is not kept; this is what was read of it.
+    left(
+        coalesce(
+            replaced.raw_record,
+            replaced.invoice_no || ',' || replaced.stock_code || ',' || coalesce(replaced.description, '') || ','
+            || cast(replaced.quantity as varchar) || ',' || cast(replaced.invoiced_at as varchar) || ','
+            || cast(replaced.unit_price as varchar) || ',' || coalesce(replaced.customer_id, '') || ','
+            || coalesce(replaced.country, '')
+        ),
+        1000
+    ) as raw_record
+from replaced
+inner join counted
+    on
+        replaced.file_name = counted.file_name
+        and replaced.row_number = counted.row_number
+where
+    not (
+        {% for column in content %}
+        coalesce(
+            replaced.{{ column }} = counted.{{ column }},
+            replaced.{{ column }} is null and counted.{{ column }} is null
+        )
+        {% if not loop.last %}
+        and
+        {% endif %}
+        {% endfor %}
+    )
