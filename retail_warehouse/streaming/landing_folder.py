@@ -72,11 +72,13 @@ class LandingFolder:
         self._file = -1
         self._size = self._position = 0
         self._began = 0.0
+        self._is_open = False
         with self._errors():
             self._open.mkdir(parents=True, exist_ok=True)
             _sync_folder(self.folder.parent)
             _sync_folder(self.folder)
             self._index = self._open_index()
+        self._is_open = True
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -85,7 +87,7 @@ class LandingFolder:
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             advice = "Free space or give the right to write there."
-            if not self.folder.is_dir():
+            if self._is_open and not self.folder.exists():
                 advice = "The folder is gone; bring it back and start again."
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
                 advice = "Stop what lands there and remove .index.sqlite; it is made anew."

@@ -316,7 +316,7 @@ def test_what_is_not_said_to_be_json_and_other_methods_are_refused(api):
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"):
         assert api.session.request(method, f"{api.url}/transactions").status_code == 405
     assert api.get("/nothing").status_code == 404
-    assert api.of(None).get("/health").json() == {"detail": "ok"}
+    assert api.of(None).get("/health").json() == {"detail": "ok", "landing": api.intake.landing_identity}
 
 
 # Look-ups
@@ -946,6 +946,28 @@ def test_a_folder_that_vanishes_is_told_and_back_again_serves_on(serve, monkeypa
     assert landed_ids(api.folder) == ["till:2"]
 
 
+def test_a_folder_that_is_gone_is_called_so(serve, caplog):
+    api = serve()
+    hidden = api.folder.rename(api.folder.with_name("hidden"))
+    assert answers(lambda: api.post(row(2))) == AWAY
+    assert "The folder is gone; bring it back and start again." in caplog.text
+    hidden.rename(api.folder)
+    assert statuses(api.post(row(2))) == ["accepted"]
+
+
+def test_a_landing_is_known_by_its_index(tmp_path):
+    def identity(folder: Path) -> str:
+        landing = LandingFolder(folder, 1, 1)
+        landing.close()
+        return landing.identity
+
+    first = identity(tmp_path / "a")
+    assert identity(tmp_path / "a") == first
+    assert identity(tmp_path / "b") != first
+    (tmp_path / "a").rename(tmp_path / "c")
+    assert identity(tmp_path / "c") == first
+
+
 def test_a_file_that_cannot_be_handed_over_is_kept_and_told(serve, monkeypatch):
     api = serve(seal_seconds=0.2)
     today = api.folder / f"day={datetime.now(UTC):%Y-%m-%d}"
@@ -1201,7 +1223,7 @@ def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
     ("environment", "message"),
     [
         ({"ONLINE_RETAIL_LANDING": ""}, "Set ONLINE_RETAIL_LANDING to the folder"),
-        ({"ONLINE_RETAIL_LANDING": "gs://bucket"}, "must be a folder or an s3:"),
+        ({"ONLINE_RETAIL_LANDING": "gs://bucket"}, "must be a folder, without ~, or an s3:"),
         ({"ONLINE_RETAIL_LANDING": "/proc/nothing"}, "Events cannot be landed in /proc/nothing: "),
         ({"SERVING_STORE": "/proc/nothing/serving.sqlite"}, "cannot be made"),
         ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),
