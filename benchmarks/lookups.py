@@ -1,13 +1,14 @@
 """Looks up transactions of a whole Online Retail file with 50 clients at once.
 
-    python benchmarks/lookups.py ~/online_retail/data.csv.gz
+    python benchmarks/lookups.py ~/online_retail/data.csv.gz --apis 2
 
 Clients that ask again as soon as they are answered wait for one another: then the time of an answer is their number
 over the rate, and tells what the machine can do. Clients that pause, as people's programs do, tell how long one waits.
-The clients run on the cores of the API.
+The clients run on the cores of the API, or of several APIs on one folder, as behind a load balancer.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -75,7 +76,7 @@ class Client(asyncio.Protocol):
             self._wait()
 
 
-async def ask(port: int, token: str, keys: list[list[str]], pause: float) -> list[float]:
+async def ask(ports: list[int], token: str, keys: list[list[str]], pause: float) -> list[float]:
     """Seconds of each answer."""
     chance = random.Random(1)
     requests = []
@@ -92,9 +93,10 @@ async def ask(port: int, token: str, keys: list[list[str]], pause: float) -> lis
             "127.0.0.1",
             port,
         )
-        for _ in range(CLIENTS)
+        for port in itertools.islice(itertools.cycle(ports), CLIENTS)
     ]
     await asyncio.sleep(SECONDS)
+    assert not any(transport.is_closing() for transport, _ in clients), "a client got no answer, or another one"
     for transport, _ in clients:
         transport.close()
     return sorted(seconds)
@@ -102,13 +104,14 @@ async def ask(port: int, token: str, keys: list[list[str]], pause: float) -> lis
 
 @click.command(help=__doc__)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--ask", "port", type=int, hidden=True)
-def main(file: Path, port: int | None) -> None:
+@click.option("--apis", default=1, show_default=True, type=click.IntRange(1), help="How many, each with a port.")
+@click.option("--ask", "ports", type=int, multiple=True, hidden=True)
+def main(file: Path, apis: int, ports: tuple[int, ...]) -> None:
     """See the text above."""
-    if port:
+    if ports:
         keys = json.loads(file.read_text())
         for name, pause in (("without pause", 0.0), (f"with pauses of {1000 * PAUSE:.0f} ms", PAUSE)):
-            seconds = uvloop.run(ask(port, os.environ["RETAIL_WAREHOUSE_TOKEN"], keys, pause))
+            seconds = uvloop.run(ask(list(ports), os.environ["RETAIL_WAREHOUSE_TOKEN"], keys, pause))
             median, p99 = (1000 * seconds[int(share * len(seconds))] for share in (0.5, 0.99))
             rate = len(seconds) / SECONDS
             click.echo(f"{CLIENTS} clients {name}: {rate:,.0f} per second, median {median:.1f} ms, p99 {p99:.1f} ms")
@@ -129,14 +132,16 @@ def main(file: Path, port: int | None) -> None:
                 " where stock_code not like '% %' using sample 5000 rows (reservoir, 1)"
             ).fetchall()
         (folder / "keys.json").write_text(json.dumps(keys))
-        port = free_port()
-        api = Process([*tool, "serve", "--port", str(port), "--lookups", "1000000"], environment, folder / "api.log")
-        try:
-            wait_for(f"http://127.0.0.1:{port}", api)
-            client = [sys.executable, __file__, str(folder / "keys.json"), "--ask", str(port)]
+        ports = tuple(free_port() for _ in range(apis))
+        serve = [*tool, "serve", "--lookups", "1000000", "--port"]
+        with contextlib.ExitStack() as stack:
+            for port in ports:
+                api = Process([*serve, str(port)], environment, folder / "api.log")
+                stack.callback(api.stop)
+                wait_for(f"http://127.0.0.1:{port}", api)
+            client = [sys.executable, __file__, str(folder / "keys.json")]
+            client += [f"--ask={port}" for port in ports]
             subprocess.run(client, env=environment, check=True)
-        finally:
-            api.stop()
 
 
 if __name__ == "__main__":
