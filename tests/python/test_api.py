@@ -38,7 +38,7 @@ from retail_warehouse.streaming.landing_folder import LandingError, LandingFolde
 from retail_warehouse.streaming.rules import Event, Rules
 from retail_warehouse.streaming.serving import StoreError
 from retail_warehouse.streaming.sqlite_store import SqliteStore
-from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
+from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer, Verifier
 
 DUPLICATE_KEY = "event_id was received before with another content"
 
@@ -499,6 +499,24 @@ def test_a_token_that_expires_is_not_taken_any_more(serve, issuer, monkeypatch):
     client = api.of(short)
     assert client.pair().status_code == 404
     wait_until(lambda: client.pair().status_code == 401, 4)
+
+
+def test_a_token_is_looked_at_again_by_one_request_alone(api, monkeypatch):
+    looks = []
+    verify = Verifier.verify
+
+    def slow(self, token):
+        looks.append(token)
+        time.sleep(0.3)
+        return verify(self, token)
+
+    monkeypatch.setattr(Verifier, "verify", slow)
+    assert api.pair().status_code == 404
+    time.sleep(api_module._TOKEN_SECONDS)
+    looks.clear()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: api.another().pair().status_code, range(8))) == {404}
+    assert len(looks) == 1
 
 
 def test_too_many_requests_are_refused_per_use_and_caller(serve, issuer):
