@@ -5,7 +5,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -228,7 +227,7 @@ def _start(command: list[str], environment: dict[str, str], output) -> subproces
 
 def _end(started: subprocess.Popen) -> None:
     if started.poll() is None:
-        started.send_signal(signal.SIGINT)
+        started.terminate()  # an interrupt is ignored by what was started in the background of a script
         try:
             started.wait(20)
         except subprocess.TimeoutExpired:
