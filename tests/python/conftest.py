@@ -204,6 +204,21 @@ def data(_small_files, tmp_path) -> DataFolder:
     return DataFolder(folder)
 
 
+# Modules with few tests that take minutes, so that none of them runs last and alone.
+LONG_MODULES = (
+    "test_streaming.py",
+    "test_incremental.py",
+    "test_interruption.py",
+    "test_bad_input.py",
+    "test_redshift.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long modules come first; xdist hands out modules in this order."""
+    items.sort(key=lambda item: item.path.name not in LONG_MODULES)
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print what tests have recorded as `told`."""
     for report in terminalreporter.stats.get("passed", []):
