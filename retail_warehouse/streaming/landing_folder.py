@@ -41,6 +41,11 @@ class Known(NamedTuple):
     landing_file: str
 
 
+def handed_over(folder: Path) -> list[Path]:
+    """The files of a landing folder that dbt reads, which never change any more, in the order of their days and names."""
+    return sorted(folder.glob("day=*/*.ndjson"))
+
+
 class LandingFolder:
     """Appends events to a file of its own below ``.open`` and moves it to ``day=.../`` when it is large or old enough,
     so that dbt never sees a file that grows. Several processes may land in one folder; what one leaves behind when it
@@ -111,7 +116,7 @@ class LandingFolder:
             for statement in _INDEX.split(";"):
                 index.execute(statement)
             index.execute(f"pragma user_version = {_VERSION}")
-            for path in sorted(self.folder.glob("day=*/*.ndjson")):
+            for path in handed_over(self.folder):
                 self._enter(index, path.stem, _read(path))
         # Whatever its address, by which a player knows where it left off.
         index.execute("create table if not exists landing (identity text not null)")

@@ -78,6 +78,7 @@ class MicroBatches:
         self._landing = landing
         self._close = DuckDBConnectionManager.close_all_connections
         self._seen: set[str] = set()
+        self._counts = (0, 0, 0)
         parsed = dbtRunner().invoke(["--quiet", "parse"])
         if not parsed.success:
             raise DataError("dbt cannot parse the project.")
@@ -114,7 +115,13 @@ class MicroBatches:
         if not result.success:
             return Batch(False, seconds, len(files), str(result.exception or _failures(result.result)))
         self._seen = files
-        return Batch(True, seconds, len(files), "", *_lines())
+        return Batch(True, seconds, len(files), "", *self._count())
+
+    def _count(self) -> tuple[int, int, int]:
+        # What dbt has just closed, somebody else may have opened by now; then the last counts have to do.
+        with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse()), read_only=True) as connection:
+            self._counts = connection.execute(_LINES).fetchall()[0]
+        return self._counts
 
     def run(self) -> Batch | None:
         """A micro-batch, or none where nothing was landed since the last."""
@@ -150,13 +157,6 @@ class MicroBatches:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _lines() -> tuple[int, int, int]:
-    # What dbt has just closed, somebody else may have opened by now.
-    with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse()), read_only=True) as connection:
-        return connection.execute(_LINES).fetchall()[0]
-    return (0, 0, 0)
 
 
 def _failures(result: object) -> str:

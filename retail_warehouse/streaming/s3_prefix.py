@@ -9,7 +9,7 @@ import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from retail_warehouse.streaming.landing_folder import LandingError
+from retail_warehouse.streaming.landing_folder import LandingError, handed_over
 
 _PAUSE = 1.0  # seconds between looks
 _LONGEST_PAUSE = 60.0  # seconds, while S3 does not answer
@@ -46,7 +46,7 @@ class S3Prefix:
             LandingError: S3 does not take one; it and all after it stay in the folder.
         """
         moved = 0
-        for path in sorted(self._folder.glob("day=*/*.ndjson")):
+        for path in handed_over(self._folder):
             key = self._prefix + path.relative_to(self._folder).as_posix()
             try:
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=path.read_bytes())

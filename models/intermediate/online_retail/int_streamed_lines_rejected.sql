@@ -21,7 +21,7 @@ counted as (
 
 ),
 
--- Those in whose place another line counts, of which most are the same line again.
+-- Those in whose place another line counts; no other can differ from what is counted, and few are left to compare.
 replaced as (
 
     select * from streamed_lines
