@@ -8,7 +8,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint docs stream bench erd sample lock clean
+.PHONY: help build check test lint docs stream bench erd sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,14 +41,16 @@ build: $(VENV)/.core profiles.yml ## Install what is needed and build and test t
 	@echo "                                             ONLINE_RETAIL_DATA names those of Online Retail)"
 	@echo "  $(BIN)/dbt show --inline \"select * from {{ ref('fct_orders') }}\"   look at a table"
 
+check: $(VENV)/.dev profiles.yml ## Check before a commit, in three minutes: lint, parse, build, the quick tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
 test: $(VENV)/.dev profiles.yml ## Check everything that CI checks
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.dev profiles.yml ## Check the style of SQL and Python
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/sqlfluff lint --processes 1 models analyses tests/singular
+lint: $(VENV)/.dev profiles.yml ## Check the style of SQL, Python and workflows that git tracks
+	@$(BIN)/python tools/lint.py
 
 docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage browser
 	@$(BIN)/dbt docs generate $(ARGS)

@@ -111,9 +111,9 @@ class Process:
         self.process.wait()
 
     def stop(self) -> None:
-        """As Ctrl-C does."""
+        """As Ctrl-C does; by the signal that the background of a script does not ignore."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM)
             self.process.wait(120)
 
     def memory(self) -> float:

@@ -2,11 +2,10 @@
 rows are decided once, for both engines."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from retail_warehouse.deliveries import DataError
-from retail_warehouse.project import must_be_here
+from retail_warehouse.project import artifacts, must_be_here
 
 
 def land(source: str, to: str) -> None:
@@ -29,19 +28,18 @@ def land(source: str, to: str) -> None:
     # Not before it is needed: dbt takes seconds to import.
     from dbt.cli.main import dbtRunner
 
-    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev"]
-    with tempfile.TemporaryDirectory() as scratch:
-        # A warehouse and a parsed project of its own: nobody waits for the real ones, nor parses again.
-        before = os.environ.get("WAREHOUSE_PATH")
-        os.environ["WAREHOUSE_PATH"] = str(Path(scratch) / "landing.duckdb")
-        try:
-            arguments += ["--target-path", str(Path(scratch) / "target")]
-            result = dbtRunner().invoke([*arguments, "--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"])
-        finally:
-            if before is None:
-                del os.environ["WAREHOUSE_PATH"]
-            else:
-                os.environ["WAREHOUSE_PATH"] = before
+    # A warehouse of its own, in memory: nobody waits for the real one. Under the same name each time, so that dbt can
+    # go on from what it parsed the last time.
+    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev", "--target-path", str(artifacts("landing"))]
+    before = os.environ.get("WAREHOUSE_PATH")
+    os.environ["WAREHOUSE_PATH"] = ":memory:"
+    try:
+        result = dbtRunner().invoke([*arguments, "--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"])
+    finally:
+        if before is None:
+            del os.environ["WAREHOUSE_PATH"]
+        else:
+            os.environ["WAREHOUSE_PATH"] = before
     if not result.success:
         raise DataError("Nothing can be loaded until this is mended; what was landed before may be replaced in part.")
 

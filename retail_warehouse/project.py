@@ -19,3 +19,9 @@ def must_be_here() -> None:
 def warehouse() -> Path:
     """The DuckDB file, as the profile names it; it may be missing."""
     return Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
+
+
+def artifacts(command: str) -> Path:
+    """Folder for what dbt writes for a command with a warehouse of its own; beside the artifacts of builds, so that
+    neither makes dbt parse the project anew for the other."""
+    return Path(os.environ.get("DBT_TARGET_PATH") or "target").resolve() / command

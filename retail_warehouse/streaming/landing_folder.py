@@ -42,7 +42,7 @@ class Known(NamedTuple):
 
 
 def handed_over(folder: Path) -> list[Path]:
-    """The files of a landing folder that dbt reads, which never change any more, in the order of their days and names."""
+    """The files of a landing folder that dbt reads, which never change any more, by their days and names."""
     return sorted(folder.glob("day=*/*.ndjson"))
 
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import csv
+import fcntl
 import gzip
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +25,7 @@ import duckdb
 import requests
 
 from retail_warehouse.deliveries import DataError
-from retail_warehouse.project import must_be_here
+from retail_warehouse.project import artifacts, must_be_here
 from retail_warehouse.streaming.api import COLUMNS, Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event
@@ -100,27 +102,8 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
         folder.mkdir()
         (folder / file.name).symlink_to(file.resolve())
         warehouse = Path(scratch) / "raw.duckdb"
-        environment = {**os.environ, "WAREHOUSE_PATH": str(warehouse), "ONLINE_RETAIL_DATA": str(folder)}
-        environment.pop("ONLINE_RETAIL_LANDING", None)
-        dbt = [
-            sys.executable,
-            "-c",
-            "from dbt.cli.main import cli; cli()",
-            "--quiet",
-            "run-operation",
-            "open_raw_views",
-        ]
-        dbt += [
-            "--target",
-            "dev",
-            "--args",
-            "{source_name: online_retail}",
-            "--target-path",
-            f"{scratch}/target",
-            "--log-path",
-            scratch,
-        ]
-        if subprocess.run(dbt, env=environment, check=False).returncode or not warehouse.is_file():
+        _open_raw_views(folder, warehouse)
+        if not warehouse.is_file():
             raise DataError(f"{file} cannot be read.")
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             connection.execute(
@@ -131,6 +114,24 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
             )
             [(count,)] = connection.execute("select count(*) from rows").fetchall()
             yield count, _as_rows(connection.execute("from rows"))
+
+
+def _open_raw_views(folder: Path, warehouse: Path) -> None:
+    """Make a warehouse with nothing but the raw views of a folder; none where dbt fails, which has told why."""
+    target = artifacts("player")
+    target.mkdir(parents=True, exist_ok=True)
+    # Under the same name each time, so that dbt can go on from what it parsed the last time; then out of the way.
+    made = target / warehouse.name
+    environment = {**os.environ, "WAREHOUSE_PATH": str(made), "ONLINE_RETAIL_DATA": str(folder)}
+    environment.pop("ONLINE_RETAIL_LANDING", None)
+    dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "run-operation", "open_raw_views"]
+    dbt += ["--target", "dev", "--args", "{source_name: online_retail}"]
+    dbt += ["--target-path", str(target), "--log-path", str(target)]
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held by the one that plays another file, for seconds
+        made.unlink(missing_ok=True)
+        if subprocess.run(dbt, env=environment, check=False).returncode == 0 and made.is_file():
+            shutil.move(made, warehouse)
 
 
 def check(file: Path) -> None:

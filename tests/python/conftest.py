@@ -1,25 +1,35 @@
-"""Runs the real dbt, in processes that have it imported already, on data folders that the tests write."""
+"""Runs the real dbt, in processes that have imported it and parsed the project, on folders that the tests write."""
 
 import contextlib
-import io
-import multiprocessing
+import fcntl
+import functools
+import itertools
+import json
 import os
+import select
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from retail_warehouse import instacart
 
 PROJECT = Path(__file__).parents[2]
-# A server process imports dbt once (some 5 seconds) and forks for every command.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb", "agate"])
 # What a developer's shell may hold must not change a test.
 _OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_", "PARQUET_EXPORT")
+
+# What writes tables; data tests change none.
+MODELS = ("build", "--exclude-resource-types", "unit_test", "test")
+# All of one source, and the accounts of both; in a warehouse that holds the other.
+INSTACART = ("--select", "tag:instacart", "path:models/audit")
+ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", "path:models/audit")
 
 REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
 REAL_FILE = Path(REAL_DATA) / "online_retail/data.csv.gz"
@@ -35,28 +45,65 @@ class Outcome:
     output: str
 
 
-def _run_dbt(arguments: list[str], environment: dict[str, str], project: Path, output: Path) -> None:
-    for name in [name for name in os.environ if name.startswith(_OWN_VARIABLES)]:
-        del os.environ[name]
-    os.environ.update(environment)
-    os.chdir(project)
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
+class Command:
+    """A dbt command that runs; killed and waited for like a process of `multiprocessing`."""
 
-    result = dbtRunner().invoke(arguments)
-    # A process of this kind ends without clean-up; the dbt command would close the warehouse file.
-    DuckDBConnectionManager.close_all_connections()
-    sys.exit(0 if result.success else 1)
+    def __init__(self, server: "Server", process: int) -> None:
+        self._server, self._process = server, process
+        self.exitcode: int | None = None
+
+    def is_alive(self) -> bool:
+        if self.exitcode is None and self._server.has_answered():
+            self.join()
+        return self.exitcode is None
+
+    def kill(self) -> None:
+        # The server waits for nobody else, and so the number is still this command's.
+        if self.is_alive():
+            os.kill(self._process, signal.SIGKILL)
+
+    def join(self) -> None:
+        if self.exitcode is None:
+            self.exitcode = self._server.answer()
+
+
+class Server:
+    """The process in which dbt is imported once, and whose forks run the commands of a worker, one after the other."""
+
+    def __init__(self) -> None:
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+        program = [sys.executable, Path(__file__).with_name("dbt_server.py"), PROJECT / "target" / "parsed_for_tests"]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._last: Command | None = None
+
+    def start(self, **request) -> Command:
+        if self._last:
+            self._last.join()
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        self._last = Command(self, self.answer())
+        return self._last
+
+    def has_answered(self) -> bool:
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
+    def answer(self) -> int:
+        # Byte for byte, so that `has_answered` knows of all that was not read yet.
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(self._process.stdout.fileno(), 1)
+            assert byte, "the dbt server has ended"
+            line += byte
+        return int(line)
+
+
+# It ends with the worker, which closes its standard input.
+_server = functools.cache(Server)
 
 
 @dataclass
 class Dbt:
-    """dbt with a warehouse file and artifacts of its own. The path stays the same over a session, so that dbt need not
-    parse the whole project again."""
+    """dbt with a warehouse file and artifacts of its own."""
 
     folder: Path
 
@@ -79,22 +126,30 @@ class Dbt:
         profiles: Path | None = None,
         project: Path = PROJECT,
         **environment: str,
-    ):
-        """Start a dbt command and return its process; `data` is the folder of Instacart files, else the sample."""
+    ) -> Command:
+        """Start a dbt command; `data` is the folder of Instacart files, else the sample."""
         variables = {
             "WAREHOUSE_PATH": str(self.warehouse),
             "DBT_TARGET_PATH": str(self.target),
             "DBT_LOG_PATH": str(self.folder / "logs"),
             "DBT_PROFILES_DIR": str(profiles or self.folder),
             "DBT_USE_COLORS": "false",
+            # Nobody reads it, and it is a sixth of the time.
+            "DBT_LOG_LEVEL_FILE": "none",
+            # As many builds run as there are cores.
+            "DUCKDB_THREADS": "1",
             **environment,
         }
         if data is not None:
             variables["INSTACART_DATA"] = str(data)
         self.output.write_text("")
-        process = _PROCESSES.Process(target=_run_dbt, args=(list(arguments), variables, project, self.output))
-        process.start()
-        return process
+        return _server().start(
+            arguments=arguments,
+            environment=variables,
+            project=str(project),
+            output=str(self.output),
+            is_parsed_once=project == PROJECT,
+        )
 
     def __call__(self, *arguments: str, **keywords) -> Outcome:
         process = self.start(*arguments, **keywords)
@@ -129,6 +184,14 @@ class Dbt:
         return {file_name: counts for source, _, file_name, *counts in rows if source == source_name}
 
 
+def wait_for_output(dbt: Dbt, command: Command, *marks: str) -> None:
+    """Return when a line of what the command prints holds all of the marks, or when it has ended."""
+    while not any(all(mark in line for mark in marks) for line in dbt.output.read_text().splitlines()):
+        if not command.is_alive():
+            return
+        time.sleep(0.002)
+
+
 @pytest.fixture(scope="session")
 def _session_dbt(tmp_path_factory) -> Dbt:
     folder = tmp_path_factory.mktemp("dbt")
@@ -143,6 +206,27 @@ def dbt(_session_dbt) -> Dbt:
     return _session_dbt
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Returns a folder that several workers read: the first that asks for it makes it."""
+
+    def folder_of(name: str, make) -> Path:
+        shared = tmp_path_factory.getbasetemp()
+        if os.environ.get("PYTEST_XDIST_WORKER"):
+            shared = shared.parent  # https://pytest-xdist.readthedocs.io/en/stable/how-to.html
+        folder, made = shared / name, shared / f"{name}.made"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
+
+
 @dataclass
 class Built:
     manifest: Path
@@ -151,28 +235,67 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def built(_session_dbt, tmp_path_factory) -> Built:
+def built(_session_dbt, made_once) -> Built:
     """The bundled sample, built with every data and unit test and the Parquet export, and its artifacts with catalog;
     do not change it."""
-    _session_dbt.clear()
-    folder = tmp_path_factory.mktemp("built")
-    everything = {"PARQUET_EXPORT": str(folder / "exports")}
-    arguments = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true, assume_incremental: false}")
-    outcome = _session_dbt("build", *arguments, **everything)
-    assert outcome.ok, outcome.output
-    docs = _session_dbt("docs", "generate", "--quiet", *arguments, **everything)
-    assert docs.ok, docs.output
-    shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
-    for name in ("manifest.json", "catalog.json"):
-        shutil.copy(_session_dbt.target / name, folder / name)
+
+    def make(folder: Path) -> None:
+        _session_dbt.clear()
+        everything = {"PARQUET_EXPORT": str(folder / "exports")}
+        options = "{complete_histories: true, assume_incremental: false}"
+        arguments = ("--selector", "with_parquet_export", "--vars", options)
+        outcome = _session_dbt("build", *arguments, **everything)
+        assert outcome.ok, outcome.output
+        docs = _session_dbt("docs", "generate", "--quiet", *arguments, **everything)
+        assert docs.ok, docs.output
+        shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
+        for name in ("manifest.json", "catalog.json"):
+            shutil.copy(_session_dbt.target / name, folder / name)
+
+    folder = made_once("built", make)
     return Built(folder / "manifest.json", folder / "warehouse.duckdb", folder)
 
 
+@dataclass
+class Small:
+    data: Path
+    warehouse: Path
+
+
 @pytest.fixture(scope="session")
-def _small_files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("small")
-    instacart.generate(12, 7, folder)
-    return folder
+def small(_session_dbt, made_once) -> Small:
+    """Clean Instacart files of a few users, and a warehouse built from them and the bundled sample of Online Retail; do
+    not change them."""
+
+    def make(folder: Path) -> None:
+        (folder / "data").mkdir()
+        instacart.generate(12, 7, folder / "data")
+        for path in (folder / "data").iterdir():
+            settle(path)
+        _session_dbt.clear()
+        outcome = _session_dbt(*MODELS, data=folder / "data")
+        assert outcome.ok, outcome.output
+        shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
+
+    folder = made_once("small", make)
+    return Small(folder / "data", folder / "warehouse.duckdb")
+
+
+@pytest.fixture
+def built_dbt(dbt, small) -> Dbt:
+    """dbt with a copy of the small warehouse."""
+    shutil.copy(small.warehouse, dbt.warehouse)
+    return dbt
+
+
+_changes = itertools.count()
+
+
+def settle(path: Path) -> None:
+    """Give a file that was written a time of its own that lies behind us: to dbt, a file of this very second may still
+    change, and is read again by the next build."""
+    changed = time.time() // 1 - 100_000 + next(_changes)
+    os.utime(path, (changed, changed))
 
 
 class DataFolder(type(Path())):
@@ -182,7 +305,9 @@ class DataFolder(type(Path())):
         return (self / f"{name}.csv").read_text(encoding="utf-8").splitlines()
 
     def write(self, name: str, lines: list[str]) -> None:
-        (self / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path = self / f"{name}.csv"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        settle(path)
 
     def replace_line(self, name: str, row_number: int, line: str) -> None:
         lines = self.lines(name)
@@ -197,26 +322,41 @@ class DataFolder(type(Path())):
 
 
 @pytest.fixture
-def data(_small_files, tmp_path) -> DataFolder:
+def data(small, tmp_path) -> DataFolder:
     """A small clean data set in a folder of the test's own."""
     folder = tmp_path / "data"
-    shutil.copytree(_small_files, folder)
+    shutil.copytree(small.data, folder)
     return DataFolder(folder)
 
 
-# Modules with few tests that take minutes, so that none of them runs last and alone.
-LONG_MODULES = (
-    "test_streaming.py",
-    "test_incremental.py",
-    "test_interruption.py",
-    "test_bad_input.py",
-    "test_redshift.py",
-)
+# Modules whose tests share nothing that is costly to make, so that any worker may run any of them. Their tests come
+# after the groups, so that both workers have something to do to the end.
+SPREAD_MODULES = {
+    "test_bad_input",
+    "test_incremental",
+    "test_interruption",
+    "test_online_retail",
+    "test_parquet_export",
+    "test_streaming",
+}
+# Groups that take longest come first.
+LONG_MODULES = ("test_redshift", "test_streaming")
 
 
 def pytest_collection_modifyitems(items):
-    """Long modules come first; xdist hands out modules in this order."""
-    items.sort(key=lambda item: item.path.name not in LONG_MODULES)
+    items.sort(key=lambda item: (item.path.stem not in LONG_MODULES, item.path.stem in SPREAD_MODULES))
+
+
+class Scheduler(LoadScopeScheduling):
+    """Hands out the tests of a module together, but those of a spread module one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return nodeid if Path(module).stem in SPREAD_MODULES else module
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -5,7 +5,15 @@ import shutil
 
 import duckdb
 import pytest
+from conftest import INSTACART, MODELS
 
+pytestmark = pytest.mark.slow
+
+# Every model, and no data test but the gate.
+GATED = (
+    *("build", "--indirect-selection", "empty", "--select", "tag:instacart,resource_type:model"),
+    *("path:models/audit,resource_type:model", "instacart_rejected_rows_within_limit"),
+)
 MARTS = ("aisles", "departments", "products", "users", "orders", "order_products", "fct_orders", "fct_order_items")
 
 
@@ -14,12 +22,18 @@ def marts(dbt) -> dict[str, list[tuple]]:
 
 
 @pytest.fixture
-def clean_marts(dbt, data):
+def clean_marts(built_dbt):
     """The marts of the clean data, which stay in the warehouse."""
-    outcome = dbt.build("--exclude-resource-type", "test", data=data)
-    assert outcome.ok, outcome.output
-    assert dbt.rejected() == []
-    return marts(dbt)
+    assert built_dbt.rejected() == []
+    return marts(built_dbt)
+
+
+def build_models(dbt, data):
+    """Build without data tests; raw rows are accepted or rejected all the same."""
+    outcome = dbt(*MODELS, *INSTACART, data=data)
+    if outcome.ok:
+        dbt.reconciliation()
+    return outcome
 
 
 def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
@@ -82,7 +96,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
         for offset, (line, reason, detail) in enumerate(rows):
             expected.append((name, first_row + offset, reason, detail))
             records[name, first_row + offset] = line[:1000]
-    outcome = dbt.build(data=data)
+    outcome = dbt.build(*INSTACART, data=data)
     assert outcome.ok, outcome.output
     assert dbt.rejected() == sorted(expected)
     stored = dbt.query("select table_name, row_number, file_name, raw_record from audit.rejected_rows")
@@ -100,19 +114,20 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
 def test_an_open_quote_costs_one_row_and_not_its_neighbours(dbt, data, clean_marts):
     lines = data.lines("products")
     data.write("products", [*lines[:5], '900001,"Never closed,1,1', *lines[5:]])
-    assert dbt.build(data=data).ok
+    assert dbt.build(*INSTACART, data=data).ok
     assert [row[:3] for row in dbt.rejected()] == [("products", 6, "broken_quote")]
     assert marts(dbt) == clean_marts
 
 
-def test_a_child_of_a_rejected_parent_is_rejected(dbt, data):
+def test_a_child_of_a_rejected_parent_is_rejected(built_dbt, data):
+    dbt = built_dbt
     order_id = data.lines("order_products__train")[1].split(",")[0]
     orders = data.lines("orders")
     row = next(n for n, line in enumerate(orders) if line.startswith(f"{order_id},"))
     data.replace_line("orders", row + 1, orders[row].replace(",train,", ",later,"))
     lines = [line for line in data.lines("order_products__train") if line.startswith(f"{order_id},")]
     limits = "{max_rejected_rows: 1000}"
-    outcome = dbt.build("--vars", limits, data=data)
+    outcome = dbt.build(*INSTACART, "--vars", limits, data=data)
     assert outcome.ok, outcome.output
     assert [row[2] for row in dbt.rejected()] == ["missing_parent"] * len(lines) + ["out_of_domain"]
     assert dbt.query(f"select count(*) from instacart.order_products where order_id = {order_id}") == [(0,)]
@@ -160,7 +175,7 @@ def test_copies_in_other_dialects_are_the_same_data(dbt, data, clean_marts, tmp_
             text = path.read_text(encoding="utf-8")
             content = text.encode() if write is _short_numbers and path.stem not in numbers_only else write(text)
             (folder / f"{path.stem}{suffix}").write_bytes(gzip.compress(content) if suffix == ".csv.gz" else content)
-        outcome = dbt.build("--exclude-resource-type", "test", data=folder)
+        outcome = build_models(dbt, folder)
         assert outcome.ok, f"{dialect}: {outcome.output}"
         assert dbt.rejected() == [], dialect
         assert marts(dbt) == clean_marts, dialect
@@ -174,23 +189,23 @@ def test_a_carriage_return_alone_loses_nothing(dbt, data, clean_marts):
     content = path.read_bytes()
     lines = content.split(b"\n")
     path.write_bytes(b"\n".join(lines[:50]) + b"\r" + b"\n".join(lines[50:]))
-    outcome = dbt.build("--exclude-resource-type", "test", data=data)
+    outcome = build_models(dbt, data)
     assert outcome.ok, outcome.output
     assert dbt.rejected() == []
     assert marts(dbt) == clean_marts
     path.write_bytes(b"\r\n".join(lines[:50]) + b"\r" + b"\r\n".join(lines[50:]))
-    outcome = dbt.build(data=data)
+    outcome = dbt.build(*INSTACART, data=data)
     assert not outcome.ok
     assert "file order_products__prior.csv ends its lines with CRLF, but holds a carriage return" in outcome.output
     path.write_bytes(content.replace(b"\n", b"\r\n"))
-    assert dbt.build("--exclude-resource-type", "test", data=data).ok
+    assert build_models(dbt, data).ok
     assert marts(dbt) == clean_marts
 
 
 def test_letters_that_are_not_utf8_cost_their_row(dbt, data, clean_marts):
     path = data / "order_products__train.csv"
     path.write_bytes(path.read_bytes() + b"1,2,\xe9,0\n")
-    outcome = dbt.build("--exclude-resource-type", "test", data=data)
+    outcome = build_models(dbt, data)
     assert outcome.ok, outcome.output
     assert "File order_products__train.csv is not valid UTF-8 and is read as Latin-1." in outcome.output
     assert [row[2:] for row in dbt.rejected()] == [("unreadable_value", "add_to_cart_order = 'é'")]
@@ -261,7 +276,7 @@ def test_unreadable_files_stop_the_build_before_anything_is_replaced(dbt, data, 
         folder = type(data)(tmp_path / "changed")
         shutil.copytree(data, folder)
         change(folder)
-        outcome = dbt.build(data=folder)
+        outcome = dbt.build(*INSTACART, data=folder)
         assert not outcome.ok, what
         for message in [str(folder), "INSTACART_DATA", *messages]:
             assert message in outcome.output, f"{what}: {outcome.output}"
@@ -274,7 +289,7 @@ def test_unreadable_files_stop_the_build_before_anything_is_replaced(dbt, data, 
 def test_all_problems_are_told_at_once(dbt, data):
     (data / "departments.csv").unlink()
     _rewrite_header("orders", ",order_dow", "")(data)
-    outcome = dbt.build(data=data)
+    outcome = dbt.build(*INSTACART, data=data)
     assert "file departments.csv" in outcome.output
     assert "column order_dow" in outcome.output
 
@@ -287,20 +302,21 @@ def test_only_the_files_of_selected_models_are_needed(dbt, data):
     assert "file orders.csv" in outcome.output
 
 
-def test_a_file_without_rows_builds(dbt, data):
+def test_a_file_without_rows_builds(built_dbt, data):
+    dbt = built_dbt
     data.write("order_products__train", data.lines("order_products__train")[:1])
-    outcome = dbt.build(data=data)
+    outcome = dbt.build(*INSTACART, data=data)
     assert outcome.ok, outcome.output
     assert dbt.reconciliation()["order_products__train.csv"] == [0, 0, 0]
 
 
 def test_too_many_rejected_rows_fail_the_build_and_keep_the_marts(dbt, data, clean_marts):
     first = data.append("orders", *(f"{n},9,prior,1,1,25," for n in range(900_001, 900_009)), "a,b", "c,d,e")
-    at_the_limit = dbt.build(data=data)
+    at_the_limit = dbt.build(*INSTACART, data=data)
     assert at_the_limit.ok, at_the_limit.output
     data.append("orders", "x,9,prior,1,1,1,")
     data.append("aisles", "135,new aisle")
-    over = dbt.build(data=data)
+    over = dbt.build(*INSTACART, data=data)
     assert not over.ok
     assert "instacart_rejected_rows_within_limit" in over.output
     for told in (
@@ -316,8 +332,9 @@ def test_too_many_rejected_rows_fail_the_build_and_keep_the_marts(dbt, data, cle
     dbt.reconciliation()
     # Above one limit only, it warns.
     for limits in ("{max_rejected_rows: 11}", "{max_rejected_share: 0.5}"):
-        outcome = dbt.build("--vars", limits, data=data)
+        outcome = dbt(*GATED, "--vars", limits, data=data)
         assert outcome.ok, outcome.output
+        assert "PASS instacart_rejected_rows_within_limit" in outcome.output
 
 
 def test_an_open_reader_is_named(dbt, data):

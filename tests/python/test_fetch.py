@@ -300,6 +300,7 @@ def number(text: str) -> float | str:
     return float(text) if text.lstrip("-").replace(".", "", 1).isdigit() else text
 
 
+@pytest.mark.slow
 @needs_the_real_file
 def test_a_full_size_workbook_of_the_real_rows_comes_back_row_by_row(server, tmp_path):
     def rows():

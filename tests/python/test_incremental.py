@@ -6,16 +6,14 @@ import os
 import random
 import shutil
 import signal
-import time
 
 import duckdb
 import pytest
-from conftest import DataFolder
+from conftest import INSTACART, MODELS, DataFolder, settle, wait_for_output
 from test_interruption import differences, relations
 
-# Data tests change no table; they, and the gate among them, have tests of their own below.
-MODELS = ("build", "--exclude-resource-types", "unit_test", "test")
-AUDITED = ("--select", "tag:instacart", "path:models/audit")
+pytestmark = pytest.mark.slow
+
 TABLES = ("orders", "order_products__prior", "order_products__train")
 
 
@@ -23,7 +21,9 @@ def deliver(data, table: str, name: str, lines: list[str]) -> None:
     """Write lines under the official header into a further file of a table."""
     (data / table).mkdir(exist_ok=True)
     header = data.lines(table)[0]
-    (data / table / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    path = data / table / name
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    settle(path)
 
 
 def hold_back(data, is_held_back) -> dict[str, list[str]]:
@@ -38,7 +38,7 @@ def hold_back(data, is_held_back) -> dict[str, list[str]]:
 
 
 def build(dbt, data, *arguments: str):
-    outcome = dbt(*MODELS, *AUDITED, *arguments, data=data)
+    outcome = dbt(*MODELS, *INSTACART, *arguments, data=data)
     assert outcome.ok, outcome.output
     dbt.reconciliation()
     return outcome
@@ -69,14 +69,15 @@ def count(dbt, relation: str, where: str = "true") -> int:
 
 
 @pytest.fixture(scope="module")
-def base(_session_dbt, _small_files, tmp_path_factory):
+def base(_session_dbt, small, tmp_path_factory):
     """A data folder from which every fourth order was held back; copies of it and of the warehouse built from it lie in
     the folder above."""
     folder = tmp_path_factory.mktemp("base")
-    data = DataFolder(shutil.copytree(_small_files, folder / "data"))
+    data = DataFolder(shutil.copytree(small.data, folder / "data"))
     data.held_back = hold_back(data, lambda order_id: order_id % 4 == 0)
     _session_dbt.clear()
-    outcome = _session_dbt(*MODELS, data=data)
+    shutil.copy(small.warehouse, _session_dbt.warehouse)
+    outcome = _session_dbt(*MODELS, *INSTACART, "--full-refresh", data=data)
     assert outcome.ok, outcome.output
     shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
     shutil.copytree(data, folder / "copy")
@@ -158,6 +159,7 @@ def test_the_same_file_twice(dbt, loaded, tmp_path):
     # Another name, packed even: another delivery, all of whose rows are duplicates.
     with gzip.open(loaded / "orders" / "y.csv.gz", "wb") as file:
         file.write((loaded / "orders" / "x.csv").read_bytes())
+    settle(loaded / "orders" / "y.csv.gz")
     build(dbt, loaded)
     assert dbt.query("select * from instacart.fct_orders order by all") == before
     rows = len(loaded.held_back["orders"])
@@ -204,7 +206,7 @@ def test_another_folder_with_files_of_the_same_names_sizes_and_times(dbt, loaded
     other = tmp_path / "other"
     shutil.copytree(loaded, other, copy_function=shutil.copy2)
     spoil(other / "orders.csv")
-    outcome = dbt(*MODELS, *AUDITED, data=other)
+    outcome = dbt(*MODELS, *INSTACART, data=other)
     assert outcome.ok, outcome.output
     assert count(dbt, "instacart.orders") == 0
 
@@ -226,7 +228,7 @@ def test_folders_instead_of_single_files(dbt, loaded):
     for table, part in parts.items():
         assert processed(dbt, f"stg_instacart__{table}") == {part}
     shutil.copy(loaded / "orders" / "part 1.CSV", loaded / "orders" / "part 1.csv.gz")
-    outcome = dbt(*MODELS, data=loaded)
+    outcome = dbt(*MODELS, *INSTACART, data=loaded)
     assert not outcome.ok
     assert "both orders/part 1.CSV and orders/part 1.csv.gz are there" in outcome.output
 
@@ -261,7 +263,7 @@ def test_a_failed_run_in_between(dbt, loaded, tmp_path):
     for table in TABLES:
         deliver(loaded, table, "good.csv", loaded.held_back[table])
     deliver(loaded, "orders", "bad.csv", ["oops"] * 50)
-    outcome = dbt(*MODELS[:-1], *AUDITED, data=loaded)
+    outcome = dbt(*MODELS[:-1], *INSTACART, data=loaded)
     assert not outcome.ok
     assert "instacart_rejected_rows_within_limit" in outcome.output
     assert dbt.query("select * from instacart.fct_orders order by all") == before
@@ -280,21 +282,18 @@ def test_a_killed_run_in_between(dbt, loaded, tmp_path):
     build(dbt, loaded)
     names = relations(dbt)
     shutil.copy(dbt.warehouse, tmp_path / "undisturbed.duckdb")
-    for model, mark, wait in (
-        ("stg_instacart__order_products__prior", " START ", 0.1),
-        ("int_order_products_rejected", " OK created ", 0.0),
-        ("orders", " START ", 0.1),
-        ("order_products", " OK created ", 0.0),
-        ("fct_orders", " START ", 0.1),
+    # Within the transaction that writes the rows, or after it.
+    for model, mark in (
+        ("stg_instacart__order_products__prior", "BEGIN"),
+        ("int_order_products_rejected", "COMMIT"),
+        ("orders", "BEGIN"),
+        ("order_products", "COMMIT"),
+        ("fct_orders", "BEGIN"),
     ):
         dbt.clear()
         shutil.copy(tmp_path / "before.duckdb", dbt.warehouse)
-        process = dbt.start(*MODELS, *AUDITED, data=loaded)
-        while process.is_alive() and not any(
-            mark in line and f".{model} " in line for line in dbt.output.read_text().splitlines()
-        ):
-            time.sleep(0.002)
-        time.sleep(wait)
+        process = dbt.start("--debug", *MODELS, *INSTACART, data=loaded)
+        wait_for_output(dbt, process, f"On model.retail_warehouse.{model}: {mark}")
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
@@ -322,7 +321,7 @@ def test_models_run_by_themselves_take_in_no_more_than_what_lies_above(dbt, load
 
 def test_an_empty_build_and_a_lost_ledger_are_made_good(dbt, loaded):
     before = dbt.query("select * from instacart.fct_orders order by all")
-    build_empty = dbt(*MODELS, *AUDITED, "--empty", data=loaded)
+    build_empty = dbt(*MODELS, *INSTACART, "--empty", data=loaded)
     assert build_empty.ok, build_empty.output
     assert count(dbt, "instacart.fct_orders") == 0
     build(dbt, loaded)
@@ -341,11 +340,12 @@ ORDERS = ("--exclude-resource-type", "unit_test", "--select", "orders", "users",
 
 
 @pytest.fixture
-def tested(dbt, data):
+def tested(built_dbt, data):
     """Whole histories of some users, built and tested, and one later order of another user with no gap."""
     others = {line.split(",")[0] for line in data.lines("orders") if line.split(",")[1] in ("1", "2")}
     data.held_back = hold_back(data, lambda order_id: str(order_id) in others)
-    outcome = dbt(*MODELS, data=data)
+    dbt = built_dbt
+    outcome = dbt(*MODELS, *INSTACART, "--full-refresh", data=data)
     assert outcome.ok, outcome.output
     outcome = dbt("test", *ORDERS, data=data)
     assert " WARN=0 ERROR=0 " in outcome.output, outcome.output

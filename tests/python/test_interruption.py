@@ -8,27 +8,33 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import PROJECT
+from conftest import INSTACART, MODELS, PROJECT, Dbt, wait_for_output
 
 from retail_warehouse import instacart
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = 21
-BUILD = ("build", "--exclude-resource-type", "unit_test")
-# What writes tables; data tests change none.
-MODELS = ("build", "--exclude-resource-types", "unit_test", "test")
 
 
-def relations(dbt) -> list[str]:
-    rows = dbt.query(
+def relations_in(warehouse: Path) -> list[str]:
+    query = (
         "select table_schema || '.' || table_name from information_schema.tables"
         " where table_schema in ('staging', 'intermediate', 'instacart', 'online_retail', 'reference', 'audit')"
         " and table_name <> 'processed_files'"  # it tells when, which two builds never share
         " order by all"
     )
-    return [name for (name,) in rows]
+    with contextlib.closing(duckdb.connect(str(warehouse), read_only=True)) as connection:
+        return [name for (name,) in connection.execute(query).fetchall()]
+
+
+def relations(dbt) -> list[str]:
+    return relations_in(dbt.warehouse)
 
 
 def differences(dbt, names: list[str], undisturbed) -> dict[str, int]:
@@ -46,50 +52,62 @@ def differences(dbt, names: list[str], undisturbed) -> dict[str, int]:
         return found
 
 
-def test_a_killed_build_is_made_good_by_the_next(dbt, data, tmp_path):
-    # An older build, whose tables the interrupted one replaces.
-    old = tmp_path / "old"
-    instacart.generate(9, 3, old)
-    assert dbt(*BUILD, data=old).ok
-    shutil.copy(dbt.warehouse, tmp_path / "old.duckdb")
+@dataclass
+class Builds:
+    """A warehouse of older files and one that was built from it without a disturbance, and what that took."""
 
-    undisturbed = dbt(*MODELS, data=data)
-    assert undisturbed.ok
-    shutil.copy(dbt.warehouse, tmp_path / "undisturbed.duckdb")
-    names = relations(dbt)
+    data: Path
+    old: Path
+    undisturbed: Path
+    names: list[str]
+    nodes: int
+
+
+@pytest.fixture(scope="module")
+def builds(_session_dbt: Dbt, small, made_once) -> Builds:
+    def make(folder: Path) -> None:
+        instacart.generate(9, 3, folder / "old")
+        _session_dbt.clear()
+        assert _session_dbt(*MODELS, data=folder / "old").ok
+        shutil.copy(_session_dbt.warehouse, folder / "old.duckdb")
+        undisturbed = _session_dbt(*MODELS, data=small.data)
+        assert undisturbed.ok
+        shutil.copy(_session_dbt.warehouse, folder / "undisturbed.duckdb")
+        (folder / "output.txt").write_text(undisturbed.output)
+
+    folder = made_once("killed_builds", make)
+    nodes = int(re.search(r"1 of (\d+) START", (folder / "output.txt").read_text())[1])
+    undisturbed = folder / "undisturbed.duckdb"
+    names = relations_in(undisturbed)
     assert {"staging.stg_instacart__orders", "instacart.fct_orders", "audit.rejected_rows"} <= set(names)
-    nodes = int(re.search(r"1 of (\d+) START", undisturbed.output)[1])
-
-    killed = 0
-    for moment in range(MOMENTS):
-        dbt.clear()
-        shutil.copy(tmp_path / "old.duckdb", dbt.warehouse)
-        build = dbt.start(*MODELS, data=data)
-        # The first moment is within the hooks, the others after the start of every second node or so.
-        mark = f" {1 + moment * (nodes - 1) // (MOMENTS - 1)} of {nodes} START " if moment else " hook: "
-        while mark not in dbt.output.read_text() and build.is_alive():
-            time.sleep(0.002)
-        build.kill()
-        build.join()
-        killed += build.exitcode == -signal.SIGKILL
-        # Every mart can be read, whether it holds the old or the new rows.
-        assert dbt.query("select count(*) from instacart.aisles") == [(134,)]
-        for name in names:
-            if name.startswith(("instacart.", "online_retail.", "audit.")):
-                dbt.query(f"select count(*) from {name}")
-        rerun = dbt(*MODELS, data=data)
-        assert rerun.ok, f"moment {moment}: {rerun.output}"
-        assert relations(dbt) == names, f"moment {moment}"
-        assert differences(dbt, names, tmp_path / "undisturbed.duckdb") == {}, f"moment {moment}"
-    assert killed >= 20
+    return Builds(small.data, folder / "old.duckdb", undisturbed, names, nodes)
 
 
-def test_the_comparison_sees_a_difference(dbt, data, tmp_path):
-    assert dbt("run", "--select", "tag:instacart", data=data).ok
-    shutil.copy(dbt.warehouse, tmp_path / "undisturbed.duckdb")
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_a_killed_build_is_made_good_by_the_next(dbt, builds, moment):
+    """The first moment is within the hooks, the others after the start of every second node or so."""
+    shutil.copy(builds.old, dbt.warehouse)
+    build = dbt.start(*MODELS, data=builds.data)
+    number = 1 + moment * (builds.nodes - 1) // (MOMENTS - 1)
+    wait_for_output(dbt, build, f" {number} of {builds.nodes} START " if moment else " hook: ")
+    build.kill()
+    build.join()
+    assert build.exitcode == -signal.SIGKILL
+    # Every mart can be read, whether it holds the old or the new rows.
+    assert dbt.query("select count(*) from instacart.aisles") == [(134,)]
+    for name in builds.names:
+        if name.startswith(("instacart.", "online_retail.", "audit.")):
+            dbt.query(f"select count(*) from {name}")
+    rerun = dbt(*MODELS, data=builds.data)
+    assert rerun.ok, rerun.output
+    assert relations(dbt) == builds.names
+    assert differences(dbt, builds.names, builds.undisturbed) == {}
+
+
+def test_the_comparison_sees_a_difference(built_dbt, data, small):
     data.append("aisles", "135,new")
-    assert dbt("run", "--select", "tag:instacart", data=data).ok
-    found = differences(dbt, relations(dbt), tmp_path / "undisturbed.duckdb")
+    assert built_dbt("run", "--select", "tag:instacart", data=data).ok
+    found = differences(built_dbt, relations(built_dbt), small.warehouse)
     assert found["instacart.aisles"] == 1
     assert "instacart.orders" not in found
 
@@ -112,9 +130,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_and_then_a_larger_one(dbt, data, small_disk):
+def test_a_full_disk_and_then_a_larger_one(built_dbt, small_disk):
+    dbt = built_dbt
     folder, resize = small_disk
-    assert dbt(*MODELS, data=data).ok
     before = dbt.query("select * from instacart.fct_orders order by all")
     names = relations(dbt)
     shutil.copy(dbt.warehouse, folder / "warehouse.duckdb")
@@ -122,7 +140,8 @@ def test_a_full_disk_and_then_a_larger_one(dbt, data, small_disk):
     instacart.generate(150, 3, more)
     assert resize(2 + (folder / "warehouse.duckdb").stat().st_size // 2**20)
     on_disk = {"data": more, "WAREHOUSE_PATH": str(folder / "warehouse.duckdb")}
-    full = dbt(*MODELS, **on_disk)
+    build = (*MODELS, *INSTACART)
+    full = dbt(*build, **on_disk)
     assert not full.ok
     assert "No space left on device" in full.output
     assert full.output.count("Free space there, or let WAREHOUSE_PATH name a file on a larger disk") == 1
@@ -132,23 +151,23 @@ def test_a_full_disk_and_then_a_larger_one(dbt, data, small_disk):
             connection.execute(f"select count(*) from {name}").fetchall()
         assert connection.execute("select * from instacart.fct_orders order by all").fetchall() == before
     assert resize(200)
-    rerun = dbt(*MODELS, **on_disk)
+    rerun = dbt(*build, **on_disk)
     assert rerun.ok, rerun.output
-    assert dbt(*MODELS, data=more).ok
+    assert dbt(*build, data=more).ok
     assert differences(dbt, names, folder / "warehouse.duckdb") == {}
 
 
-def test_a_memory_limit_that_is_too_low(dbt, data, tmp_path):
-    assert dbt(*MODELS, data=data).ok
+def test_a_memory_limit_that_is_too_low(built_dbt, small):
+    dbt = built_dbt
     names = relations(dbt)
-    shutil.copy(dbt.warehouse, tmp_path / "before.duckdb")
-    starved = dbt(*MODELS, "--full-refresh", data=data, DUCKDB_MEMORY_LIMIT="38MB")
+    build = (*MODELS, *INSTACART, "--full-refresh")
+    starved = dbt(*build, data=small.data, DUCKDB_MEMORY_LIMIT="8MB")
     assert not starved.ok
     assert starved.output.count("Raise DUCKDB_MEMORY_LIMIT") == 1, starved.output
-    assert differences(dbt, names, tmp_path / "before.duckdb") == {}
-    rerun = dbt(*MODELS, "--full-refresh", data=data)
+    assert differences(dbt, names, small.warehouse) == {}
+    rerun = dbt(*build, data=small.data)
     assert rerun.ok, rerun.output
-    assert differences(dbt, names, tmp_path / "before.duckdb") == {}
+    assert differences(dbt, names, small.warehouse) == {}
 
 
 def test_a_read_only_folder_is_told_at_once(dbt, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import PROJECT, REAL_FILE, needs_the_real_file
+from conftest import ONLINE_RETAIL, PROJECT, REAL_FILE, needs_the_real_file
 
 from retail_warehouse import online_retail
 from retail_warehouse.cli import main
@@ -25,6 +25,12 @@ MARTS = (
     "transactions",
     "fct_daily_sales",
 )
+
+
+@pytest.fixture
+def dbt(built_dbt):
+    """dbt with a warehouse that holds Instacart, so that Online Retail alone needs to be built."""
+    return built_dbt
 
 
 def marts(dbt) -> dict[str, list[tuple]]:
@@ -46,9 +52,11 @@ def write(folder: Path, *lines: str, name: str = "data.csv", header: str = onlin
 
 
 def run(dbt, folder: Path, *arguments: str, without: tuple[str, ...] = ("test", "unit_test"), **environment: str):
-    return dbt("build", "--exclude-resource-types", *without, *arguments, ONLINE_RETAIL_DATA=str(folder), **environment)
+    build = ("build", "--exclude-resource-types", *without, *ONLINE_RETAIL, *arguments)
+    return dbt(*build, ONLINE_RETAIL_DATA=str(folder), **environment)
 
 
+@pytest.mark.slow
 def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, tmp_path):
     cases = [
         ("536365,85123A,HOLDER,1.5,12/1/2010 8:26,2.55,17850,UK", "unreadable_value", "quantity = '1.5'"),
@@ -99,6 +107,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_nul_byte_and_a_very_long_line_cost_nobody_else(dbt, tmp_path):
     folder = write(
         tmp_path / "data", GOOD, GOOD.replace("HOLDER", "H\0LDER"), GOOD.replace("HOLDER", "X" * 10_000_000), GOOD
@@ -118,6 +127,7 @@ def test_a_nul_byte_and_a_very_long_line_cost_nobody_else(dbt, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_copies_in_other_dialects_are_the_same_data(dbt, tmp_path):
     text = (SAMPLE / "data.csv").read_text(encoding="latin-1")
     assert run(dbt, SAMPLE).ok
@@ -169,6 +179,7 @@ def test_copies_in_other_dialects_are_the_same_data(dbt, tmp_path):
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_several_files_are_one_data_set(dbt, tmp_path):
     folder = write(tmp_path / "data", GOOD, GOOD, name="b.csv")
     write(folder, GOOD, name="a.csv")
@@ -183,6 +194,7 @@ def test_several_files_are_one_data_set(dbt, tmp_path):
     assert [counts[name] for name in ("a.csv", "b.csv", "empty.csv")] == [[1, 1, 0], [2, 2, 0], [0, 0, 0]]
 
 
+@pytest.mark.slow
 def test_every_csv_file_is_read_whatever_its_name(dbt, tmp_path):
     names = ["data.csv", "data.csv.csv", "UPPER.CSV", "a.csv-2011.csv", "packed.Csv.GZ", ".hidden.csv"]
     folder = write(tmp_path / "data", GOOD)
@@ -196,6 +208,7 @@ def test_every_csv_file_is_read_whatever_its_name(dbt, tmp_path):
     assert counts == {name: [1, 1, 0] for name in names}
 
 
+@pytest.mark.slow
 def test_unreadable_files_stop_the_build(dbt, tmp_path):
     assert run(dbt, SAMPLE).ok
     before = marts(dbt)
@@ -240,6 +253,7 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
     assert run(dbt, utf8, ONLINE_RETAIL_ENCODING="utf-8").ok
 
 
+@pytest.mark.slow
 def test_a_day_first_file_is_told_and_never_guessed(dbt, tmp_path):
     assert run(dbt, SAMPLE).ok
     before = marts(dbt)
@@ -333,6 +347,7 @@ def test_official_format(sample_lines):
     assert sample_lines.execute(formats).fetchall() == [(0,)]
 
 
+@pytest.mark.slow
 @needs_the_real_file
 def test_the_complete_real_file_is_as_published(dbt):
     complete = ("--vars", "{online_retail_complete: true}")

@@ -6,7 +6,7 @@ import sys
 
 import duckdb
 import pytest
-from conftest import PROJECT
+from conftest import MODELS, PROJECT
 from redshift_sequence import FACTS
 from test_online_retail import write
 from test_redshift_offline import REDSHIFT
@@ -18,7 +18,9 @@ def months(folder, fact: str) -> list[str]:
     return sorted(path.parent.name for path in (folder / fact).glob("*/*.parquet"))
 
 
-def test_it_is_off_by_default_and_chosen_by_a_selector(dbt, tmp_path):
+@pytest.mark.slow
+def test_it_is_off_by_default_and_chosen_by_a_selector(built_dbt, tmp_path):
+    dbt = built_dbt
     december = "536365,85123A,HOLDER,6,12/31/2010 8:26,2.55,17850,United Kingdom"
     january = "536366,85123A,HOLDER,1,1/1/2011 8:26,2.55,17850,United Kingdom"
     cancelled = "C536367,85123A,HOLDER,-1,1/31/2011 23:59,2.55,17850,United Kingdom"
@@ -26,7 +28,7 @@ def test_it_is_off_by_default_and_chosen_by_a_selector(dbt, tmp_path):
     # Folders above are made, whatever their names are.
     folder = tmp_path / "reader's exports" / "a"
     environment = {"ONLINE_RETAIL_DATA": str(data), "PARQUET_EXPORT": f"{folder}/"}
-    assert dbt.build(**environment).ok
+    assert dbt(*MODELS, **environment).ok
     assert not folder.parent.exists()
 
     outcome = dbt("build", "--selector", "parquet_export", **environment)
@@ -54,12 +56,13 @@ def test_it_is_off_by_default_and_chosen_by_a_selector(dbt, tmp_path):
     assert months(folder / "dev", "fct_cancellations") == []
 
 
-def test_an_export_that_fails_is_told_and_nothing_else_is_lost(dbt, tmp_path):
+@pytest.mark.slow
+def test_an_export_that_fails_is_told_and_nothing_else_is_lost(built_dbt, tmp_path):
     (tmp_path / "file").touch()
-    outcome = dbt.build("--selector", "with_parquet_export", PARQUET_EXPORT=str(tmp_path / "file"))
+    outcome = built_dbt(*MODELS, "--selector", "with_parquet_export", PARQUET_EXPORT=str(tmp_path / "file"))
     assert not outcome.ok
     assert str(tmp_path / "file") in outcome.output
-    assert dbt.query("select count(*) > 0 from online_retail.fct_sales") == [(True,)]
+    assert built_dbt.query("select count(*) > 0 from online_retail.fct_sales") == [(True,)]
 
 
 def test_the_analysis_reads_it_back(built):
@@ -102,6 +105,7 @@ def render_for_redshift(dbt, **environment: str):
     return dbt("compile", "--inline", hook, *arguments, **REDSHIFT, **environment)
 
 
+@pytest.mark.slow
 def test_redshift_unloads_to_s3(dbt):
     outcome = render_for_redshift(dbt, PARQUET_EXPORT="s3://bucket/exports/")
     assert outcome.ok, outcome.output

@@ -5,6 +5,7 @@ import shutil
 
 import duckdb
 import pytest
+from conftest import INSTACART
 
 # For each singular test the statements that plant its fault.
 SINGULAR_FAULTS = {
@@ -161,15 +162,16 @@ def test_every_data_test_can_fail(built, tmp_path):
     assert not problems, "\n".join(problems)
 
 
-def test_a_planted_fault_stops_the_build(dbt, data):
+@pytest.mark.slow
+def test_a_planted_fault_stops_the_build(built_dbt, data):
     """The same through dbt: a gap in a history is an error where histories are declared complete, else a warning."""
     orders = data.lines("orders")
     row = next(n for n, line in enumerate(orders) if ",prior,2," in line)
     data.replace_line("orders", row + 1, orders[row].replace(",prior,2,", ",prior,150,"))
-    declared = dbt.build("--vars", "{complete_histories: true}", data=data)
+    declared = built_dbt.build(*INSTACART, "--vars", "{complete_histories: true}", data=data)
     assert not declared.ok
     assert "assert_order_numbers_run_without_gaps" in declared.output
-    undeclared = dbt.build(data=data)
+    undeclared = built_dbt.build(*INSTACART, data=data)
     assert undeclared.ok, undeclared.output
     assert "WARN 1 assert_order_numbers_run_without_gaps" in undeclared.output
 

@@ -7,10 +7,13 @@ from conftest import REAL_DATA
 
 EXTRACT = Path(REAL_DATA) / "instacart_64_users"
 
-pytestmark = pytest.mark.skipif(
-    not REAL_DATA or not EXTRACT.is_dir(),
-    reason="RETAIL_WAREHOUSE_REAL_DATA names no folder with instacart_64_users, the real extract of 64 users",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not REAL_DATA or not EXTRACT.is_dir(),
+        reason="RETAIL_WAREHOUSE_REAL_DATA names no folder with instacart_64_users, the real extract of 64 users",
+    ),
+]
 
 
 def test_the_real_extract_builds(dbt):

@@ -26,6 +26,7 @@ def test_strict_parse(dbt):
     assert "WARNING" not in outcome.output, outcome.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("incremental", ["false", "true"])
 def test_every_model_compiles_offline(dbt, incremental):
     """Both branches of the incremental models."""

@@ -22,7 +22,7 @@ import duckdb
 import pytest
 import requests
 from click.testing import CliRunner
-from conftest import PROJECT
+from conftest import MODELS, ONLINE_RETAIL, PROJECT
 from moto.server import ThreadedMotoServer
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
@@ -38,6 +38,8 @@ from retail_warehouse.streaming.micro_batches import MicroBatches
 from retail_warehouse.streaming.publish import publish
 from retail_warehouse.streaming.s3_prefix import S3Prefix
 from retail_warehouse.streaming.sqlite_store import SqliteStore
+
+pytestmark = pytest.mark.slow
 
 SAMPLE = PROJECT / "seeds/samples/online_retail/data.csv"
 GOOD = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850,United Kingdom"
@@ -75,8 +77,7 @@ LINES = (
     " , , , , , , , ",
 )
 LENIENT = ("--vars", "{max_rejected_rows: 1000}")
-MODELS = ("build", "--exclude-resource-types", "unit_test", "test", *LENIENT)
-ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", "path:models/audit", "tag:instacart")
+BUILD = (*MODELS, *LENIENT, *ONLINE_RETAIL)
 
 
 def write(folder: Path, *lines: str, name: str = "data.csv") -> Path:
@@ -90,9 +91,15 @@ def compiled():
     return rules.load(PROJECT)
 
 
+@pytest.fixture
+def dbt(built_dbt):
+    """dbt with a warehouse that holds Instacart, so that Online Retail alone needs to be built."""
+    return built_dbt
+
+
 def test_the_api_judges_by_the_rules_of_the_models(dbt, compiled, tmp_path):
     folder = write(tmp_path / "data", *LINES)
-    outcome = dbt(*MODELS, *ONLINE_RETAIL, ONLINE_RETAIL_DATA=str(folder))
+    outcome = dbt(*BUILD, ONLINE_RETAIL_DATA=str(folder))
     assert outcome.ok, outcome.output
     events = [rules.Event(f"data.csv:{number}", line) for number, line in enumerate(LINES, start=2)]
     verdicts = rules.Rules(compiled).judge(events)
@@ -156,7 +163,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     folder = write(tmp_path / "data", GOOD)
     landing = tmp_path / "landing"
     environment = {"ONLINE_RETAIL_DATA": str(folder), "ONLINE_RETAIL_LANDING": str(landing)}
-    assert dbt(*MODELS, **environment).ok
+    assert dbt(*BUILD, **environment).ok
     rows = {f"till:{number}": line for number, line in enumerate(LINES, start=2)}
     first = dict(list(rows.items())[10:])
     # The same line as in the file, a cancellation before its sale, and rows with which something is wrong.
@@ -208,18 +215,18 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     assert reconciled["till"] == [len(LINES) + 2, *reconciled["till"][1:]]
     assert reconciled["data.csv"] == [1, 1, 0]
     # Every data test holds, on all rows.
-    outcome = dbt.build(*LENIENT, **environment)
+    outcome = dbt.build(*LENIENT, *ONLINE_RETAIL, **environment)
     assert outcome.ok, outcome.output
 
     names = relations(dbt)
     shutil.copy(dbt.warehouse, tmp_path / "streamed.duckdb")
-    assert dbt(*MODELS, "--full-refresh", **environment).ok
+    assert dbt(*BUILD, "--full-refresh", **environment).ok
     # Which of two copies of a line counts as the repeated one depends on when they came.
     assert_equals(dbt, tmp_path / "streamed.duckdb", [name for name in names if not name.endswith("streamed_lines")])
 
     # A line that was streamed arrives in a file of the same name too, and counts once.
     write(folder, *LINES, name="till.csv")
-    assert dbt(*MODELS, **environment).ok
+    assert dbt(*BUILD, **environment).ok
     land(landing, "d", {"till.csv:2": LINES[0], "till.csv:3": LINES[1]})
     micro_batch()
     assert dbt.reconciliation("online_retail")["till.csv"][0] == len(LINES)
@@ -230,7 +237,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     of_odd = "select invoice_no from online_retail.{} where file_name = 'odd.csv'"
     assert dbt.query(of_odd.format("invoice_lines")) == [("537000",)]
     write(folder, GOOD.replace("536365", "537001"), name="odd.csv")
-    assert dbt(*MODELS, **environment).ok
+    assert dbt(*BUILD, **environment).ok
     for table in ("invoice_lines", "fct_sales"):
         assert dbt.query(of_odd.format(table)) == [("537001",)]
     assert dbt.query("select invoice_no from online_retail.invoices where invoice_no like '53700%'") == [("537001",)]
@@ -243,10 +250,10 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     gone = dbt("build", "--selector", "micro_batch", **environment)
     assert not gone.ok
     assert "none of the 5 files of streamed rows" in gone.output
-    unset = dbt(*MODELS, **environment | {"ONLINE_RETAIL_LANDING": ""})
+    unset = dbt(*BUILD, **environment | {"ONLINE_RETAIL_LANDING": ""})
     assert "ONLINE_RETAIL_LANDING is not set" in unset.output
     assert dbt.query("select count(*) from online_retail.invoice_lines") == before
-    assert dbt(*MODELS, "--full-refresh", **environment | {"ONLINE_RETAIL_LANDING": ""}).ok
+    assert dbt(*BUILD, "--full-refresh", **environment | {"ONLINE_RETAIL_LANDING": ""}).ok
     assert dbt.query("select count(*) from online_retail.invoice_lines") < before
 
 

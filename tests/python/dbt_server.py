@@ -1,0 +1,125 @@
+"""A process that holds dbt and parsed projects in memory and forks for every command.
+
+Importing dbt costs seconds, and so does parsing the project: a command in a fork of this process does neither. What is
+kept of a project is what `dbt parse` returns, by all that it depends on (https://docs.getdbt.com/reference/programmatic-invocations).
+
+It reads a request per line from its standard input, and answers with the process number of the fork, and with its exit
+status when it has ended.
+"""
+
+import fcntl
+import gc
+import hashlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+# Commands that parse by themselves, since that is what their test is about.
+_PARSING = {"parse", "debug", "clean", "deps", "init"}
+_OPTIONS_OF_PARSING = ("--target", "-t", "--vars", "--profile", "--profiles-dir")
+# What only running models look at; everything else may change what is parsed.
+_AT_RUN_TIME = (
+    *("INSTACART_", "ONLINE_RETAIL_", "DUCKDB_", "PARQUET_EXPORT", "DBT_TARGET_PATH", "DBT_LOG_"),
+    *("REDSHIFT_HOST", "REDSHIFT_PORT", "REDSHIFT_USER", "REDSHIFT_PASSWORD"),
+)
+
+
+def _options_of_parsing(arguments: list[str]) -> list[str]:
+    options = []
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option in _OPTIONS_OF_PARSING:
+            options += [option, value]
+    return options
+
+
+def _write_to(output: str) -> None:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
+
+
+class _Projects:
+    """Parsed projects, by what they depend on. What dbt keeps of a parse for the next one lies in a folder that all
+    servers share, so that only the first server after a change parses what has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._manifests: dict[str, object] = {}
+
+    def get(self, request: dict):
+        """The parsed project of a request; none where the command has to parse, or where parsing fails, which the
+        command then tells."""
+        arguments = request["arguments"]
+        if not request["is_parsed_once"] or _PARSING & set(arguments) or "--no-partial-parse" in arguments:
+            return None
+        options = _options_of_parsing(arguments)
+        lasting = {name: text for name, text in request["environment"].items() if not name.startswith(_AT_RUN_TIME)}
+        # The database is named after the file, wherever it lies.
+        warehouse = lasting["WAREHOUSE_PATH"] = Path(lasting["WAREHOUSE_PATH"]).name
+        profiles = (Path(lasting.pop("DBT_PROFILES_DIR")) / "profiles.yml").read_text()
+        key = hashlib.sha256(json.dumps([options, lasting, profiles], sort_keys=True).encode()).hexdigest()[:16]
+        if key not in self._manifests:
+            self._manifests[key] = self._parse(self._folder / key, options, warehouse)
+        return self._manifests[key]
+
+    def _parse(self, folder: Path, options: list[str], warehouse: str):
+        from dbt.cli.main import dbtRunner
+
+        folder.mkdir(parents=True, exist_ok=True)
+        before, os.environ["WAREHOUSE_PATH"] = os.environ["WAREHOUSE_PATH"], warehouse
+        try:
+            with (folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # The static parser is native code with threads of its own, which a fork would wait for in vain.
+                arguments = ["--quiet", "--no-static-parser", "parse", "--target-path", str(folder), *options]
+                return dbtRunner().invoke(arguments).result
+        finally:
+            os.environ["WAREHOUSE_PATH"] = before
+
+
+def _run(arguments: list[str], manifest) -> int:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    result = dbtRunner(manifest=manifest).invoke(arguments)
+    # A process of this kind ends without clean-up; the dbt command would close the warehouse file.
+    DuckDBConnectionManager.close_all_connections()
+    sys.stdout.flush()
+    return 0 if result.success else 1
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    _write_to(os.devnull)
+    import agate  # noqa: F401
+    import dbt.adapters.duckdb
+    import dbt.cli.main  # noqa: F401
+
+    projects = _Projects(Path(sys.argv[1]))
+    inherited = dict(os.environ)
+    for line in requests:
+        request = json.loads(line)
+        os.environ.clear()
+        os.environ.update(inherited | request["environment"])
+        os.chdir(request["project"])
+        manifest = projects.get(request)
+        # What all forks share is not to be searched for garbage by any; a command is over before there is much.
+        gc.freeze()
+        gc.disable()
+        process = os.fork()
+        if process == 0:
+            _write_to(request["output"])
+            os._exit(_run(request["arguments"], manifest))
+        print(process, file=answers)
+        _, status = os.waitpid(process, 0)
+        print(os.waitstatus_to_exitcode(status), file=answers)
+
+
+if __name__ == "__main__":
+    main()
