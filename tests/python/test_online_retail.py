@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import ONLINE_RETAIL, PROJECT, REAL_FILE, needs_the_real_file
+from conftest import ONLINE_RETAIL, PROJECT, REAL_FILE, WITH_ARTIFACTS, needs_the_real_file
 
 from retail_warehouse import online_retail
 from retail_warehouse.cli import main
@@ -351,7 +351,7 @@ def test_official_format(sample_lines):
 @needs_the_real_file
 def test_the_complete_real_file_is_as_published(dbt):
     complete = ("--vars", "{online_retail_complete: true}")
-    outcome = run(dbt, REAL_FILE.parent.resolve(), *complete, without=("unit_test",))
+    outcome = run(dbt, REAL_FILE.parent.resolve(), *complete, without=("unit_test",), **WITH_ARTIFACTS)
     assert outcome.ok, outcome.output
     assert "PASS assert_the_complete_online_retail_file_is_as_published" in outcome.output
     assert "WARN=0 ERROR=0 SKIP=0" in outcome.output

@@ -6,7 +6,7 @@ import os
 import pytest
 import redshift_sequence
 from click.testing import CliRunner
-from conftest import MODELS, PROJECT, Dbt
+from conftest import MODELS, PROJECT, WITH_ARTIFACTS, Dbt
 from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
 
@@ -15,7 +15,8 @@ from retail_warehouse.cli import main
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        find_postgres() is None and not os.environ.get("CI"), reason=f"THE REDSHIFT TARGET IS NOT TESTED: {INSTALL}"
+        find_postgres() is None and not os.environ.get("REDSHIFT_STAND_IN_REQUIRED"),
+        reason=f"THE REDSHIFT TARGET IS NOT TESTED: {INSTALL}",
     ),
 ]
 READER = "role:analysts"
@@ -48,7 +49,7 @@ def production(tmp_path_factory):
     (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
     with StandIn(folder / "stand_in", log=folder / "statements.jsonl") as stand_in:
         stand_in.create_role("analysts")
-        export = {"PARQUET_EXPORT": "s3://bucket/exports"}
+        export = {"PARQUET_EXPORT": "s3://bucket/exports", **WITH_ARTIFACTS}
         deliveries = redshift_sequence.deliveries(folder / "data")
         production = Production(stand_in, Dbt(folder), {**stand_in.environment, **export}, deliveries["second"])
         for name, data in deliveries.items():
@@ -70,7 +71,7 @@ def on_duckdb(production, tmp_path_factory):
     folder = tmp_path_factory.mktemp("duckdb")
     (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
     dbt = Dbt(folder)
-    export = {"PARQUET_EXPORT": str(folder / "exports")}
+    export = {"PARQUET_EXPORT": str(folder / "exports"), **WITH_ARTIFACTS}
     # Data tests look at the same rows on the stand-in, as the comparison shows.
     outcome = dbt(*MODELS, *redshift_sequence.EVERYTHING, **production.data, **export)
     assert outcome.ok, outcome.output
@@ -245,7 +246,7 @@ def test_the_comparison_notices_what_redshift_computes_otherwise(production, dbt
     (tmp_path / "models").mkdir()
     for name, sql in {**FAULTS, "numbers": NUMBERS, "sound": "select n from {{ ref('numbers') }}"}.items():
         (tmp_path / "models" / f"{name}.sql").write_text(sql)
-    environment = {"DBT_TARGET_PATH": str(tmp_path / "target")}
+    environment = {"DBT_TARGET_PATH": str(tmp_path / "target"), **WITH_ARTIFACTS}
     here = dbt("run", project=tmp_path, **environment)
     assert here.ok, here.output
     there = production("run", "--target", "prod", project=tmp_path, **environment)

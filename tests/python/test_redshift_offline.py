@@ -6,7 +6,7 @@ import re
 
 import pytest
 import redshift_gate
-from conftest import PROJECT
+from conftest import PROJECT, WITH_ARTIFACTS
 
 # A port on which nobody listens: a command that connects fails.
 REDSHIFT = {
@@ -100,7 +100,8 @@ def test_the_readme_names_the_last_run_on_a_real_cluster(tmp_path):
 
 
 def test_a_developer_has_schemas_of_their_own(dbt):
-    outcome = dbt("parse", "--target", "redshift_dev", **{**REDSHIFT, "REDSHIFT_SCHEMA": "dbt_alice"})
+    environment = {**REDSHIFT, "REDSHIFT_SCHEMA": "dbt_alice", **WITH_ARTIFACTS}
+    outcome = dbt("parse", "--target", "redshift_dev", **environment)
     assert outcome.ok, outcome.output
     manifest = json.loads((dbt.target / "manifest.json").read_text())
     schemas = {node["schema"] for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")}
