@@ -94,7 +94,7 @@ create macro is_alive(user_id, family_id, phase) as phase = 0 or draw('phase', u
 
 -- The part of the user's shopping list on which a product stands: some products stand with others of their aisle, the
 -- rest anywhere (cart neighbours of the same aisle, cart neighbours that were neighbours before).
-create macro list_part(user_id, aisle_id, family_id) as floor(8 * if(
+create macro list_part(user_id, aisle_id, family_id) as floor(11 * if(
     draw('by aisle', user_id, family_id, 0) < 0.3,
     draw('list', user_id, aisle_id, 1),
     draw('list', user_id, family_id, 0)
