@@ -13,7 +13,7 @@ PUBLISHED = {
     "share of orders by day of week": [0.174, 0.168, 0.138, 0.129, 0.124, 0.135, 0.132],
     "reordered in pantry, produce": [0.347, 0.650],
 }
-# Measured on the whole histories of 592 users with 10 or more orders each.
+# Measured on the whole histories of 592 users; 400 users with 10 or more orders each show about the same.
 HISTORIES = {
     "first-time items in the user's top 3 aisles, departments, times chance": [1.46, 1.20],
     "bought again 1, 2, 3, 6 orders after the last time": [0.287, 0.184, 0.130, 0.066],
@@ -35,8 +35,8 @@ CARTS = {
 }
 REAL = PUBLISHED | HISTORIES | CARTS
 
-# Habits are measured on users with as many orders as the real ones have, and as many users: the more users, the rarer
-# the products with 60 purchases, whose re-buy rates are compared.
+# Habits are measured on users with 10 or more orders, and on as many as the real ones are: the more users, the rarer the
+# products with 60 purchases, whose re-buy rates are compared.
 _USERS = 592
 _PREPARATION = f"""
 create or replace temp table history_orders as
