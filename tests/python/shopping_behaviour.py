@@ -35,8 +35,8 @@ CARTS = {
 }
 REAL = PUBLISHED | HISTORIES | CARTS
 
-# Habits are measured on users with 10 or more orders, and on as many as the real ones are: the more users, the rarer the
-# products with 60 purchases, whose re-buy rates are compared.
+# Habits are measured on users with 10 or more orders, and on as many as the real ones are: the more users, the rarer
+# the products with 60 purchases, whose re-buy rates are compared.
 _USERS = 592
 _PREPARATION = f"""
 create or replace temp table history_orders as
