@@ -259,7 +259,7 @@ select
     least(2 + 40 * draw('gap', user_id, 0, 0), 400.0 / order_count) as usual_gap,
     usual_gap between 4 and 14 and draw('weekly', user_id, 0, 0) < 0.33 as shops_weekly,
     13.5 + 2.5 * bell('hour', user_id, 0) as usual_hour,
-    7.1 * exp(0.6 * bell('basket', user_id, 0)) as usual_basket,
+    7.4 * exp(0.57 * bell('basket', user_id, 0)) as usual_basket,
     exp(0.4 * bell('loyalty', user_id, 0)) as loyalty,
     exp(0.6 * bell('freshness', user_id, 0)) as freshness,
     draw('eval_set', user_id, 0, 0) < 0.6364 as ends_in_train
@@ -283,7 +283,7 @@ spaced as (
             else round(1.07 * usual_gap * pow(-ln(1 - draw('gap', user_id, order_number, 2)), 0.8))
         end::integer as gap,
         -- Some orders are large, others small, of new and of usual products alike.
-        exp(0.43 * bell('basket', user_id, order_number)) as appetite
+        exp(0.4 * bell('basket', user_id, order_number)) as appetite
     from numbered
 )
 select
@@ -344,7 +344,7 @@ found as (
         stop,
         aisle_id,
         case
-            when draw('same', user_id, order_number, aimed.place) < if(has_flavours, 0.73, 0.25)
+            when draw('same', user_id, order_number, aimed.place) < if(has_flavours, 0.7, 0.35)
                 then least(
                     family_place + floor(4 * pow(draw('flavour', user_id, order_number, aimed.place), 1.5))::integer,
                     products - 1

@@ -179,7 +179,8 @@ def test_life_like_rhythm(shop):
     gaps = "(select user_id, days_since_prior_order::float as gap from orders where days_since_prior_order is not null)"
     within = one(shop, f"select avg(spread) from (select stddev(gap) as spread from {gaps} group by user_id)")
     assert within < 0.85 * one(shop, f"select stddev(gap) from {gaps}")
-    assert one(shop, f"select mode(gap) from {gaps}") == 7
+    # 30 stands for all longer gaps, and is as common in the published files.
+    assert one(shop, f"select mode(gap) from {gaps} where gap < 30") == 7
 
 
 def test_life_like_baskets(shop):
