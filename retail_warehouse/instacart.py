@@ -344,7 +344,7 @@ found as (
         stop,
         aisle_id,
         case
-            when draw('same', user_id, order_number, aimed.place) < if(has_flavours, 0.7, 0.35)
+            when draw('same', user_id, order_number, aimed.place) < if(has_flavours, 0.71, 0.35)
                 then least(
                     family_place + floor(4 * pow(draw('flavour', user_id, order_number, aimed.place), 1.5))::integer,
                     products - 1
