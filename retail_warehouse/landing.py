@@ -28,13 +28,14 @@ def land(source: str, to: str) -> None:
     # Not before it is needed: dbt takes seconds to import.
     from dbt.cli.main import dbtRunner
 
-    # A warehouse of its own, in memory: nobody waits for the real one. Under the same name each time, so that dbt can
-    # go on from what it parsed the last time.
-    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev", "--target-path", str(artifacts("landing"))]
+    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev"]
+    arguments += ["--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"]
     before = os.environ.get("WAREHOUSE_PATH")
+    # A warehouse of its own, in memory: nobody waits for the real one.
     os.environ["WAREHOUSE_PATH"] = ":memory:"
     try:
-        result = dbtRunner().invoke([*arguments, "--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"])
+        with artifacts(f"landing_{source}") as target:
+            result = dbtRunner().invoke([*arguments, "--target-path", str(target)])
     finally:
         if before is None:
             del os.environ["WAREHOUSE_PATH"]

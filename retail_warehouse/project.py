@@ -1,6 +1,10 @@
 """Where commands find the dbt project and its warehouse."""
 
+import contextlib
+import fcntl
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from retail_warehouse.deliveries import DataError
@@ -21,7 +25,22 @@ def warehouse() -> Path:
     return Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
 
 
-def artifacts(command: str) -> Path:
-    """Folder for what dbt writes for a command with a warehouse of its own; beside the artifacts of builds, so that
-    neither makes dbt parse the project anew for the other."""
-    return Path(os.environ.get("DBT_TARGET_PATH") or "target").resolve() / command
+@contextlib.contextmanager
+def artifacts(command: str) -> Iterator[Path]:
+    """A folder for what dbt writes for a command with a warehouse of its own, for one process at a time. It stays, so
+    that dbt goes on from what it parsed the last time, and lies beside the artifacts of builds, so that neither makes
+    dbt parse anew for the other. Where none can be kept it is a temporary one.
+
+    Args:
+        command: Name of the folder.
+    """
+    folder = Path(os.environ.get("DBT_TARGET_PATH") or "target").resolve() / command
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((folder / "lock").open("w"))
+        except OSError:
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder

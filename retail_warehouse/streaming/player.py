@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import fcntl
 import gzip
 import json
 import os
@@ -118,18 +117,15 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
 
 def _open_raw_views(folder: Path, warehouse: Path) -> None:
     """Make a warehouse with nothing but the raw views of a folder; none where dbt fails, which has told why."""
-    target = artifacts("player")
-    target.mkdir(parents=True, exist_ok=True)
-    # Under the same name each time, so that dbt can go on from what it parsed the last time; then out of the way.
-    made = target / warehouse.name
-    environment = {**os.environ, "WAREHOUSE_PATH": str(made), "ONLINE_RETAIL_DATA": str(folder)}
-    environment.pop("ONLINE_RETAIL_LANDING", None)
     dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "run-operation", "open_raw_views"]
     dbt += ["--target", "dev", "--args", "{source_name: online_retail}"]
-    dbt += ["--target-path", str(target), "--log-path", str(target)]
-    with (target / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # held by the one that plays another file, for seconds
+    with artifacts("player") as target:
+        # Under the same name each time, or dbt would parse the project anew; then out of the way.
+        made = target / warehouse.name
         made.unlink(missing_ok=True)
+        environment = {**os.environ, "WAREHOUSE_PATH": str(made), "ONLINE_RETAIL_DATA": str(folder)}
+        environment.pop("ONLINE_RETAIL_LANDING", None)
+        dbt += ["--target-path", str(target), "--log-path", str(target)]
         if subprocess.run(dbt, env=environment, check=False).returncode == 0 and made.is_file():
             shutil.move(made, warehouse)
 

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -25,13 +26,18 @@ PROJECT = Path(__file__).parents[2]
 # What a developer's shell may hold must not change a test.
 _OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_", "PARQUET_EXPORT")
 
+# Seconds after which a command is taken for stuck.
+LONGEST_COMMAND = 900
 # For commands whose artifacts are read.
 WITH_ARTIFACTS = {"DBT_WRITE_JSON": "true"}
 # What writes tables; data tests change none.
-MODELS = ("build", "--exclude-resource-types", "unit_test", "test")
-# All of one source, and the accounts of both; in a warehouse that holds the other.
-INSTACART = ("--select", "tag:instacart", "path:models/audit")
-ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", "path:models/audit")
+MODELS = ("build", "--exclude-resource-types", "unit_test", "test", "exposure")
+# All of one source, and what is of both; in a warehouse that holds the other. Data tests that look at both are
+# named beside them.
+_OF_BOTH = ("path:models/audit", "path:models/marts/reference")
+INSTACART = ("--select", "tag:instacart", *_OF_BOTH)
+ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", *_OF_BOTH)
+TESTS_OF_BOTH = ("assert_row_counts_carry_through_layers", "assert_sales_add_up_to_the_penny")
 
 REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
 REAL_FILE = Path(REAL_DATA) / "online_retail/data.csv.gz"
@@ -60,9 +66,9 @@ class Command:
         return self.exitcode is None
 
     def kill(self) -> None:
-        # The server waits for nobody else, and so the number is still this command's.
         if self.is_alive():
-            os.kill(self._process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended in this moment
+                os.kill(self._process, signal.SIGKILL)
 
     def join(self) -> None:
         if self.exitcode is None:
@@ -79,22 +85,33 @@ class Server:
         self._last: Command | None = None
 
     def start(self, **request) -> Command:
-        if self._last:
-            self._last.join()
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         self._last = Command(self, self.answer())
         return self._last
 
-    def has_answered(self) -> bool:
-        return bool(select.select([self._process.stdout], [], [], 0)[0])
+    def end_last(self, kill: bool) -> None:
+        """Wait for the last command, which a test that failed may have left behind, after killing it or not."""
+        if self._last and kill:
+            self._last.kill()
+        if self._last:
+            self._last.join()
+
+    def has_answered(self, seconds: float = 0) -> bool:
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
 
     def answer(self) -> int:
         # Byte for byte, so that `has_answered` knows of all that was not read yet.
         line = b""
         while not line.endswith(b"\n"):
+            if not self.has_answered(LONGEST_COMMAND):
+                self._process.kill()
+                _server.cache_clear()
+                pytest.fail(f"dbt has run for {LONGEST_COMMAND} s without an end")
             byte = os.read(self._process.stdout.fileno(), 1)
-            assert byte, "the dbt server has ended"
+            if not byte:
+                _server.cache_clear()
+                pytest.fail("the dbt server has ended; what it said stands in the captured output")
             line += byte
         return int(line)
 
@@ -145,6 +162,7 @@ class Dbt:
         }
         if data is not None:
             variables["INSTACART_DATA"] = str(data)
+        _server().end_last(kill=False)
         self.output.write_text("")
         return _server().start(
             arguments=arguments,
@@ -187,11 +205,12 @@ class Dbt:
         return {file_name: counts for source, _, file_name, *counts in rows if source == source_name}
 
 
-def wait_for_output(dbt: Dbt, command: Command, *marks: str) -> None:
-    """Return when a line of what the command prints holds all of the marks, or when it has ended."""
-    while not any(all(mark in line for mark in marks) for line in dbt.output.read_text().splitlines()):
-        if not command.is_alive():
-            return
+def wait_for_output(dbt: Dbt, command: Command, pattern: str) -> None:
+    """Return when what the command prints matches a regular expression; `.` is any character, the end of a line too."""
+    while not re.search(pattern, dbt.output.read_text(), re.DOTALL):
+        # Once more, for what it said last.
+        if not command.is_alive() and not re.search(pattern, dbt.output.read_text(), re.DOTALL):
+            pytest.fail(f"{pattern} never came:\n{dbt.output.read_text()[-2000:]}")
         time.sleep(0.002)
 
 
@@ -205,6 +224,7 @@ def _session_dbt(tmp_path_factory) -> Dbt:
 @pytest.fixture
 def dbt(_session_dbt) -> Dbt:
     """dbt with an empty warehouse."""
+    _server().end_last(kill=True)
     _session_dbt.clear()
     return _session_dbt
 
@@ -278,6 +298,7 @@ def small(_session_dbt, made_once) -> Small:
         _session_dbt.clear()
         outcome = _session_dbt(*MODELS, data=folder / "data")
         assert outcome.ok, outcome.output
+        _session_dbt.reconciliation()
         shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
 
     folder = made_once("small", make)
@@ -359,7 +380,7 @@ class Scheduler(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return Scheduler(config, log)
+    return Scheduler(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -13,7 +13,9 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
 
 # Commands that parse by themselves, since that is what their test is about.
@@ -34,8 +36,7 @@ def _options_of_parsing(arguments: list[str]) -> list[str]:
     return options
 
 
-def _write_to(output: str) -> None:
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+def _write_to(descriptor: int) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
@@ -59,7 +60,10 @@ class _Projects:
         lasting = {name: text for name, text in request["environment"].items() if not name.startswith(_AT_RUN_TIME)}
         # The database is named after the file, wherever it lies.
         warehouse = lasting["WAREHOUSE_PATH"] = Path(lasting["WAREHOUSE_PATH"]).name
-        profiles = (Path(lasting.pop("DBT_PROFILES_DIR")) / "profiles.yml").read_text()
+        try:
+            profiles = (Path(lasting.pop("DBT_PROFILES_DIR")) / "profiles.yml").read_text()
+        except OSError:
+            return None
         key = hashlib.sha256(json.dumps([options, lasting, profiles], sort_keys=True).encode()).hexdigest()[:16]
         if key not in self._manifests:
             self._manifests[key] = self._parse(self._folder / key, options, warehouse)
@@ -91,17 +95,27 @@ def _run(arguments: list[str], manifest) -> int:
     return 0 if result.success else 1
 
 
+def _forget_old(folder: Path) -> None:
+    """Remove what no session of the last day has looked at."""
+    for parsed in folder.glob("*/partial_parse.msgpack"):
+        if parsed.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(parsed.parent, ignore_errors=True)
+
+
 def main() -> None:
     """Serve until standard input ends."""
     requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
-    _write_to(os.devnull)
+    # What dbt says while it parses is said once more by the command, if it fails.
+    os.dup2(nowhere, 1)
     import agate  # noqa: F401
     import dbt.adapters.duckdb
     import dbt.cli.main  # noqa: F401
 
-    projects = _Projects(Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    _forget_old(folder)
+    projects = _Projects(folder)
     inherited = dict(os.environ)
     for line in requests:
         request = json.loads(line)
@@ -112,10 +126,13 @@ def main() -> None:
         # What all forks share is not to be searched for garbage by any; a command is over before there is much.
         gc.freeze()
         gc.disable()
+        # Before anybody is told of the command, lest they read what the last one wrote.
+        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         process = os.fork()
         if process == 0:
-            _write_to(request["output"])
+            _write_to(output)
             os._exit(_run(request["arguments"], manifest))
+        os.close(output)
         print(process, file=answers)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), file=answers)

@@ -1,5 +1,6 @@
 """`make lint` looks at what git tracks and nothing else, at changed files first, and at SQL only once."""
 
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,11 @@ import lint
 @pytest.fixture
 def linted(tmp_path, monkeypatch):
     """Runs the program in a repository of its own; returns the programs that it runs, with their files."""
+    # Within a hook git names the repository of the commit, which is not to be touched; nor is one's own configuration.
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
@@ -24,12 +30,12 @@ def linted(tmp_path, monkeypatch):
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "--message", "all")
-    monkeypatch.setattr(lint, "PROJECT", tmp_path)
+    monkeypatch.setattr(lint, "PROJECT", tmp_path.resolve())
     monkeypatch.setattr(lint, "PASSED", tmp_path / "target" / "passed.json")
     calls, failing = [], set()
 
     def run(program: str, *arguments: str, **environment: str) -> bool:
-        files = [argument for argument in arguments if "/" in argument]
+        files = [argument.removeprefix("./") for argument in arguments if argument.startswith("./")]
         calls.append((program, files))
         return not failing & {program, *files}
 
@@ -88,9 +94,28 @@ def test_what_any_program_finds_fails_the_lint(linted, program):
     assert linted() == (1, CHECKS)
 
 
-def test_files_can_be_named(linted):
+def test_files_and_folders_can_be_named(linted):
     assert linted("models/a.sql") == (0, [("sqlfluff", ["models/a.sql"])])
     assert linted("tools/x.py", "macros/m.sql") == (0, CHECKS[:2])
+    assert linted("models", "tools") == (0, [*CHECKS[:2], ("sqlfluff", ["models/b.sql"])])
+    (linted.folder / "new.py").touch()
+    for name in ("new.py", "none", "..", "/etc"):
+        code, calls = linted(name)
+        assert code == f"Git tracks nothing at {linted.folder / name}; add it first."
+        assert calls == []
+
+
+def test_a_record_that_was_cut_off_is_made_anew(linted):
+    linted()
+    lint.PASSED.write_text("{")
+    assert linted()[1][-1] == ("sqlfluff", ["models/a.sql", "models/b.sql"])
+    assert linted() == (0, CHECKS)
+
+
+def test_a_model_that_is_gone_may_change_the_others(linted):
+    linted()
+    (linted.folder / "models/b.sql").unlink()
+    assert linted() == (0, [*CHECKS, ("sqlfluff", ["models/a.sql"])])
 
 
 def test_a_folder_without_git_is_told(linted, monkeypatch):

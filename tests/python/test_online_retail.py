@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import ONLINE_RETAIL, PROJECT, REAL_FILE, WITH_ARTIFACTS, needs_the_real_file
+from conftest import ONLINE_RETAIL, PROJECT, REAL_FILE, TESTS_OF_BOTH, WITH_ARTIFACTS, needs_the_real_file
 
 from retail_warehouse import online_retail
 from retail_warehouse.cli import main
@@ -52,7 +52,8 @@ def write(folder: Path, *lines: str, name: str = "data.csv", header: str = onlin
 
 
 def run(dbt, folder: Path, *arguments: str, without: tuple[str, ...] = ("test", "unit_test"), **environment: str):
-    build = ("build", "--exclude-resource-types", *without, *ONLINE_RETAIL, *arguments)
+    tests = () if "test" in without else TESTS_OF_BOTH
+    build = ("build", "--exclude-resource-types", *without, *ONLINE_RETAIL, *tests, *arguments)
     return dbt(*build, ONLINE_RETAIL_DATA=str(folder), **environment)
 
 
@@ -90,7 +91,9 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, tmp_path):
     folder = write(
         tmp_path / "data", GOOD, *(line for line, _, _ in cases), GOOD.replace("HOLDER", "LAST"), largest, positive
     )
-    outcome = run(dbt, folder, "--vars", "{max_rejected_rows: 99}", without=("unit_test",))
+    # As the first build of all, with every test.
+    dbt.clear()
+    outcome = dbt.build("--vars", "{max_rejected_rows: 99}", ONLINE_RETAIL_DATA=str(folder))
     assert outcome.ok, outcome.output
     assert "WARN 1 accepted_range_fct_daily_sales_cancellation_amount__0" in outcome.output
     assert dbt.query("select max(line_amount)::varchar, max(invoice_date)::varchar from online_retail.fct_sales") == [
@@ -351,7 +354,7 @@ def test_official_format(sample_lines):
 @needs_the_real_file
 def test_the_complete_real_file_is_as_published(dbt):
     complete = ("--vars", "{online_retail_complete: true}")
-    outcome = run(dbt, REAL_FILE.parent.resolve(), *complete, without=("unit_test",), **WITH_ARTIFACTS)
+    outcome = dbt.build(*complete, ONLINE_RETAIL_DATA=str(REAL_FILE.parent.resolve()), **WITH_ARTIFACTS)
     assert outcome.ok, outcome.output
     assert "PASS assert_the_complete_online_retail_file_is_as_published" in outcome.output
     assert "WARN=0 ERROR=0 SKIP=0" in outcome.output

@@ -5,7 +5,7 @@ import shutil
 
 import duckdb
 import pytest
-from conftest import INSTACART
+from conftest import INSTACART, TESTS_OF_BOTH
 
 # For each singular test the statements that plant its fault.
 SINGULAR_FAULTS = {
@@ -168,10 +168,10 @@ def test_a_planted_fault_stops_the_build(built_dbt, data):
     orders = data.lines("orders")
     row = next(n for n, line in enumerate(orders) if ",prior,2," in line)
     data.replace_line("orders", row + 1, orders[row].replace(",prior,2,", ",prior,150,"))
-    declared = built_dbt.build(*INSTACART, "--vars", "{complete_histories: true}", data=data)
+    declared = built_dbt.build(*INSTACART, *TESTS_OF_BOTH, "--vars", "{complete_histories: true}", data=data)
     assert not declared.ok
     assert "assert_order_numbers_run_without_gaps" in declared.output
-    undeclared = built_dbt.build(*INSTACART, data=data)
+    undeclared = built_dbt.build(*INSTACART, *TESTS_OF_BOTH, data=data)
     assert undeclared.ok, undeclared.output
     assert "WARN 1 assert_order_numbers_run_without_gaps" in undeclared.output
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import sqlglot
 import yaml
-from conftest import PROJECT
+from conftest import INSTACART, ONLINE_RETAIL, PROJECT, TESTS_OF_BOTH
 from sqlglot import exp
 
 PREFIXES = {"staging": "stg_", "intermediate": "int_", "exports": "export_"}
@@ -332,3 +332,14 @@ def test_readme_names_only_targets_that_exist():
 
 def test_layers_are_complete(models):
     assert {node["path"].split("/")[0] for node in models.values()} == set(LAYERS) - {"source"}
+
+
+def test_what_tests_select_leaves_out_nothing_of_the_default_build(dbt):
+    def listed(*arguments: str) -> set[str]:
+        outcome = dbt("ls", "--quiet", "--resource-types", "model", "seed", "test", "--output", "name", *arguments)
+        assert outcome.ok, outcome.output
+        return set(outcome.output.split())
+
+    of_each = [listed(*selected, *TESTS_OF_BOTH) for selected in (INSTACART, ONLINE_RETAIL)]
+    assert set().union(*of_each) == listed()
+    assert len(of_each[0] & of_each[1]) < len(of_each[0])
