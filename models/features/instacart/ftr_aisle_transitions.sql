@@ -1,3 +1,5 @@
+{# Transitions of the overall mix that are added to those of each aisle. #}
+{% set pseudo_count = 20 %}
 with aisles as (
 
     select * from {{ ref('aisles') }}
@@ -66,6 +68,7 @@ totalled as (
         next_aisle_id,
         transition_count,
         sum(transition_count) over (partition by aisle_id) as from_aisle,
+        -- One more each below, so that no aisle has a share of 0.
         sum(transition_count) over (partition by next_aisle_id) as to_next_aisle,
         sum(transition_count) over () as all_transitions,
         count(*) over (partition by aisle_id) as aisle_count
@@ -78,10 +81,9 @@ select
     next_aisle_id,
     cast(transition_count as integer) as transition_count,
     cast(from_aisle as integer) as aisle_transition_count,
-    -- With one transition more into each aisle, so that no share is 0.
     {{ ratio(
-        '(transition_count + 1) * (all_transitions + aisle_count)',
-        'cast(from_aisle + aisle_count as bigint) * (to_next_aisle + 1)',
+        'transition_count * (all_transitions + aisle_count) + ' ~ pseudo_count ~ ' * (to_next_aisle + 1)',
+        'cast(from_aisle + ' ~ pseudo_count ~ ' as bigint) * (to_next_aisle + 1)',
         12, 6
     ) }} as lift
 from totalled

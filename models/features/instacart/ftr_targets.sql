@@ -11,9 +11,11 @@ users as (
         max(order_age) as order_count,
         max(order_number) as last_order_number,
         max(order_day) as last_order_day,
-        (2 * sum(days_since_prior_order) + count(days_since_prior_order))
-        / nullif(2 * count(days_since_prior_order), 0) as usual_gap,
-        (2 * sum(order_hour_of_day) + count(*)) / (2 * count(*)) as usual_hour
+        {{ whole_quotient(
+            '2 * sum(days_since_prior_order) + count(days_since_prior_order)',
+            'nullif(2 * count(days_since_prior_order), 0)'
+        ) }} as usual_gap,
+        {{ whole_quotient('2 * sum(order_hour_of_day) + count(*)', '2 * count(*)') }} as usual_hour
     from orders
     group by user_id
 
