@@ -5,8 +5,7 @@
         cast(
             {{ whole_quotient(
                 'cast(' ~ numerator ~ ' as bigint) * ' ~ 2 * 10 ** scale ~ ' + ' ~ whole, 'nullif(2 * ' ~ whole ~ ', 0)'
-            ) }}
-            as numeric(18, 0)
+            ) }} as numeric(18, 0)
         ) * cast({{ '%.*f' | format(scale, 0.1 ** scale) }} as numeric({{ scale + 1 }}, {{ scale }}))
         as numeric({{ precision }}, {{ scale }})
     )

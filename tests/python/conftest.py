@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import prediction_files
 import pytest
 
 from retail_warehouse import instacart
@@ -19,7 +20,16 @@ PROJECT = Path(__file__).parents[2]
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb", "agate"])
 # What a developer's shell may hold must not change a test.
-_OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_", "PARQUET_EXPORT")
+_OWN_VARIABLES = (
+    "INSTACART_",
+    "ONLINE_RETAIL_",
+    "WAREHOUSE_PATH",
+    "DUCKDB_",
+    "REDSHIFT_",
+    "DBT_",
+    "PARQUET_EXPORT",
+    "PREDICTIONS_",
+)
 
 REAL_DATA = os.environ.get("RETAIL_WAREHOUSE_REAL_DATA", "")
 REAL_FILE = Path(REAL_DATA) / "online_retail/data.csv.gz"
@@ -152,12 +162,14 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built(_session_dbt, tmp_path_factory) -> Built:
-    """The bundled sample, built with every data and unit test and the Parquet export, and its artifacts with catalog;
-    do not change it."""
+    """The bundled sample, built with everything there is, every data and unit test, and its artifacts with catalog; do
+    not change it."""
     _session_dbt.clear()
     folder = tmp_path_factory.mktemp("built")
-    everything = {"PARQUET_EXPORT": str(folder / "exports")}
-    arguments = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true, assume_incremental: false}")
+    (folder / "predictions").mkdir()
+    prediction_files.write(PROJECT / "seeds/samples/instacart", str(folder / "predictions"))
+    everything = {"PARQUET_EXPORT": str(folder / "exports"), "PREDICTIONS_DATA": str(folder / "predictions")}
+    arguments = ("--selector", "everything", "--vars", "{complete_histories: true, assume_incremental: false}")
     outcome = _session_dbt("build", *arguments, **everything)
     assert outcome.ok, outcome.output
     docs = _session_dbt("docs", "generate", "--quiet", *arguments, **everything)
