@@ -43,7 +43,10 @@ judged as (
             when user_orders - order_age >= {{ var('min_history_orders') }}
                 then case when order_age <= {{ var('training_orders_per_user') }} then 1 end
             -- Of users without enough history every fourth, so that most carts stay for the statistics.
-            when order_age = 1 and user_orders <= {{ var('min_history_orders') }} and {{ shuffled('user_id') }} < 1073741824
+            when
+                order_age = 1
+                and user_orders <= {{ var('min_history_orders') }}
+                and {{ shuffled('user_id') }} < 1073741824
                 then 2
         end as target_kind
     from aged

@@ -28,7 +28,8 @@ flagged as (
     select
         user_products.*
         {% for orders_ago in range(1, 11) %},
-        mod({{ whole_quotient('user_products.recent_orders_pattern', 2 ** (10 - orders_ago)) }}, 2) as was_in_last_{{ orders_ago }}
+        mod({{ whole_quotient('user_products.recent_orders_pattern', 2 ** (10 - orders_ago)) }}, 2)
+            as was_in_last_{{ orders_ago }}
         {% endfor %}
     from user_products
 
@@ -94,7 +95,9 @@ select
     ranked.max_days_between,
     ranked.min_days_between,
     {{ ratio(
-        '10000 * cast(ranked.days_since_last as bigint)', 'cast(10000 * (1 + ranked.mean_days_between) as bigint)', 12, 6
+        '10000 * cast(ranked.days_since_last as bigint)',
+        'cast(10000 * (1 + ranked.mean_days_between) as bigint)',
+        12, 6
     ) }} as due_ratio,
     {{ ratio('ranked.days_since_last', '(1 + ranked.max_days_between)', 12, 6) }} as due_ratio_max,
     cast(ranked.days_since_last - ranked.mean_days_between as numeric(9, 4)) as days_overdue,

@@ -32,15 +32,19 @@ days_of_week as (
 
 ),
 
+numbered as (
+
+    select
+        orders.*,
+        row_number() over (partition by user_id order by order_number desc, order_id desc) as number_from_last
+    from orders
+
+),
+
 open_orders as (
 
-    select orders.*
-    from orders
-    inner join users
-        on
-            orders.user_id = users.user_id
-            and orders.order_number = users.last_order_number
-    where orders.eval_set = 'test' and orders.basket_size is null
+    select * from numbered
+    where number_from_last = 1 and eval_set = 'test' and basket_size is null
 
 ),
 
