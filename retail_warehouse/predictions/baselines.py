@@ -25,17 +25,20 @@ select
     row_number() over (partition by user_id, product_id order by order_number) = 1 as is_first
 from (
     select order_id::bigint as order_id, product_id::bigint as product_id, add_to_cart_order::int as position
-    from read_csv(['{data}/order_products__prior.csv', '{data}/order_products__train.csv'], header = true, all_varchar = true)
+    from read_csv(
+        ['{data}/order_products__prior.csv', '{data}/order_products__train.csv'], header = true, all_varchar = true
+    )
 )
 join (
-    select order_id::bigint as order_id, user_id, order_number from read_csv('{data}/orders.csv', header = true, all_varchar = true)
+    select order_id::bigint as order_id, user_id, order_number
+    from read_csv('{data}/orders.csv', header = true, all_varchar = true)
 ) using (order_id);
 create table history as
 select target.order_id, target.order_number - line.order_number as orders_ago, product_id, position, is_first
 from target join line on line.user_id = target.user_id and line.order_number < target.order_number;
 create table popular as
-select product_id, count(*) as lines, row_number() over (order by count(*) desc, product_id) as popularity
-from line group by all;
+select *, row_number() over (order by lines desc, product_id) as popularity
+from (select product_id, count(*) as lines from line group by product_id);
 """
 _BOUGHT_AGAIN = """
 select order_id, product_id from truth semi join history using (order_id, product_id)"""
@@ -50,7 +53,7 @@ _REORDERED_ITEMS = """
 select order_id, round(avg(reordered))::int
 from (
     select order_id, orders_ago, sum((not is_first)::int) as reordered
-    from history group by all
+    from history group by order_id, orders_ago
     qualify orders_ago < max(orders_ago) over (partition by order_id)
 )
 group by all"""
@@ -83,9 +86,9 @@ with pair as (
     where one.product_id in (select product_id from last_item) and other.product_id <> one.product_id
     group by all
 )
-select product_id, next_product_id from pair join popular on popular.product_id = next_product_id
-qualify row_number() over (partition by product_id order by orders desc, popularity) <= {deep}
-order by product_id, orders desc, popularity"""
+select pair.product_id, next_product_id from pair join popular on popular.product_id = next_product_id
+qualify row_number() over (partition by pair.product_id order by orders desc, popularity) <= {deep}
+order by pair.product_id, orders desc, popularity"""
 
 
 @dataclass(frozen=True)

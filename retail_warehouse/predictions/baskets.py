@@ -1,9 +1,9 @@
-"""The basket with the greatest expected F1: the likeliest products of a user, and whether the item "None" is one of them.
+"""The basket with the greatest expected F1: the likeliest products of a user, and whether the item "None" is in it.
 
-The measure is Kaggle's for the Instacart data: the F1 of the predicted and the true set of products that are bought again,
-where "None" is an item of its own, true exactly if nothing is bought again. The best set for given probabilities always
-consists of the k likeliest products; k and the expectation are exact (Ye, Chai, Lee and Chieu, "Optimizing F-measures: a
-tale of two approaches", ICML 2012, algorithm of section 3), in O(n^2) for n products.
+The measure is Kaggle's for the Instacart data: the F1 of the predicted and the true set of products that are bought
+again, where "None" is an item of its own, true exactly if nothing is bought again. The best set for given probabilities
+always consists of the k likeliest products; k and the expectation are exact (Ye, Chai, Lee and Chieu, "Optimizing
+F-measures: a tale of two approaches", ICML 2012), in O(n^2) for n products.
 """
 
 from dataclasses import dataclass

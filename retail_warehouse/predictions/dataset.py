@@ -115,7 +115,9 @@ class Features:
         found = {
             name
             for (name,) in self._connection.execute(
-                "select table_name from information_schema.tables where table_catalog = 'warehouse' and table_schema = 'features'"
+                """
+                select table_name from information_schema.tables
+                where table_catalog = 'warehouse' and table_schema = 'features'"""
             ).fetchall()
         }
         missing = [name for name in _RELATIONS if name not in found]
@@ -216,15 +218,11 @@ class Features:
         )
 
     def product_names(self, products: list[int]) -> dict[int, str]:
-        """Names for people; the id where the features are without the marts."""
-        try:
-            rows = self._connection.execute(
-                "select product_id, product_name from warehouse.instacart.products where product_id in (select unnest(?))",
-                [products],
-            ).fetchall()
-        except duckdb.Error:
-            rows = []
-        return {product: f"product {product}" for product in products} | dict(rows)
+        """Names for people."""
+        rows = self._connection.execute(
+            "select product_id, product_name from ftr_products where product_id in (select unnest(?))", [products]
+        ).fetchall()
+        return dict(rows)
 
 
 def chunks(users: NDArray[np.int64], size: int = CHUNK_USERS) -> Iterator[NDArray[np.int64]]:

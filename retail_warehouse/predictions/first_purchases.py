@@ -1,5 +1,5 @@
-"""Which products a user tries for the first time: co-visitation, the user's taste for aisles, and, with enough targets, a
-re-ranker."""
+"""Which products a user tries for the first time: co-visitation, the user's taste for aisles, and, with enough targets,
+a re-ranker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from retail_warehouse.predictions.dataset import Features
 
 TASK = "first_purchases"
 ABOUT = (
-    "Candidates are the products that a user has not bought before. Figures are of training targets with a first purchase; "
-    "the trees were trained and stopped on other users. The answer is the way that found most, by recall@10."
+    "Candidates are the products that a user has not bought before. Figures are of training targets with a first "
+    "purchase; the trees were trained and stopped on other users. The answer is the way that found most, by recall@10."
 )
 RANKS = 20  # products a user is given
 FEWEST_TARGETS = 2_000  # with fewer, trees rank worse than the plain rules
@@ -108,7 +108,8 @@ def targets_where(features: Features, co_visits: CoVisits, condition: str) -> Ta
         from ftr_users where {condition} order by user_id, orders_back
         """)
     bought = features.read(f"""
-        select user_id, orders_back, product_id, cast(order_count as float) as order_count, cast(decay_80 as float) as decay
+        select user_id, orders_back, product_id, cast(order_count as float) as order_count,
+            cast(decay_80 as float) as decay
         from ftr_user_products where {condition} order by user_id, orders_back, product_id
         """)
     tastes = features.read(f"""
@@ -294,10 +295,11 @@ def _ranks(score: NDArray, rows: NDArray, columns: NDArray) -> NDArray[np.int64]
 
 @dataclass
 class Trained:
-    """What training gives: the members, and their part of the card."""
+    """What training gives: the members, their part of the card, and whose orders were trained on."""
 
     boosters: list[lightgbm.Booster]
     card: dict[str, Any]
+    users: frozenset[int]
 
 
 def train(
@@ -308,7 +310,7 @@ def train(
     count = len(truth)
     card: dict[str, Any] = {"about": ABOUT, "features": FEATURES, "targets": count, "way": "blend"}
     if count < 2:
-        return Trained([], card)
+        return Trained([], card, frozenset())
     ranker = Ranker(co_visits, "blend", [])
     recalls: dict[str, list[float]] = {rule: [] for rule in RULES}
     parts = []
@@ -351,7 +353,7 @@ def train(
     card["comparisons"] = [
         metrics.compared(f"recall@10 of first purchases; the model is: {way}", values, targets.users)
     ]
-    return Trained(boosters if way == TREES else [], card)
+    return Trained(boosters if way == TREES else [], card, frozenset(targets.users.tolist()))
 
 
 def _training_targets(features: Features, co_visits: CoVisits, seed: int) -> tuple[Targets, list[set[int]]]:

@@ -1,6 +1,7 @@
 """The libraries that only predictions need, which the core installation leaves out."""
 
 import importlib
+import os
 from types import ModuleType
 
 from retail_warehouse.deliveries import DataError
@@ -14,6 +15,8 @@ def must_be_installed() -> None:
     Raises:
         DataError: A package is missing, or the OpenMP library of the system that LightGBM loads.
     """
+    # Read when LightGBM's OpenMP library is loaded: threads that wait sleep, and leave the cores to others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for name in _NEEDED:
         _imported(name)
 
@@ -23,8 +26,8 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise DataError(
-            f"Predictions need the Python package {error.name}, which is not installed. `make predictions` installs it; by "
-            "hand: pip install --require-hashes --no-deps -r requirements-predictions.txt"
+            f"Predictions need the Python package {error.name}, which is not installed. `make predictions` installs "
+            "it; by hand: pip install --require-hashes --no-deps -r requirements-predictions.txt"
         ) from error
     except OSError as error:  # LightGBM loads its shared library while it is imported
         if "omp" not in str(error):

@@ -20,6 +20,7 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
+        """Value and interval."""
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -26,12 +25,14 @@ class Model:
     Attributes:
         card: What is told about the model, all of it plain JSON; ``tasks`` says for each task the features in
             order.
-        boosters: LightGBM's boosters by task; the mean of a task's boosters is its score. A task without boosters is answered
-            by its plain rule.
+        boosters: LightGBM's boosters by task; the mean of a task's boosters is its score. A task without boosters is
+            answered by its plain rule.
+        trained_users: Whose orders were trained on; known only right after training.
     """
 
     card: dict[str, Any]
     boosters: dict[str, list[lightgbm.Booster]] = field(default_factory=dict)
+    trained_users: frozenset[int] = frozenset()
 
     @property
     def version(self) -> str:
@@ -64,7 +65,7 @@ def write(model: Model, folder: Path, report: str) -> None:
         DataError: The folder holds something else than a model.
         OSError: It cannot be written.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = folder.resolve()
     if folder.exists() and not (folder.is_dir() and ((folder / CARD).exists() or not any(folder.iterdir()))):
         raise DataError(f"{folder} holds something else than a model; name another one with --model.")
     folder.parent.mkdir(parents=True, exist_ok=True)

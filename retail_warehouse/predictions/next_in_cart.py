@@ -15,7 +15,7 @@ from retail_warehouse.predictions.dataset import Candidates, Features
 TASK, ANONYMOUS = "next_in_cart", "next_in_cart_anonymous"
 ABOUT = {
     TASK: "Carts of users with a history, cut anywhere. Figures are of carts of users that the trees had not seen.",
-    ANONYMOUS: "Carts alone, cut anywhere, nothing known of the user. Figures are of carts that the trees had not seen.",
+    ANONYMOUS: "Carts alone, cut anywhere, no user known. Figures are of carts that the trees had not seen.",
 }
 PARAMETERS: dict[str, Any] = {
     "objective": "lambdarank",
@@ -32,9 +32,9 @@ PARAMETERS: dict[str, Any] = {
     "patience": 25,
 }
 FEWEST_QUERIES = 200
-_MOST_QUERIES = 10_000
-_CUTS = 4  # training queries of a cart
-_SPLIT = boosting.Split(5, 5)
+_MOST_QUERIES = 8_000
+_CUTS = 3  # training queries of a cart
+_SPLIT = boosting.Split(5, 3)
 _AGE = 0.85  # weight of a product for each one put in after it
 _OWN_CARTS = 20  # last carts of a user that are looked at
 # Candidates by each way.
@@ -131,7 +131,7 @@ class Carts:
         self._log_aisle = np.log1p(by_aisle)
 
     def _rows(self, cart: list[int]) -> tuple[NDArray, NDArray]:
-        """Positions in the pattern of all pairs of the cart's products, and which product of the cart each belongs to."""
+        """Positions in the pattern of all pairs of the cart's products, and which of them each belongs to."""
         begins, ends = self._co.rows[cart], self._co.rows[np.asarray(cart) + 1]
         positions = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)])
         return positions, np.repeat(np.arange(len(cart)), ends - begins)
@@ -363,10 +363,11 @@ class Shoppers:
 
 @dataclass
 class Trained:
-    """What training gives: the members, and their part of the card."""
+    """What training gives: the members, their part of the card, and whose carts were trained on."""
 
     boosters: list[lightgbm.Booster]
     card: dict[str, Any]
+    users: frozenset[int]
 
 
 def train(
@@ -402,42 +403,27 @@ def train(
             break
     card |= {"targets": len(queries), "users": len({user for (user, _), _ in queries})}
     if len(queries) < FEWEST_QUERIES:
-        return Trained([], card)
+        return Trained([], card, frozenset())
     ranker = Carts(co_visits)
-    values, labels, users, query, plain = [], [], [], [], []
-    first: dict[str, list[float]] = {}
-    for number, (key, cut) in enumerate(queries):
-        ranking = ranker.rank(carts[key][:cut], shoppers[key] if task == TASK else None)
-        is_next = ranking.places == carts[key][cut]
-        for name, score in {**ranking.rules, "rule": ranking.plain}.items():
-            first.setdefault(name, []).append(_reciprocal(score, is_next))
-        if not is_next.any():
-            # Nothing to learn from; judged it still is.
-            first.setdefault("model", []).append(0.0)
-            continue
-        first.setdefault("model", []).append(np.nan)
-        values.append(ranking.values)
-        labels.append(is_next)
-        users.append(np.full(len(is_next), key[0]))
-        query.append(np.full(len(is_next), number))
-        plain.append(ranking.plain)
-    if len(values) < FEWEST_QUERIES:
-        return Trained([], card)
-    rows = boosting.Rows(
-        np.concatenate(values),
-        np.concatenate(labels).astype(np.float32),
-        np.concatenate(users),
-        queries=np.concatenate(query),
-    )
-    fitted = boosting.fit(rows, FEATURES[task], PARAMETERS, _SPLIT, seed, on_member)
-    begin = 0
-    for is_next in labels:
-        scores = fitted.scores[begin : begin + len(is_next)]
-        first["model"][int(rows.queries[begin])] = _reciprocal(scores, is_next)
-        begin += len(is_next)
+    rankings = [ranker.rank(carts[key][:cut], shoppers[key] if task == TASK else None) for key, cut in queries]
+    is_next = [ranking.places == carts[key][cut] for ranking, (key, cut) in zip(rankings, queries, strict=True)]
+    counts = [len(found) for found in is_next]
     whose = np.array([user for (user, _), _ in queries])
-    measures = {name: np.array(found) for name, found in first.items()}
-    measures = {"model": measures.pop("model"), **measures}
+    rows = boosting.Rows(
+        np.concatenate([ranking.values for ranking in rankings]),
+        np.concatenate(is_next).astype(np.float32),
+        np.repeat(whose, counts),
+        queries=np.repeat(np.arange(len(queries)), counts),
+    )
+    if rows.labels.sum() < FEWEST_QUERIES:
+        return Trained([], card, frozenset())
+    fitted = boosting.fit(rows, FEATURES[task], PARAMETERS, _SPLIT, seed, on_member)
+    scores = np.split(fitted.scores, np.cumsum(counts)[:-1])
+    judged = [at for at, found in enumerate(scores) if not np.isnan(found[0])]
+    measures = {"model": np.array([_reciprocal(scores[at], is_next[at]) for at in judged])}
+    for name in rankings[0].rules:
+        measures[name] = np.array([_reciprocal(rankings[at].rules[name], is_next[at]) for at in judged])
+    measures["rule"] = np.array([_reciprocal(rankings[at].plain, is_next[at]) for at in judged])
     card |= {
         "way": "trees" if measures["model"].mean() >= measures["rule"].mean() else "rule",
         "parameters": PARAMETERS,
@@ -445,11 +431,12 @@ def train(
         "rounds": [booster.best_iteration for booster in fitted.boosters],
         "gains": dict(zip(FEATURES[task], map(float, fitted.gains), strict=True)),
         "comparisons": [
-            metrics.compared("MRR", measures, whose),
-            metrics.compared("hit@10", {name: found >= 1 / 10 for name, found in measures.items()}, whose),
+            metrics.compared("MRR", measures, whose[judged]),
+            metrics.compared("hit@10", {name: found >= 1 / 10 for name, found in measures.items()}, whose[judged]),
         ],
     }
-    return Trained(fitted.boosters if card["way"] == "trees" else [], card)
+    boosters = fitted.boosters if card["way"] == "trees" else []
+    return Trained(boosters, card, frozenset(whose.tolist()))
 
 
 def _reciprocal(scores: NDArray, is_next: NDArray[np.bool_]) -> float:

@@ -1,6 +1,5 @@
 """The order to come of every user, as Parquet files that dbt reads as a source."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ def predict(
     co_visits = CoVisits.of(features)
     training.must_be_of_these_data(model, co_visits)
     users = features.users()
-    state = features.read(f"""
+    state = features.read("""
         select user_id, coalesce(order_id, 0) as order_id, coalesce(order_number, 0) as order_number, history_orders,
             coalesce(order_day, 0) as order_day
         from ftr_targets where orders_back = 0 order by user_id
@@ -166,7 +165,7 @@ def predict(
         _write_runs(done / "model_runs.parquet", runs)
         written["model_runs"] = len(runs)
         for path in sorted(done.iterdir()):
-            os.replace(path, out / path.name)
+            path.replace(out / path.name)
     return Written(len(new), len(users) - len(new), written)
 
 
@@ -186,7 +185,8 @@ def _changed(out: Path, version: str, state: dict[str, NDArray]) -> NDArray[np.i
         found = connection.execute(
             f"""
             select user_id from state where not exists (
-                select 1 from read_parquet('{_quoted(out / STATE)}.parquet') as old where {same} and old.model_version = $version
+                select 1 from read_parquet('{_quoted(out / STATE)}.parquet') as old
+                where {same} and old.model_version = $version
             ) order by user_id""",
             {"version": version},
         ).fetchnumpy()

@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.25rem; margin-top: 2.5rem; border-bottom: 1px solid #ddd }
-table { border-collapse: collapse; margin: .8rem 0 } td, th { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #eee }
+table { border-collapse: collapse; margin: .8rem 0 }
+td, th { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #eee }
 td:first-child, th:first-child { text-align: left } th { font-weight: 600; background: #f6f6f6 }
 figure { display: inline-block; margin: .5rem 1rem .5rem 0 } figure svg { max-width: 100%; height: auto }
-.good { border-left: 4px solid #2a7f62 } .bad { border-left: 4px solid #b5483a } .basket { padding: .3rem .8rem; margin: .7rem 0 }
+.good { border-left: 4px solid #2a7f62 } .bad { border-left: 4px solid #b5483a }
+.basket { padding: .3rem .8rem; margin: .7rem 0 }
 .hit { color: #1f6b50; font-weight: 600 } .note { color: #666 }
 """
 _TITLES = {
@@ -43,9 +45,11 @@ def page(card: dict[str, Any]) -> str:
     ]
     for name, task in card["tasks"].items():
         parts.append(_task(name, task))
+    body = "\n".join(parts)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Predictions: {escape(card["model_version"])}'
-        f"</title><style>{_STYLE}</style></head>\n<body>\n{chr(10).join(parts)}\n</body></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>Predictions: {escape(card['model_version'])}</title><style>{_STYLE}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
     )
 
 

@@ -8,6 +8,7 @@ import duckdb
 from retail_warehouse.deliveries import DataError
 
 _TABLES = ("aisles", "departments", "products", "orders", "order_products__prior", "order_products__train")
+_COMPANION_USERS = 100_000_000  # added to the ids of a companion's users
 _LINES = "{'order_id': 'bigint', 'product_id': 'bigint', 'add_to_cart_order': 'bigint', 'reordered': 'bigint'}"
 
 
@@ -17,8 +18,8 @@ class Rotation:
 
     Attributes:
         data: Folder of the six official files, in which the hidden orders are ``test`` and have no lines.
-        truth: CSV file of what the hidden orders hold, outside of that folder: ``order_id, user_id, order_number, product_id,
-            add_to_cart_order``.
+        truth: CSV file of what the hidden orders hold, outside of that folder: ``order_id, user_id, order_number,
+            product_id, add_to_cart_order``.
         users: Number of users whose last order is hidden.
     """
 
@@ -35,16 +36,18 @@ def _source(data: Path, name: str) -> str:
 
 
 class Hidden:
-    """The turns of one data set. The last order with lines of a user is hidden in exactly one of them; orders after it, without
-    lines, are left out, and so are those users' later orders."""
+    """The turns of one data set. The last order with lines of a user is hidden in exactly one of them; later
+    orders, which have no lines, are left out."""
 
-    def __init__(self, data: Path, turns: int):
+    def __init__(self, data: Path, turns: int, companion: Path | None = None):
         """Read a data set.
 
         Args:
             data: Folder of the six official files, and of ``truth/order_products__test.csv`` if the lines of the
                 open orders are known.
             turns: Number of turns, 2 or more.
+            companion: Folder of further users with the same catalogue, who are there in every turn and never hidden;
+                those of their orders that the data hold are left out.
 
         Raises:
             DataError: A file is missing or cannot be read.
@@ -52,32 +55,50 @@ class Hidden:
         self.turns = turns
         self._data = data
         self._connection = duckdb.connect()
-        lines = [_source(data, name) for name in _TABLES[4:]]
         truth = data / "truth/order_products__test.csv"
-        if truth.is_file():
-            lines.append(str(truth).replace("'", "''"))
         try:
+            self._load(data, "", 0, [truth] if truth.is_file() else [])
+            if companion is not None:
+                self._load(companion, "companion_", _COMPANION_USERS, [])
+                self._connection.execute("""
+                    insert into orders by name select *, false as is_hideable from companion_orders
+                    where order_id not in (select order_id from orders);
+                    insert into lines select * from companion_lines
+                    where order_id not in (select order_id from lines)
+                    """)
             self._connection.execute(f"""
-                create table lines as
-                select order_id, product_id, add_to_cart_order, reordered from read_csv({lines}, types = {_LINES});
-                create table orders as
-                select *, max(order_number::int) filter (has_lines) over (partition by user_id) as last_number
-                from (
-                    select *, order_id::bigint in (select order_id from lines) as has_lines
-                    from read_csv('{_source(data, "orders")}', header = true, all_varchar = true)
-                );
-                -- In an order that does not depend on when a user joined.
                 create table users as
-                select user_id, (row_number() over (order by md5(user_id), user_id) - 1) % {turns} as turn
-                from (select distinct user_id from orders where has_lines);
+                -- In an order that does not depend on when a user joined.
+                select user_id, (row_number() over (order by md5(user_id::varchar), user_id) - 1) % {turns} as turn
+                from (select distinct user_id from orders where has_lines and is_hideable);
                 create table kept as
-                select order_id::bigint as order_id, user_id, order_number::int as order_number, order_dow, order_hour_of_day,
-                    days_since_prior_order, last_number, turn
-                from orders join users using (user_id)
-                where order_number::int <= last_number;
+                select orders.*, coalesce(turn, -1) as turn
+                from (
+                    select *, max(order_number) filter (has_lines) over (partition by user_id) as last_number
+                    from orders
+                ) as orders
+                left join users using (user_id)
+                where order_number <= last_number
                 """)
         except duckdb.Error as error:
             raise DataError(f"The files of {data} cannot be read: {error}") from error
+
+    def _load(self, data: Path, prefix: str, offset: int, more_lines: list[Path]) -> None:
+        lines = [_source(data, name) for name in _TABLES[4:]] + [str(path).replace("'", "''") for path in more_lines]
+        self._connection.execute(f"""
+            create table {prefix}lines as
+            select order_id, product_id, add_to_cart_order, reordered
+            from read_csv({lines}, header = true, types = {_LINES});
+            create table {prefix}orders as
+            select
+                order_id::bigint as order_id, user_id::bigint + {offset} as user_id, order_number::int as order_number,
+                order_dow, order_hour_of_day, days_since_prior_order,
+                order_id::bigint in (select order_id from {prefix}lines) as has_lines,
+                {"true as is_hideable" if not prefix else "false as of_companion"}
+            from read_csv('{_source(data, "orders")}', header = true, all_varchar = true)
+            """)
+        if prefix:
+            self._connection.execute(f"alter table {prefix}orders drop column of_companion")
 
     def turn(self, number: int, out: Path) -> Rotation:
         """Write the folder of one turn, from 0.
@@ -94,9 +115,11 @@ class Hidden:
         }
         selected["orders"] = f"""
             select order_id, user_id,
-                case when {is_hidden} then 'test' when order_number = last_number then 'train' else 'prior' end as eval_set,
+                case
+                    when {is_hidden} then 'test' when order_number = last_number then 'train' else 'prior'
+                end as eval_set,
                 order_number, order_dow, order_hour_of_day, days_since_prior_order
-            from kept order by user_id::bigint, order_number"""
+            from kept order by user_id, order_number"""
         for name, last in (("prior", "<"), ("train", "=")):
             selected[f"order_products__{name}"] = f"""
                 select lines.* from lines join kept using (order_id)
@@ -105,7 +128,7 @@ class Hidden:
             self._connection.execute(f"copy ({query}) to '{data}/{name}.csv' (format csv, header)")
         self._connection.execute(f"""
             copy (
-                select order_id, user_id::bigint as user_id, order_number, product_id, add_to_cart_order
+                select order_id, user_id, order_number, product_id, add_to_cart_order
                 from lines join kept using (order_id) where {is_hidden} order by order_id, add_to_cart_order
             ) to '{truth}' (format csv, header)""")
         [(users,)] = self._connection.execute(f"select count(*) from users where turn = {number}").fetchall()

@@ -1,8 +1,9 @@
 """Next products for given carts.
 
-What an answer rests on, best first: the user's history and the cart; the cart alone, for a user who is not known; products that are
-popular in the aisles of the cart, where no product of it has statistics yet; the user's history alone, for an empty cart; and what
-is popular overall. Products that are not known are left out of a cart. An answer is filled up by popularity.
+What an answer rests on, best first: the user's history and the cart; the cart alone, for a user who is not known;
+products that are popular in the aisles of the cart, where nothing of it has statistics yet; the user's history alone,
+for an empty cart; and what is popular overall. Products that are not known are left out of a cart. An answer is filled
+up by popularity.
 """
 
 import csv
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.predictions import boosting, buy_again, next_in_cart, training

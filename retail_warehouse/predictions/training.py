@@ -77,7 +77,8 @@ def train(
         "catalogue_sample": _catalogue_sample(co_visits),
         "tasks": tasks,
     }
-    return Model(card, boosters)
+    trained = frozenset(np.unique(again.candidates.users).tolist()) | first.users | known.users | anonymous.users
+    return Model(card, boosters, trained)
 
 
 def _shoppers(features: Features, co_visits: CoVisits, again: buy_again.Trained) -> dict:
@@ -96,7 +97,8 @@ def _data(features: Features) -> dict[str, Any]:
     found = features.read("""
         select
             count(distinct user_id) as users, count(*) as orders, coalesce(sum(basket_size), 0) as lines,
-            coalesce(max(order_number), 0) as most_orders_of_a_user, coalesce(max(order_day), 0) as longest_history_in_days
+            coalesce(max(order_number), 0) as most_orders_of_a_user,
+            coalesce(max(order_day), 0) as longest_history_in_days
         from ftr_orders where order_age is not null
         """)
     counts = {name: int(column[0]) for name, column in found.columns.items()}
@@ -133,8 +135,8 @@ def must_be_of_these_data(model: Model, co_visits: CoVisits) -> None:
     same = (places >= 0) & (co_visits.aisle_ids[co_visits.aisles[places]] == sample[:, 1])
     if len(sample) and same.mean() < 0.5:
         raise DataError(
-            f"The model {model.version} was trained on other data: of its products {1 - same.mean():.0%} are not in this "
-            "warehouse, or in another aisle. Train one on these data: retail-warehouse train"
+            f"The model {model.version} was trained on other data: of its products {1 - same.mean():.0%} are not in "
+            "this warehouse, or in another aisle. Train one on these data: retail-warehouse train"
         )
 
 
