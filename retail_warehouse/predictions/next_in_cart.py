@@ -110,12 +110,14 @@ class Ranking:
         values: A row each, the features.
         plain: The score of the plain rule.
         rules: The scores of rules to compare with, by name.
+        is_bare: Whether nothing is known to go with the cart.
     """
 
     places: NDArray[np.int64]
     values: NDArray[np.float32]
     plain: NDArray[np.float64]
     rules: dict[str, NDArray[np.float64]]
+    is_bare: bool
 
 
 class Carts:
@@ -217,7 +219,7 @@ class Carts:
             columns += user_columns
             rules["the user's decayed counts"] = decay + tie
             plain = probability / 2 + with_cart[chosen] / size + tie
-        return Ranking(places, np.column_stack(columns).astype(np.float32), plain, rules)
+        return Ranking(places, np.column_stack(columns).astype(np.float32), plain, rules, not len(positions))
 
     def _user_columns(
         self, cart: list[int], places: NDArray, shopper: Shopper

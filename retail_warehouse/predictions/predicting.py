@@ -148,7 +148,7 @@ def predict(
             on_users(len(chunk))
         _next_in_cart(parts, co_visits)
         parts.add(
-            STATE, **{name: state[name] for name in _STATE_COLUMNS}, model_version=_repeated(model.version, len(users))
+            STATE, **{name: state[name] for name in _STATE_COLUMNS}, model_version=_repeated(model.version, len(state))
         )
         kept = len(new) < len(users)
         written, done = {}, Path(scratch) / "done"

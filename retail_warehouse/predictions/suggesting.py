@@ -169,7 +169,7 @@ def _answer(
     if inside:
         ranking = ranker.rank(inside, shopper)
         task = next_in_cart.TASK if shopper is not None else next_in_cart.ANONYMOUS
-        boosters = model.boosters.get(task, [])
+        boosters = [] if ranking.is_bare and shopper is None else model.boosters.get(task, [])
         scores = boosting.score(boosters, ranking.values) if boosters else ranking.plain
         best = np.lexsort((ranking.places, -scores))[:ranks]
         found, score = ranking.places[best], scores[best]

@@ -1,0 +1,162 @@
+"""Judges the predictions on real, public and made-up data, and writes PREDICTIONS.md beside it.
+
+python benchmarks/predictions.py --write judges all; the real Instacart data are found by RETAIL_WAREHOUSE_REAL_DATA,
+and left out, which is said, where they are missing: they may not be handed on. The Complete Journey anyone can install.
+"""
+
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import lightgbm
+
+from retail_warehouse import instacart
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.predictions import complete_journey, metrics
+from retail_warehouse.predictions.evaluation import Result, Source, as_markdown, evaluate
+from retail_warehouse.predictions.training import code_version
+
+HERE = Path(__file__).parent
+MADE_UP_USERS = 1_000
+
+
+@dataclass(frozen=True)
+class Level:
+    """What is to be reached: at least ``least``, or below ``most``."""
+
+    text: str
+    value: Callable[[Result], float]
+    least: float | None = None
+    most: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether a value reaches it."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+def _of(
+    title: str, measure: str, name: str = "model", part: str = "value", than: bool = False
+) -> Callable[[Result], float]:
+    def value(result: Result) -> float:
+        [found] = [entry for entry in result.comparisons[title] if entry["measure"].startswith(measure)]
+        return found["differences" if than else "estimates"][name][part]
+
+    return value
+
+
+AGAIN, FIRST, CART = "Buy again", "Try for the first time", "Add to the cart next"
+STRANGER = f"{CART}, user not known"
+DECAY, OWN = "top N by decayed count", "the user's decayed counts"
+CALIBRATION = Level("calibration error", lambda result: metrics.calibration_error(result.calibration), most=0.01)
+REAL_LEVELS = [
+    Level("F1", _of(AGAIN, "F1"), 0.385),
+    Level("F1 above top N by decay", _of(AGAIN, "F1", DECAY, than=True), 0.03),
+    Level("the same, lower end", _of(AGAIN, "F1", DECAY, "low", than=True), 0.0),
+    Level("F1 above repeating the last order", _of(AGAIN, "F1", "repeat the last order", than=True), 0.07),
+    Level("AUC", lambda result: result.figures["AUC"].value, 0.835),
+    Level("PR-AUC", lambda result: result.figures["PR-AUC"].value, 0.415),
+    CALIBRATION,
+    Level("recall@10 of repeats above decay", _of(AGAIN, "recall", "decayed count", than=True), 0.0),
+    Level("MRR above decay, last product", _of(CART, "MRR@10, last", OWN, than=True), 0.01),
+    Level("MRR above decay, middle product", _of(CART, "MRR@10, prod", OWN, than=True), 0.01),
+    Level("hit@10 above decay, last product", _of(CART, "hit@10, last", OWN, than=True), 0.0),
+    Level("hit@10 above decay, middle product", _of(CART, "hit@10, prod", OWN, than=True), 0.0),
+    Level("first time, recall@10 above popularity", _of(FIRST, "recall", "popularity", than=True), 0.0),
+]
+CART_LEVELS = [
+    Level("hit@10, last product", _of(STRANGER, "hit@10, last"), 0.09),
+    Level("hit@10, middle product", _of(STRANGER, "hit@10, prod"), 0.11),
+]
+JOURNEY_LEVELS = [
+    Level("F1", _of(AGAIN, "F1"), 0.20),
+    Level("AUC", lambda result: result.figures["AUC"].value, 0.815),
+    CALIBRATION,
+    Level("first time, recall@10", _of(FIRST, "recall"), 0.0155),
+    Level("the same above popularity, lower end", _of(FIRST, "recall", "popularity", "low", than=True), 0.0),
+]
+MADE_UP_LEVELS = [
+    Level("F1 above top N by decay, lower end", _of(AGAIN, "F1", DECAY, "low", than=True), 0.0),
+    CALIBRATION,
+]
+
+HEADER = """# The predictions, judged
+
+Written by `python benchmarks/predictions.py --write`. Each turn hides the last order of other users, builds features
+from raw files without these orders, trains on the other users alone, predicts, and compares with what hidden orders
+hold. Values stand with 95 % bootstrap intervals over users; "model less this" is the mean of paired differences on the
+same orders. The plain rules are SQL over the raw files and share no code with the features.
+
+* repeat the last order; its reordered products: those of it that were no first purchases
+* top N by decayed count: 0.8 per order that has passed; N is how many products the user buys again on average
+* popularity: products by order lines; co-visitation: bought for the first time with what the user has bought, in SQL
+* last item: what is most often bought with the last product of the cart; the user's decayed counts: as above
+
+"""
+
+
+def _sources(real: Path | None, work: Path) -> list[tuple[Source, int, list[Level]]]:
+    """Data sets, turns, and levels to reach."""
+    found: list[tuple[Source, int, list[Level]]] = []
+    if real is not None:
+        users, carts = real / "instacart_400_users", real / "instacart_40000_carts"
+        found += [
+            (Source("Instacart, 400 real users", users, ablation=True), 4, REAL_LEVELS),
+            (Source("Instacart, 400 real users beside 40,000 real carts", users, companion=carts), 4, []),
+            (Source("Instacart, 40,000 real carts without a user's history", carts, first_turns=1), 8, CART_LEVELS),
+        ]
+    for smallest, name in ((5, "The Complete Journey, baskets of 5 or more"), (1, "The Complete Journey, all baskets")):
+        complete_journey.convert(work / f"journey_{smallest}", smallest)
+        source = Source(name, work / f"journey_{smallest}", carts_are_ordered=False)
+        found.append((source, 3, JOURNEY_LEVELS if smallest == 5 else []))
+    instacart.generate(MADE_UP_USERS, 11, work / "made_up")
+    found.append((Source(f"Made-up data, {MADE_UP_USERS:,} users", work / "made_up", is_real=False), 4, MADE_UP_LEVELS))
+    return found
+
+
+@click.command()
+@click.option(
+    "--real",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="RETAIL_WAREHOUSE_REAL_DATA",
+    help="Folder with instacart_400_users and instacart_40000_carts.",
+)
+@click.option("--only", multiple=True, help="Data sets whose name contains this.")
+@click.option("--write", is_flag=True, help="Write PREDICTIONS.md.")
+def main(real: Path | None, only: tuple[str, ...], write: bool) -> None:
+    """Judge the predictions; takes about half an hour on two cores."""
+    sections, summary = [], ["| data | to reach | level | reached |", "|---|---|---|---|"]
+    if real is None or not (real / "instacart_400_users").is_dir():
+        click.echo("RETAIL_WAREHOUSE_REAL_DATA names no real Instacart data: they are left out.")
+        real = None
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            for source, turns, levels in _sources(real, Path(scratch)):
+                if only and not any(word in source.name for word in only):
+                    continue
+                result = evaluate(source, turns, click.echo)
+                sections.append(as_markdown(result))
+                click.echo(sections[-1])
+                for level in levels:
+                    value = level.value(result)
+                    wanted = f"at least {level.least}" if level.least is not None else f"at most {level.most}"
+                    reached = "" if level.holds(value) else " **missed**"
+                    summary.append(f"| {source.name} | {level.text} | {wanted} | {value:.4f}{reached} |")
+        except DataError as error:
+            raise click.ClickException(str(error)) from error
+    about = (
+        f"Code {code_version()}, LightGBM {lightgbm.__version__}, Python {platform.python_version()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}. Real Instacart data: Instacart's terms, non-commercial use; not part of the "
+        f"project. {complete_journey.LICENCE}\n"
+    )
+    text = "\n".join([HEADER + about, "\n".join(summary), "", *sections])
+    if write:
+        (HERE / "PREDICTIONS.md").write_text(text, encoding="utf-8")
+    click.echo("\n".join(summary))
+
+
+if __name__ == "__main__":
+    main()
