@@ -16,12 +16,13 @@ _COMMON = {
     "bagging_freq": 1,
     "max_bin": 63,
 }
-_ROWS_FOR_THREADS = 200_000  # with fewer, threads wait for one another longer than they save
+# With fewer rows, threads wait for one another longer than they save.
+_TRAINED_BY_THREADS, _SCORED_BY_THREADS = 200_000, 20_000
 
 
-def _threads(rows: int) -> int:
+def _threads(rows: int, least: int) -> int:
     """Threads for a number of rows; 0 is one per core."""
-    return 0 if rows >= _ROWS_FOR_THREADS else 1
+    return 0 if rows >= least else 1
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ def fit(
         tests, stops = fold == member, fold == (member + 1) % split.folds
         data = _dataset(rows, ~tests & ~stops, features)
         booster = lightgbm.train(
-            {**_COMMON, **parameters, "seed": seed + member, "num_threads": _threads(len(fold))},
+            {**_COMMON, **parameters, "seed": seed + member, "num_threads": _threads(len(fold), _TRAINED_BY_THREADS)},
             data,
             rounds,
             [_dataset(rows, stops & judges, features, data)],
             callbacks=[lightgbm.early_stopping(patience, verbose=False)],
         )
-        scores[tests] = booster.predict(rows.values[tests], num_threads=_threads(int(tests.sum())))
+        scores[tests] = _scored(booster, rows.values[tests])
         gains += booster.feature_importance("gain")
         booster.free_dataset()
         boosters.append(booster)
@@ -140,4 +141,8 @@ def score(boosters: list[lightgbm.Booster], values: NDArray[np.float32]) -> NDAr
     """The mean score of the members, one per row."""
     if not len(values):
         return np.zeros(0)
-    return np.mean([booster.predict(values, num_threads=_threads(len(values))) for booster in boosters], axis=0)
+    return np.mean([_scored(booster, values) for booster in boosters], axis=0)
+
+
+def _scored(booster: lightgbm.Booster, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return booster.predict(values, num_threads=_threads(len(values), _SCORED_BY_THREADS))

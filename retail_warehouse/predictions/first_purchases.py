@@ -32,11 +32,12 @@ PARAMETERS: dict[str, Any] = {
     "rounds": 400,
     "patience": 30,
 }
-_SPLIT = boosting.Split(5, 5)
-_MOST_TARGETS = 20_000
-_CANDIDATE_PRODUCTS = 10_000  # by first purchases; rarer ones are never suggested
+_MANY_TARGETS = 5_000  # so many train one member as well as several
+_FEW, _MANY = boosting.Split(5, 5), boosting.Split(5, 1)
+_MOST_TARGETS = 8_000
+_CANDIDATE_PRODUCTS = 5_000  # by first purchases; rarer ones are never suggested
 _CHUNK = 200  # targets at a time: the scores of all candidate products are in memory
-_DEPTH = 100  # products of each rule that the re-ranker sees
+_DEPTH = 60  # products of each rule that the re-ranker sees
 FEATURES = [
     "log_orders",
     "log_first_purchases",
@@ -57,6 +58,7 @@ FEATURES = [
     "rank_by_rule",
 ]
 RULES = ("popularity", "co-visitation", "co-visitation and taste", "blend")
+_CANDIDATE_RULES = ("popularity", "co-visitation", "blend")  # whose first products the re-ranker sees
 TREES = "trees"
 
 
@@ -164,20 +166,26 @@ class Ranker:
         by_aisle = np.bincount(co_visits.aisles, co_visits.first_purchases, len(co_visits.aisle_ids))
         self._in_aisle = ((self._first + 0.1) / (by_aisle[self._aisles] + 10)).astype(np.float32)
 
-    def scores(self, targets: Targets, begin: int, end: int) -> dict[str, NDArray[np.float32]]:
+    def scores(
+        self, targets: Targets, begin: int, end: int, rules: tuple[str, ...] = RULES
+    ) -> dict[str, NDArray[np.float32]]:
         """The score of each rule for some targets, a row each, by product of ``kept``; minus one for products bought
         before. Ties are broken by popularity."""
         history = self._history(targets, begin, end, np.sqrt(targets.order_counts))
         co_visits = (history @ self._matrices["first_with"]).toarray()
         taste = np.sqrt(targets.tastes[begin:end])[:, self._aisles]
         tie = self._orders * FLOOR
-        popularity = np.broadcast_to(self._orders, co_visits.shape)
-        found = {
-            "popularity": popularity * 1.0,
-            "co-visitation": co_visits + tie,
-            "co-visitation and taste": co_visits * taste + tie,
-            "blend": _standing(co_visits * taste) + _standing(np.sqrt(self._orders * self._first) * taste) + tie,
-        }
+        found = {}
+        for rule in rules:
+            if rule == "popularity":
+                found[rule] = np.repeat(self._orders[None, :], end - begin, axis=0)
+            elif rule == "co-visitation":
+                found[rule] = co_visits + tie
+            elif rule == "co-visitation and taste":
+                found[rule] = co_visits * taste + tie
+            else:
+                popular = np.sqrt(self._orders * self._first)
+                found[rule] = _standing(co_visits * taste) + _standing(popular * taste) + tie
         rows, columns = self._bought(targets, begin, end)
         for score in found.values():
             score[rows, columns] = -1
@@ -208,7 +216,7 @@ class Ranker:
     ) -> tuple[NDArray, NDArray, NDArray[np.float32]]:
         """What the re-ranker sees: row, column and features of the first products of each rule."""
         wanted = np.zeros(scores["blend"].shape, np.bool_)
-        for rule in ("blend", "co-visitation", "popularity"):
+        for rule in _CANDIDATE_RULES:
             np.put_along_axis(wanted, _first(scores[rule], _DEPTH), True, axis=1)
         wanted &= scores["popularity"] >= 0
         rows, columns = np.nonzero(wanted)
@@ -234,7 +242,7 @@ class Ranker:
                 targets.tastes[begin:end][rows, self._aisles[columns]],
                 self._in_aisle[columns],
                 facts,
-                *(_ranks(scores[rule], rows, columns) for rule in ("popularity", "co-visitation", "blend")),
+                *(_ranks(scores[rule], rows, columns) for rule in _CANDIDATE_RULES),
             ]
         ).astype(np.float32)
         return rows, columns, values
@@ -244,7 +252,8 @@ class Ranker:
         places, best = [], []
         for begin in range(0, len(targets.users), _CHUNK):
             end = min(begin + _CHUNK, len(targets.users))
-            scores = self.scores(targets, begin, end)
+            rules = _CANDIDATE_RULES if self._way == TREES else (self._way,)
+            scores = self.scores(targets, begin, end, rules)
             if self._way == TREES:
                 rows, columns, values = self.candidates(targets, begin, end, scores)
                 score = np.full(scores["blend"].shape, -1.0)
@@ -325,21 +334,25 @@ def train(
             rows, columns, values = ranker.candidates(targets, begin, end, scores)
             parts.append((rows + begin, columns, values))
     boosters: list[lightgbm.Booster] = []
+    judged = list(range(count))
     card["users"] = len(np.unique(targets.users))
     if enough:
         rows, columns, values = (np.concatenate(part) for part in zip(*parts, strict=True))
         places = ranker.kept[columns]
         labels = np.array([place in truth[row] for row, place in zip(rows.tolist(), places.tolist(), strict=True)])
         users = targets.users[rows]
+        split = _MANY if count >= _MANY_TARGETS else _FEW
         fitted = boosting.fit(
-            boosting.Rows(values, labels.astype(np.float32), users), FEATURES, PARAMETERS, _SPLIT, seed, on_member
+            boosting.Rows(values, labels.astype(np.float32), users), FEATURES, PARAMETERS, split, seed, on_member
         )
         boosters = fitted.boosters
         order = np.lexsort((columns, -fitted.scores, rows))
         starts = np.searchsorted(rows[order], np.arange(count + 1))
+        # All ways are compared on the targets that trees were not trained on.
+        judged = [row for row in range(count) if not np.isnan(fitted.scores[order[starts[row]]])]
+        recalls = {rule: [found[row] for row in judged] for rule, found in recalls.items()}
         recalls[TREES] = [
-            metrics.recall_at(places[order[starts[row] : starts[row] + 10]].tolist(), truth[row])
-            for row in range(count)
+            metrics.recall_at(places[order[starts[row] : starts[row] + 10]].tolist(), truth[row]) for row in judged
         ]
         card |= {
             "parameters": PARAMETERS,
@@ -351,7 +364,7 @@ def train(
     card["way"] = way
     values = {"model": np.array(recalls[way])} | {k: np.array(v) for k, v in recalls.items() if k != way}
     card["comparisons"] = [
-        metrics.compared(f"recall@10 of first purchases; the model is: {way}", values, targets.users)
+        metrics.compared(f"recall@10 of first purchases; the model is: {way}", values, targets.users[judged])
     ]
     return Trained(boosters if way == TREES else [], card, frozenset(targets.users.tolist()))
 
