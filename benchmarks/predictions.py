@@ -105,16 +105,33 @@ def _sources(real: Path | None, work: Path) -> list[tuple[Source, int, list[Leve
         users, carts = real / "instacart_400_users", real / "instacart_40000_carts"
         found += [
             (Source("Instacart, 400 real users", users, ablation=True), 4, REAL_LEVELS),
-            (Source("Instacart, 400 real users beside 40,000 real carts", users, companion=carts), 4, []),
             (Source("Instacart, 40,000 real carts without a user's history", carts, first_turns=1), 8, CART_LEVELS),
         ]
-    for smallest, name in ((5, "The Complete Journey, baskets of 5 or more"), (1, "The Complete Journey, all baskets")):
+    for smallest in (5, 1):
         complete_journey.convert(work / f"journey_{smallest}", smallest)
-        source = Source(name, work / f"journey_{smallest}", carts_are_ordered=False)
-        found.append((source, 3, JOURNEY_LEVELS if smallest == 5 else []))
+    journey = Source("The Complete Journey, baskets of 5 or more", work / "journey_5", carts_are_ordered=False)
+    found.append((journey, 3, JOURNEY_LEVELS))
     instacart.generate(MADE_UP_USERS, 11, work / "made_up")
-    found.append((Source(f"Made-up data, {MADE_UP_USERS:,} users", work / "made_up", is_real=False), 4, MADE_UP_LEVELS))
+    made_up = Source(f"Made-up data, {MADE_UP_USERS:,} users", work / "made_up", is_real=False, first_turns=2)
+    found.append((made_up, 4, MADE_UP_LEVELS))
+    if real is not None:
+        both = Source("Instacart, 400 real users beside 40,000 real carts", users, companion=carts, first_turns=2)
+        found.append((both, 4, []))
+    all_baskets = Source(
+        "The Complete Journey, all baskets", work / "journey_1", carts_are_ordered=False, first_turns=1
+    )
+    found.append((all_baskets, 3, []))
     return found
+
+
+def _write(summary: list[str], sections: list[str]) -> None:
+    about = (
+        f"Code {code_version()}, LightGBM {lightgbm.__version__}, Python {platform.python_version()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}. Real Instacart data: Instacart's terms, non-commercial use; not part of the "
+        f"project. {complete_journey.LICENCE}\n"
+    )
+    text = "\n".join([HEADER + about, "\n".join(summary), "", *sections])
+    (HERE / "PREDICTIONS.md").write_text(text, encoding="utf-8")
 
 
 @click.command()
@@ -145,16 +162,10 @@ def main(real: Path | None, only: tuple[str, ...], write: bool) -> None:
                     wanted = f"at least {level.least}" if level.least is not None else f"at most {level.most}"
                     reached = "" if level.holds(value) else " **missed**"
                     summary.append(f"| {source.name} | {level.text} | {wanted} | {value:.4f}{reached} |")
+                if write:  # after each data set, so that a break costs one
+                    _write(summary, sections)
         except DataError as error:
             raise click.ClickException(str(error)) from error
-    about = (
-        f"Code {code_version()}, LightGBM {lightgbm.__version__}, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}. Real Instacart data: Instacart's terms, non-commercial use; not part of the "
-        f"project. {complete_journey.LICENCE}\n"
-    )
-    text = "\n".join([HEADER + about, "\n".join(summary), "", *sections])
-    if write:
-        (HERE / "PREDICTIONS.md").write_text(text, encoding="utf-8")
     click.echo("\n".join(summary))
 
 

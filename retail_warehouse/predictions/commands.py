@@ -173,11 +173,14 @@ def evaluate(named: tuple[str, ...], turns: int, ablation: bool) -> None:
         must_be_installed()
         from retail_warehouse.predictions import evaluation
 
-        sources = {}
-        for text in named or (f"data={os.environ.get('INSTACART_DATA') or 'seeds/samples/instacart'}",):
-            name, equals, folder = text.partition("=")
-            if not equals or not Path(folder).is_dir():
+        sources = []
+        default = os.environ.get("INSTACART_DATA")
+        for text in named or (f"{default or 'the bundled sample'}={default or 'seeds/samples/instacart'}",):
+            name, _, folder = text.rpartition("=")
+            if not name or not Path(folder).is_dir():
                 raise DataError(f"--data {text}: NAME=FOLDER is wanted, of a folder that exists.")
-            sources[name] = evaluation.Source(name, Path(folder), ablation=ablation)
-        for source in sources.values():
-            click.echo(evaluation.as_text(evaluation.evaluate(source, turns)))
+            is_real = bool(named or default)
+            sources.append(evaluation.Source(name, Path(folder), is_real=is_real, ablation=ablation))
+        for source in sources:
+            result = evaluation.evaluate(source, turns, lambda step: click.echo(step, err=True))
+            click.echo(evaluation.as_text(result))
