@@ -7,7 +7,7 @@ and left out, which is said, where they are missing: they may not be handed on. 
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -142,8 +142,9 @@ def _write(summary: list[str], sections: list[str]) -> None:
     help="Folder with instacart_400_users and instacart_40000_carts.",
 )
 @click.option("--only", multiple=True, help="Data sets whose name contains this.")
+@click.option("--quick", is_flag=True, help="One turn of each, two of the real users; no groups of features.")
 @click.option("--write", is_flag=True, help="Write PREDICTIONS.md.")
-def main(real: Path | None, only: tuple[str, ...], write: bool) -> None:
+def main(real: Path | None, only: tuple[str, ...], quick: bool, write: bool) -> None:
     """Judge the predictions; takes about half an hour on two cores."""
     sections, summary = [], ["| data | to reach | level | reached |", "|---|---|---|---|"]
     if real is None or not (real / "instacart_400_users").is_dir():
@@ -154,6 +155,8 @@ def main(real: Path | None, only: tuple[str, ...], write: bool) -> None:
             for source, turns, levels in _sources(real, Path(scratch)):
                 if only and not any(word in source.name for word in only):
                     continue
+                if quick:
+                    source = replace(source, first_turns=2 if "400" in source.name else 1, ablation=False)
                 result = evaluate(source, turns, click.echo)
                 sections.append(as_markdown(result))
                 click.echo(sections[-1])

@@ -42,7 +42,7 @@ GROUPS = {
     "habit": ("streak", "pattern", "was_in_last", "next_order_repeat", "rank_by", "orders_since"),
     "counts": ("",),
 }
-_ABLATION_SPLIT = boosting.Split(4, 4)
+_ABLATION_SPLIT = boosting.Split(4, 1)
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,7 @@ def evaluate(source: Source, turns: int, on_step: Callable[[str], object] = lamb
                 )
             result.facts["hidden orders"] = result.facts.get("hidden orders", 0) + rotation.users
             features.close()
+    result.facts["turns"] = f"{min(turns, source.first_turns or turns)} of {turns}"
     _conclude(result, pairs, orders, firsts, carts)
     result.checks.append(("No user is both trained on and judged", disjoint))
     if pairs:
@@ -442,7 +443,7 @@ def as_markdown(result: Result) -> str:
         lines += ["", "Calibration, ten groups of pairs", "", "| pairs | predicted | bought |", "|---|---|---|"]
         lines += [f"| {g.pairs:,} | {g.probability:.4f} | {g.share:.4f} |" for g in result.calibration]
     if result.ablation:
-        lines += ["", "What groups of features add, fewer trees than the model", ""]
+        lines += ["", "What groups of features add, one member instead of several", ""]
         lines += ["| features | number | AUC | F1 |", "|---|---|---|---|"]
         lines += [f"| {name} | {count} | {auc} | {f1} |" for name, count, auc, f1 in result.ablation]
     return "\n".join(lines) + "\n"
