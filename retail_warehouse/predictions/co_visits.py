@@ -33,6 +33,8 @@ class CoVisits:
         log_lift: Logarithm of the shrunk lift of both in a cart, at least 0.
         lift: The lift of both in a cart.
         counts: Carts with both.
+        next_counts: Carts in which the other was put in directly after the product.
+        carts: Of each product, carts in the sample that pairs are counted in.
         transitions: Lift of an aisle, the column, directly after another one, the row.
     """
 
@@ -52,6 +54,8 @@ class CoVisits:
     log_lift: NDArray[np.float32]
     lift: NDArray[np.float32]
     counts: NDArray[np.int64]
+    next_counts: NDArray[np.int64]
+    carts: NDArray[np.float64]
     transitions: NDArray[np.float32]
 
     @classmethod
@@ -106,6 +110,8 @@ class CoVisits:
             log_lift=np.maximum(0, np.log((both + 1) / (expected + 1))).astype(np.float32),
             lift=pairs["lift"].astype(np.float32),
             counts=pairs["orders_with_both"].astype(np.int64),
+            next_counts=pairs["next_in_cart"].astype(np.int64),
+            carts=carts,
             transitions=transitions,
         )
 

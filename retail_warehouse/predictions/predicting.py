@@ -41,6 +41,7 @@ _BY_USER = ("predicted_reorders", "predicted_baskets", "predicted_first_purchase
 STATE = "predicted_targets"
 _STATE_COLUMNS = ("user_id", "order_id", "order_number", "history_orders", "order_day")
 NEXT_PRODUCTS = 20  # of each product
+_PSEUDO_CARTS = 20.0
 
 
 @dataclass
@@ -243,21 +244,26 @@ def _first_purchases(
 
 
 def _next_in_cart(parts: _Parts, co_visits: CoVisits) -> None:
-    """For carts without a user: what goes with a product, weighted by how its aisle follows."""
+    """For carts without a user: how often a product was put in directly after another one, drawn towards how often both
+    are in a cart, which is known better."""
     owners = np.repeat(np.arange(len(co_visits.ids)), np.diff(co_visits.rows))
     met = co_visits.counts > 0
     owners, others = owners[met], co_visits.columns[met]
-    score = co_visits.in_cart[met] * np.sqrt(co_visits.transitions[co_visits.aisles[owners], co_visits.aisles[others]])
-    order = np.lexsort((others, -score, owners))
-    owners, others = owners[order], others[order]
+    every = np.bincount(owners, co_visits.counts[met], len(co_visits.ids))
+    share = co_visits.counts[met] / every[owners]
+    chance = (co_visits.next_counts[met] + _PSEUDO_CARTS * share) / (co_visits.carts[owners] + _PSEUDO_CARTS)
+    # Rounded as it is written, so that ranks follow what can be read.
+    chance = np.round(np.minimum(chance, 1), 6)
+    order = np.lexsort((others, -chance, owners))
+    owners = owners[order]
     rank = np.arange(len(owners)) - np.searchsorted(owners, owners) + 1
     top = rank <= NEXT_PRODUCTS
     parts.add(
         "next_in_cart",
         product_id=co_visits.ids[owners[top]],
         rank=rank[top],
-        next_product_id=co_visits.ids[others[top]],
-        probability=np.clip(co_visits.in_cart[met][order][top].astype(float), 0, 1),
+        next_product_id=co_visits.ids[others[order][top]],
+        probability=chance[order][top],
         lift=co_visits.lift[met][order][top].astype(float),
     )
 

@@ -307,6 +307,17 @@ def test_next_products_go_with_a_product(shop):
     assert products > 100
     assert most == predicting.NEXT_PRODUCTS
     assert least > 0
+    assert (
+        shop.query("""
+        select * from next_in_cart
+        qualify rank <> row_number() over (partition by product_id order by probability desc, next_product_id)
+        """)
+        == []
+    )
+    [(most,)] = shop.query(
+        "select max(total) from (select sum(probability) as total from next_in_cart group by product_id)"
+    )
+    assert most <= 1
 
 
 def test_users_scored_in_small_chunks_get_the_same(shop, tmp_path, monkeypatch):
