@@ -8,9 +8,8 @@ from tqdm import tqdm
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.messages import told_as_error
+from retail_warehouse.predictions import SEED
 from retail_warehouse.project import warehouse
-
-_SEED = 20_170_501
 
 
 def predictions_folder() -> Path:
@@ -48,7 +47,7 @@ def _open(unloaded: str | None):
 @click.command("train")
 @_features_option
 @_models_option
-@click.option("--seed", type=click.IntRange(min=0), default=_SEED, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=SEED, show_default=True, help="Of all that is drawn.")
 def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     """Train the models: buy again, try for the first time, add to the cart next.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_warehouse.deliveries import DataError
-from retail_warehouse.predictions import baskets, boosting, buy_again, metrics, predicting, suggesting, training
+from retail_warehouse.predictions import SEED, baskets, boosting, buy_again, metrics, predicting, suggesting, training
 from retail_warehouse.predictions.baselines import TOP, Baselines, Query, first_without
 from retail_warehouse.predictions.dataset import Candidates, Features
 from retail_warehouse.predictions.rotation import Hidden
@@ -180,12 +180,12 @@ def evaluate(source: Source, turns: int, on_step: Callable[[str], object] = lamb
                 truth = {plain.users[order]: bought for order, bought in plain.bought_again.items()}
                 if number == 0 and model.boosters["buy_again"]:
                     on_step(f"{source.name}: shuffled labels")
-                    nothing = buy_again.train(features, training.SEED, shuffled=True)
+                    nothing = buy_again.train(features, SEED, shuffled=True)
                     _score_hidden(features, nothing.boosters, nothing.card["features"], users, truth, shuffled)
                 if source.ablation:
                     for name, names in _ablations(features.reorder_features()):
                         on_step(f"{source.name}, turn {number + 1}: {name}")
-                        fewer = buy_again.train(features, training.SEED, names=names, split=_ABLATION_SPLIT)
+                        fewer = buy_again.train(features, SEED, names=names, split=_ABLATION_SPLIT)
                         _score_hidden(
                             features, fewer.boosters, names, users, truth, reduced.setdefault(name, _Columns())
                         )

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SEED = 20_170_501
+from retail_warehouse.predictions import SEED
+
 REPETITIONS = 1_000  # of means; rankings of all pairs take a fifth of it
 CALIBRATION_GROUPS = 10
 

@@ -31,6 +31,8 @@ PARAMETERS: dict[str, Any] = {
     "rounds": 500,
     "patience": 25,
 }
+TREES, RULE = "trees", "rule"  # ways to rank, beside those that are only compared with
+DECAYED = "the user's decayed counts"
 FEWEST_QUERIES = 200
 _MOST_QUERIES = 8_000
 _CUTS = 3  # training queries of a cart
@@ -217,7 +219,7 @@ class Carts:
         if shopper is not None:
             user_columns, probability, decay = self._user_columns(cart, places, shopper)
             columns += user_columns
-            rules["the user's decayed counts"] = decay + tie
+            rules[DECAYED] = decay + tie
             plain = probability / 2 + with_cart[chosen] / size + tie
         return Ranking(places, np.column_stack(columns).astype(np.float32), plain, rules, not len(positions))
 
@@ -380,7 +382,7 @@ def train(
     seed: int,
     on_member: Callable[[], object] = lambda: None,
 ) -> Trained:
-    """Train a ranking on cut carts, or keep the plain rule where there are too few or it ranks as well.
+    """Train a ranking on cut carts, and choose the way with the best MRR; the plain rule where carts are too few.
 
     Args:
         task: TASK, for carts of the shoppers, or ANONYMOUS, for all carts.
@@ -393,7 +395,7 @@ def train(
     carts = _training_carts(features, co_visits)
     if task == TASK:
         carts = {key: cart for key, cart in carts.items() if key in shoppers}
-    card: dict[str, Any] = {"about": ABOUT[task], "features": FEATURES[task], "way": "rule"}
+    card: dict[str, Any] = {"about": ABOUT[task], "features": FEATURES[task], "way": RULE}
     generator = np.random.default_rng(seed)
     queries = []
     keys = list(carts)
@@ -422,23 +424,25 @@ def train(
     fitted = boosting.fit(rows, FEATURES[task], PARAMETERS, _SPLIT, seed, on_member)
     scores = np.split(fitted.scores, np.cumsum(counts)[:-1])
     judged = [at for at, found in enumerate(scores) if not np.isnan(found[0])]
-    measures = {"model": np.array([_reciprocal(scores[at], is_next[at]) for at in judged])}
+    found = {TREES: [_reciprocal(scores[at], is_next[at]) for at in judged]}
+    found[RULE] = [_reciprocal(rankings[at].plain, is_next[at]) for at in judged]
     for name in rankings[0].rules:
-        measures[name] = np.array([_reciprocal(rankings[at].rules[name], is_next[at]) for at in judged])
-    measures["rule"] = np.array([_reciprocal(rankings[at].plain, is_next[at]) for at in judged])
+        found[name] = [_reciprocal(rankings[at].rules[name], is_next[at]) for at in judged]
+    way = max(found, key=lambda name: float(np.mean(found[name])))
+    measures = {"model": np.array(found[way])} | {name: np.array(rr) for name, rr in found.items() if name != way}
+    hits = {name: values >= 1 / 10 for name, values in measures.items()}
     card |= {
-        "way": "trees" if measures["model"].mean() >= measures["rule"].mean() else "rule",
+        "way": way,
         "parameters": PARAMETERS,
         "rows": len(rows.labels),
         "rounds": [booster.best_iteration for booster in fitted.boosters],
         "gains": dict(zip(FEATURES[task], map(float, fitted.gains), strict=True)),
         "comparisons": [
-            metrics.compared("MRR", measures, whose[judged]),
-            metrics.compared("hit@10", {name: found >= 1 / 10 for name, found in measures.items()}, whose[judged]),
+            metrics.compared(f"MRR; the model is: {way}", measures, whose[judged]),
+            metrics.compared(f"hit@10; the model is: {way}", hits, whose[judged]),
         ],
     }
-    boosters = fitted.boosters if card["way"] == "trees" else []
-    return Trained(boosters, card, frozenset(whose.tolist()))
+    return Trained(fitted.boosters if way == TREES else [], card, frozenset(whose.tolist()))
 
 
 def _reciprocal(scores: NDArray, is_next: NDArray[np.bool_]) -> float:

@@ -169,8 +169,13 @@ def _answer(
     if inside:
         ranking = ranker.rank(inside, shopper)
         task = next_in_cart.TASK if shopper is not None else next_in_cart.ANONYMOUS
-        boosters = [] if ranking.is_bare and shopper is None else model.boosters.get(task, [])
-        scores = boosting.score(boosters, ranking.values) if boosters else ranking.plain
+        way = model.card["tasks"][task]["way"]
+        if way == next_in_cart.RULE or (ranking.is_bare and shopper is None):
+            scores = ranking.plain
+        elif way == next_in_cart.TREES:
+            scores = boosting.score(model.boosters[task], ranking.values)
+        else:
+            scores = ranking.rules[way]
         best = np.lexsort((ranking.places, -scores))[:ranks]
         found, score = ranking.places[best], scores[best]
     else:

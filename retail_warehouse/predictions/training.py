@@ -12,13 +12,12 @@ import lightgbm
 import numpy as np
 
 from retail_warehouse.deliveries import DataError
-from retail_warehouse.predictions import buy_again, first_purchases, metrics, next_in_cart
+from retail_warehouse.predictions import SEED, buy_again, first_purchases, metrics, next_in_cart
 from retail_warehouse.predictions.baskets import NoneCalibration
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import Candidates, Features
 from retail_warehouse.predictions.model_folder import Model, version_of
 
-SEED = 20_170_501
 _CATALOGUE_SAMPLE = 500  # products by which other data are recognized
 STEPS = ("statistics", "buy again", "first purchases", "next in cart", "next in cart, anonymous")
 LIBRARY = f"lightgbm {lightgbm.__version__}"
