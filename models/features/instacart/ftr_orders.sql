@@ -4,41 +4,48 @@ with fct_orders as (
 
 ),
 
-aged as (
+orders as (
 
     select
-        order_id,
-        user_id,
-        eval_set,
-        order_number,
-        order_dow,
-        order_hour_of_day,
-        days_since_prior_order,
-        basket_size,
-        reordered_items,
+        *,
         -- A basket that is not known is no basket: such an order counts for days, not for orders.
-        case
-            when basket_size is not null
-                then sum(case when basket_size is not null then 1 else 0 end) over (
-                    partition by user_id
-                    order by order_number desc, order_id desc
-                    rows between unbounded preceding and current row
-                )
-        end as order_age,
-        sum(case when basket_size is not null then 1 else 0 end) over (partition by user_id) as user_orders,
+        case when basket_size is not null then 1 else 0 end as has_lines
+    from fct_orders
+
+),
+
+counted as (
+
+    select
+        *,
+        sum(has_lines) over (partition by user_id) as user_orders,
+        sum(has_lines) over (
+            partition by user_id
+            order by order_number desc, order_id desc
+            rows between unbounded preceding and current row
+        ) as orders_from_last,
         sum(coalesce(days_since_prior_order, 0)) over (
             partition by user_id
             order by order_number asc, order_id asc
             rows between unbounded preceding and current row
         ) as order_day
-    from fct_orders
+    from orders
+
+),
+
+aged as (
+
+    select
+        *,
+        case when has_lines = 1 then orders_from_last end as order_age
+    from counted
 
 ),
 
 judged as (
 
     select
-        aged.*,
+        *,
         case
             when user_orders - order_age >= {{ var('min_history_orders') }}
                 then case when order_age <= {{ var('training_orders_per_user') }} then 1 end
@@ -56,7 +63,7 @@ judged as (
 ranked as (
 
     select
-        judged.*,
+        *,
         row_number() over (
             partition by target_kind
             order by order_age asc, {{ shuffled('user_id') }} asc, order_id asc
@@ -68,7 +75,7 @@ ranked as (
 targeted as (
 
     select
-        ranked.*,
+        *,
         coalesce(target_kind is not null and target_rank <= {{ var('training_orders') }}, false) as is_target
     from ranked
 
@@ -77,17 +84,17 @@ targeted as (
 parted as (
 
     select
-        targeted.*,
+        *,
         -- The oldest target of the user and all that is later are kept out of what is known of other users.
         coalesce(max(case when is_target then order_age end) over (partition by user_id), 0) as oldest_target_age
     from targeted
 
 ),
 
-counted as (
+placed as (
 
     select
-        parted.*,
+        *,
         coalesce(order_age > oldest_target_age, false) as is_in_statistics,
         coalesce(order_age - 1 > oldest_target_age, false) as is_followed_in_statistics
     from parted
@@ -97,12 +104,12 @@ counted as (
 sampled as (
 
     select
-        counted.*,
+        *,
         row_number() over (
             partition by is_in_statistics
             order by {{ shuffled('order_id') }} asc, order_id asc
         ) as sample_rank
-    from counted
+    from placed
 
 )
 

@@ -64,16 +64,16 @@ pairs as (
     -- In one cart, in both directions.
     select
         steps.product_id,
-        others.product_id as other_product_id,
+        partners.product_id as other_product_id,
         1 as is_in_cart,
-        1 - others.reordered as is_first_purchase_with,
+        1 - partners.reordered as is_first_purchase_with,
         0 as is_first_purchase_after,
-        case when others.cart_step = steps.cart_step + 1 then 1 else 0 end as is_next_in_cart
+        case when partners.cart_step = steps.cart_step + 1 then 1 else 0 end as is_next_in_cart
     from steps
-    inner join steps as others
+    inner join steps as partners
         on
-            steps.order_id = others.order_id
-            and steps.product_id <> others.product_id
+            steps.order_id = partners.order_id
+            and steps.product_id <> partners.product_id
     union all
     -- In the user's next order.
     select
@@ -111,7 +111,7 @@ counted as (
 ranked as (
 
     select
-        counted.*,
+        *,
         row_number() over (
             partition by product_id
             order by orders_with_both desc, next_in_cart desc, other_product_id asc
@@ -144,14 +144,14 @@ select
     cast(ranked.next_in_cart as integer) as next_in_cart,
     {{ ratio(
         'ranked.orders_with_both * pair_sample.order_count',
-        'cast(products.sampled_order_count as bigint) * others.sampled_order_count',
+        'cast(products.sampled_order_count as bigint) * partners.sampled_order_count',
         12, 6
     ) }} as lift
 from ranked
 inner join products
     on ranked.product_id = products.product_id
-inner join products as others
-    on ranked.other_product_id = others.product_id
+inner join products as partners
+    on ranked.other_product_id = partners.product_id
 cross join pair_sample
 where
     ranked.rank_in_cart <= {{ var('pairs_per_product') }}

@@ -26,11 +26,10 @@ products as (
 flagged as (
 
     select
-        user_products.*
-        {% for orders_ago in range(1, 11) %},
-        mod({{ whole_quotient('user_products.recent_orders_pattern', 2 ** (10 - orders_ago)) }}, 2)
-            as was_in_last_{{ orders_ago }}
+        {% for orders_ago in range(1, 11) %}
+        mod({{ whole_quotient('recent_orders_pattern', 2 ** (10 - orders_ago)) }}, 2) as was_in_last_{{ orders_ago }},
         {% endfor %}
+        *
     from user_products
 
 ),
@@ -39,7 +38,7 @@ flagged as (
 ranked as (
 
     select
-        flagged.*,
+        *,
         row_number() over (
             partition by user_id, orders_back
             order by decay_80 desc, order_count desc, product_id asc

@@ -35,7 +35,7 @@ days_of_week as (
 numbered as (
 
     select
-        orders.*,
+        *,
         row_number() over (partition by user_id order by order_number desc, order_id desc) as number_from_last
     from orders
 

@@ -27,7 +27,7 @@ with ranked as (
 compared as (
 
     select
-        ranked.*,
+        *,
         row_number() over (partition by table_name, key_id order by given_rank asc) as true_rank,
         lag(ranked_by) over (partition by table_name, key_id order by given_rank asc) as ranked_before_by
     from ranked
