@@ -195,9 +195,10 @@ class Baselines:
 
     def after_last(self, queries: Iterable[Query]) -> dict[int, list[int]]:
         """Products by how often they are bought together with a product, for the last product of each cart."""
-        last = sorted({(query.cart[-1],) for query in queries})
-        self._connection.execute("create or replace temp table last_item (product_id bigint)")
-        self._connection.executemany("insert into last_item values (?)", last)
+        self._connection.execute(
+            "create or replace temp table last_item as select unnest(?) as product_id",
+            [sorted({query.cart[-1] for query in queries})],
+        )
         return self._lists(_AFTER_LAST.format(deep=TOP + 200))
 
 

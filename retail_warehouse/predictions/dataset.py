@@ -140,7 +140,9 @@ class Features:
 
     def exclude(self, users: NDArray | list[int]) -> None:
         """Leave users out of what is trained on."""
-        self._connection.executemany("insert into memory.main.excluded values (?)", [(int(user),) for user in users])
+        self._connection.register("given", {"user_id": np.asarray(users, np.int64)})
+        self._connection.execute("insert into memory.main.excluded select user_id from given")
+        self._connection.unregister("given")
 
     def close(self) -> None:
         """Close the warehouse, so that dbt can write to it."""
