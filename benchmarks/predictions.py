@@ -4,7 +4,6 @@ python benchmarks/predictions.py --write judges all; the real Instacart data are
 and left out, which is said, where they are missing: they may not be handed on. The Complete Journey anyone can install.
 """
 
-import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from retail_warehouse.predictions.evaluation import Result, Source, as_markdown,
 from retail_warehouse.predictions.training import code_version
 
 HERE = Path(__file__).parent
+CODE = code_version()  # as it was when the modules were loaded
 MADE_UP_USERS = 1_000
 
 
@@ -48,6 +48,10 @@ def _of(
     return value
 
 
+USERS, CARTS = "Instacart, 400 real users", "Instacart, 40,000 real carts without a user's history"
+JOURNEY, ALL_BASKETS = "The Complete Journey, baskets of 5 or more", "The Complete Journey, all baskets"
+BOTH, MADE_UP = "Instacart, 400 real users beside 40,000 real carts", f"Made-up data, {MADE_UP_USERS:,} users"
+NAMES = [USERS, CARTS, JOURNEY, MADE_UP, BOTH, ALL_BASKETS]  # as they stand on the page
 AGAIN, FIRST, CART = "Buy again", "Try for the first time", "Add to the cart next"
 STRANGER = f"{CART}, user not known"
 DECAY, OWN = "top N by decayed count", "the user's decayed counts"
@@ -83,7 +87,8 @@ MADE_UP_LEVELS = [
     CALIBRATION,
 ]
 
-HEADER = """# The predictions, judged
+HEADER = (
+    """# The predictions, judged
 
 Written by `python benchmarks/predictions.py --write`. Each turn hides the last order of other users, builds features
 from raw files without these orders, trains on the other users alone, predicts, and compares with what hidden orders
@@ -95,7 +100,9 @@ same orders. The plain rules are SQL over the raw files and share no code with t
 * popularity: products by order lines; co-visitation: bought for the first time with what the user has bought, in SQL
 * last item: what is most often bought with the last product of the cart; the user's decayed counts: as above
 
-"""
+Real Instacart data: Instacart's terms, non-commercial use; not part of the project. """
+    + f"{complete_journey.LICENCE}\n"
+)
 
 
 def _sources(real: Path | None, work: Path) -> list[tuple[Source, int, list[Level]]]:
@@ -104,34 +111,45 @@ def _sources(real: Path | None, work: Path) -> list[tuple[Source, int, list[Leve
     if real is not None:
         users, carts = real / "instacart_400_users", real / "instacart_40000_carts"
         found += [
-            (Source("Instacart, 400 real users", users, ablation=True), 4, REAL_LEVELS),
-            (Source("Instacart, 40,000 real carts without a user's history", carts, first_turns=1), 8, CART_LEVELS),
+            (Source(USERS, users, ablation=True), 4, REAL_LEVELS),
+            (Source(CARTS, carts, first_turns=1), 8, CART_LEVELS),
         ]
     for smallest in (5, 1):
         complete_journey.convert(work / f"journey_{smallest}", smallest)
-    journey = Source("The Complete Journey, baskets of 5 or more", work / "journey_5", carts_are_ordered=False)
+    journey = Source(JOURNEY, work / "journey_5", carts_are_ordered=False)
     found.append((journey, 3, JOURNEY_LEVELS))
     instacart.generate(MADE_UP_USERS, 11, work / "made_up")
-    made_up = Source(f"Made-up data, {MADE_UP_USERS:,} users", work / "made_up", is_real=False, first_turns=2)
+    made_up = Source(MADE_UP, work / "made_up", is_real=False, first_turns=2)
     found.append((made_up, 4, MADE_UP_LEVELS))
     if real is not None:
-        both = Source("Instacart, 400 real users beside 40,000 real carts", users, companion=carts, first_turns=2)
+        both = Source(BOTH, users, companion=carts, first_turns=2)
         found.append((both, 4, []))
-    all_baskets = Source(
-        "The Complete Journey, all baskets", work / "journey_1", carts_are_ordered=False, first_turns=1
-    )
+    all_baskets = Source(ALL_BASKETS, work / "journey_1", carts_are_ordered=False, first_turns=1)
     found.append((all_baskets, 3, []))
     return found
 
 
-def _write(summary: list[str], sections: list[str]) -> None:
-    about = (
-        f"Code {code_version()}, LightGBM {lightgbm.__version__}, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}. Real Instacart data: Instacart's terms, non-commercial use; not part of the "
-        f"project. {complete_journey.LICENCE}\n"
-    )
-    text = "\n".join([HEADER + about, "\n".join(summary), "", *sections])
-    (HERE / "PREDICTIONS.md").write_text(text, encoding="utf-8")
+def _section(result: Result, levels: list[Level]) -> str:
+    """A data set's part of the page: when it was judged, what was to be reached, and all figures."""
+    title, _, rest = as_markdown(result).partition("\n")
+    lines = [title, "", f"Judged {datetime.now(UTC):%Y-%m-%d}, code {CODE}, LightGBM {lightgbm.__version__}.", ""]
+    if levels:
+        lines += ["| to reach | level | reached |", "|---|---|---|"]
+    for level in levels:
+        value = level.value(result)
+        wanted = f"at least {level.least}" if level.least is not None else f"at most {level.most}"
+        lines.append(f"| {level.text} | {wanted} | {value:.4f}{'' if level.holds(value) else ' **missed**'} |")
+    return "\n".join(lines) + "\n" + rest
+
+
+def _write(section: str, order: list[str]) -> None:
+    """Put a section into the page, in place of the one about the same data."""
+    page = HERE / "PREDICTIONS.md"
+    old = page.read_text(encoding="utf-8").split("\n## ")[1:] if page.exists() else []
+    sections = {text.partition("\n")[0]: f"## {text}".rstrip("\n") + "\n" for text in old}
+    sections[section.partition("\n")[0].removeprefix("## ")] = section
+    text = "\n".join([HEADER, *(sections[name] for name in order if name in sections)])
+    page.write_text(text, encoding="utf-8")
 
 
 @click.command()
@@ -146,30 +164,23 @@ def _write(summary: list[str], sections: list[str]) -> None:
 @click.option("--write", is_flag=True, help="Write PREDICTIONS.md.")
 def main(real: Path | None, only: tuple[str, ...], quick: bool, write: bool) -> None:
     """Judge the predictions; takes about half an hour on two cores."""
-    sections, summary = [], ["| data | to reach | level | reached |", "|---|---|---|---|"]
     if real is None or not (real / "instacart_400_users").is_dir():
         click.echo("RETAIL_WAREHOUSE_REAL_DATA names no real Instacart data: they are left out.")
         real = None
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            for source, turns, levels in _sources(real, Path(scratch)):
+            sources = _sources(real, Path(scratch))
+            for source, turns, levels in sources:
                 if only and not any(word in source.name for word in only):
                     continue
                 if quick:
                     source = replace(source, first_turns=2 if "400" in source.name else 1, ablation=False)
-                result = evaluate(source, turns, click.echo)
-                sections.append(as_markdown(result))
-                click.echo(sections[-1])
-                for level in levels:
-                    value = level.value(result)
-                    wanted = f"at least {level.least}" if level.least is not None else f"at most {level.most}"
-                    reached = "" if level.holds(value) else " **missed**"
-                    summary.append(f"| {source.name} | {level.text} | {wanted} | {value:.4f}{reached} |")
+                section = _section(evaluate(source, turns, click.echo), levels)
+                click.echo(section)
                 if write:  # after each data set, so that a break costs one
-                    _write(summary, sections)
+                    _write(section, NAMES)
         except DataError as error:
             raise click.ClickException(str(error)) from error
-    click.echo("\n".join(summary))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ _SPLIT = boosting.Split(5, 3)
 _AGE = 0.85  # weight of a product for each one put in after it
 _OWN_CARTS = 20  # last carts of a user that are looked at
 # Candidates by each way.
-_OWN, _WITH_CART, _WITH_LAST, _LIFTED, _AFTER, _POPULAR = 150, 100, 40, 40, 20, 40
+_OWN, _WITH_CART, _WITH_LAST, _LIFTED, _AFTER, _POPULAR, _IN_AISLES = 150, 100, 40, 40, 20, 40, 60
+_POPULAR_IN_AISLES = 2_000  # products among which those of fitting aisles are looked for
 CART_FEATURES = [
     "log_orders",
     "with_cart",
@@ -56,6 +57,8 @@ CART_FEATURES = [
     "aisle_after_last_but_one",
     "is_in_aisle_of_last",
     "aisle_share_of_cart",
+    "aisle_after_cart",
+    "orders_by_aisle_after_cart",
     "aisle_popularity",
     "cart_size",
     "rank_with_cart",
@@ -146,7 +149,12 @@ class Carts:
         positions, owners = self._rows(cart)
         own = shopper.products if shopper is not None else np.zeros(0, np.int64)
         # Whatever may be a candidate; all that follows is computed for these alone.
-        local = [co.columns[positions], self._popular[: _POPULAR + size], own]
+        # How the aisles of the cart lead to other aisles, the last ones most.
+        ages = _AGE ** np.arange(size)[::-1]
+        aisle_after_cart = ages @ co.transitions[co.aisles[cart]] / ages.sum()
+        head = self._popular[:_POPULAR_IN_AISLES]
+        fitting = head[_top(co.orders[head] * aisle_after_cart[co.aisles[head]], _IN_AISLES + size)]
+        local = [co.columns[positions], self._popular[: _POPULAR + size], fitting, own]
         if not len(positions):
             local.append(np.flatnonzero(np.isin(co.aisles, co.aisles[cart])))
         local = np.unique(np.concatenate(local))
@@ -186,6 +194,7 @@ class Carts:
             (lifted * np.sqrt(orders) + tie, _LIFTED),
             (after_last + tie, _AFTER),
             (orders, _POPULAR),
+            (orders * aisle_after_cart[aisle], _IN_AISLES),
         ):
             chosen[_top(score, depth)] = True
         if shopper is not None:
@@ -208,6 +217,8 @@ class Carts:
             co.transitions[before_aisle][aisle],
             aisle == last_aisle,
             in_cart_aisles[aisle] / size,
+            aisle_after_cart[aisle],
+            np.log1p(orders * aisle_after_cart[aisle]),
             self._log_aisle[aisle],
             np.full(len(local), size),
         ]
