@@ -363,17 +363,21 @@ def train(
             "gains": dict(zip(FEATURES, map(float, fitted.gains), strict=True)),
         }
     whose = targets.users[judged]
-    # The blend holds popularity, so that it hardly falls below it; another way must be better beyond doubt.
-    better = {
-        name: found.value
-        for name in recalls
-        if name != BLEND and (found := metrics.difference(recalls[name], recalls[BLEND], whose)).low > 0
-    }
-    way = max(better, key=better.__getitem__, default=BLEND)
+    way = _chosen(recalls, whose)
     card["way"] = way
     values = {"model": np.array(recalls[way])} | {k: np.array(v) for k, v in recalls.items() if k != way}
     card["comparisons"] = [metrics.compared(f"recall@10 of first purchases; the model is: {way}", values, whose)]
     return Trained(boosters if way == TREES else [], card, frozenset(targets.users.tolist()))
+
+
+def _chosen(recalls: dict[str, list[float]], users: NDArray) -> str:
+    """The blend, which holds popularity and so hardly falls below it, or a way that is better beyond its interval."""
+    better = {}
+    for name, found in recalls.items():
+        gain = metrics.difference(np.array(found), np.array(recalls[BLEND]), users)
+        if gain.low > 0:
+            better[name] = gain.value
+    return max(better, key=better.__getitem__, default=BLEND)
 
 
 def _training_targets(features: Features, co_visits: CoVisits, seed: int) -> tuple[Targets, list[set[int]]]:

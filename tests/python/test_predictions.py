@@ -32,6 +32,7 @@ from retail_warehouse.predictions import (  # noqa: E402
     predicting,
     rotation,
 )
+from retail_warehouse.predictions.co_visits import CoVisits  # noqa: E402
 
 USERS = 90
 WRITTEN = ("predicted_reorders", "predicted_baskets", "predicted_first_purchases", "next_in_cart", "model_runs")
@@ -298,6 +299,38 @@ def test_first_purchases_are_new_to_the_user(shop):
         """)
         == []
     )
+
+
+def test_trees_rank_first_purchases_where_they_are_chosen(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(first_purchases, "_chosen", lambda recalls, users: first_purchases.TREES)
+    features = dataset.Features(shop.warehouse)
+    co_visits = CoVisits.of(features)
+    trained = first_purchases.train(features, co_visits, 1)
+    assert trained.boosters
+    assert len(trained.card["rounds"]) == len(trained.boosters)
+    ranker = first_purchases.Ranker(co_visits, first_purchases.TREES, trained.boosters)
+    targets = first_purchases.targets_where(features, co_visits, "orders_back = 0")
+    places, scores = ranker.best(targets)
+    assert places.shape == (USERS, 20)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert (scores > 0).all()
+    for row in range(USERS):
+        bought = targets.products[targets.starts[row] : targets.starts[row + 1]]
+        assert not set(bought.tolist()) & set(places[row].tolist())
+        assert len(set(places[row].tolist())) == 20
+    monkeypatch.setattr(first_purchases, "_CHUNK", 7)
+    assert (ranker.best(targets)[0] == places).all()
+    features.close()
+
+
+def test_another_way_must_be_better_beyond_doubt():
+    blend = [0.0, 0.2, 0.0, 0.1] * 50
+    users = np.arange(200)
+    chosen = first_purchases._chosen
+    assert chosen({"blend": blend, "popularity": [value + 0.01 for value in blend]}, users) == "popularity"
+    assert chosen({"blend": blend, "popularity": [0.01, *blend[1:]]}, users) == "blend"
+    better = {"popularity": [value + 0.01 for value in blend], "trees": [value + 0.02 for value in blend]}
+    assert chosen({"blend": blend, **better}, users) == "trees"
 
 
 def test_next_products_go_with_a_product(shop):
