@@ -5,7 +5,7 @@ and left out, which is said, where they are missing: they may not be handed on. 
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,28 +105,28 @@ Real Instacart data: Instacart's terms, non-commercial use; not part of the proj
 )
 
 
-def _sources(real: Path | None, work: Path) -> list[tuple[Source, int, list[Level]]]:
-    """Data sets, turns, and levels to reach."""
-    found: list[tuple[Source, int, list[Level]]] = []
-    if real is not None:
-        users, carts = real / "instacart_400_users", real / "instacart_40000_carts"
-        found += [
-            (Source(USERS, users, ablation=True), 4, REAL_LEVELS),
-            (Source(CARTS, carts, first_turns=1), 8, CART_LEVELS),
-        ]
-    for smallest in (5, 1):
-        complete_journey.convert(work / f"journey_{smallest}", smallest)
-    journey = Source(JOURNEY, work / "journey_5", carts_are_ordered=False)
-    found.append((journey, 3, JOURNEY_LEVELS))
-    instacart.generate(MADE_UP_USERS, 11, work / "made_up")
-    made_up = Source(MADE_UP, work / "made_up", is_real=False, first_turns=2)
-    found.append((made_up, 4, MADE_UP_LEVELS))
-    if real is not None:
-        both = Source(BOTH, users, companion=carts, first_turns=2)
-        found.append((both, 4, []))
-    all_baskets = Source(ALL_BASKETS, work / "journey_1", carts_are_ordered=False, first_turns=1)
-    found.append((all_baskets, 3, []))
-    return found
+def _sources(real: Path | None, work: Path, only: tuple[str, ...]) -> Iterator[tuple[Source, int, list[Level]]]:
+    """Data sets, turns, and levels to reach; made when they are asked for."""
+
+    def wanted(name: str, is_there: bool = True) -> bool:
+        return is_there and (not only or any(word in name for word in only))
+
+    users, carts = (real or work) / "instacart_400_users", (real or work) / "instacart_40000_carts"
+    if wanted(USERS, real is not None):
+        yield Source(USERS, users, ablation=True), 4, REAL_LEVELS
+    if wanted(CARTS, real is not None):
+        yield Source(CARTS, carts, first_turns=1), 8, CART_LEVELS
+    if wanted(JOURNEY):
+        complete_journey.convert(work / "journey_5", 5)
+        yield Source(JOURNEY, work / "journey_5", carts_are_ordered=False), 3, JOURNEY_LEVELS
+    if wanted(MADE_UP):
+        instacart.generate(MADE_UP_USERS, 11, work / "made_up")
+        yield Source(MADE_UP, work / "made_up", is_real=False, first_turns=2), 4, MADE_UP_LEVELS
+    if wanted(BOTH, real is not None):
+        yield Source(BOTH, users, companion=carts, first_turns=2), 4, []
+    if wanted(ALL_BASKETS):
+        complete_journey.convert(work / "journey_1", 1)
+        yield Source(ALL_BASKETS, work / "journey_1", carts_are_ordered=False, first_turns=1), 3, []
 
 
 def _section(result: Result, levels: list[Level]) -> str:
@@ -169,10 +169,7 @@ def main(real: Path | None, only: tuple[str, ...], quick: bool, write: bool) -> 
         real = None
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            sources = _sources(real, Path(scratch))
-            for source, turns, levels in sources:
-                if only and not any(word in source.name for word in only):
-                    continue
+            for source, turns, levels in _sources(real, Path(scratch), only):
                 if quick:
                     source = replace(source, first_turns=2 if "400" in source.name else 1, ablation=False)
                 section = _section(evaluate(source, turns, click.echo), levels)
