@@ -350,7 +350,7 @@ def test_next_products_go_with_a_product(shop):
     [(most,)] = shop.query(
         "select max(total) from (select sum(probability) as total from next_in_cart group by product_id)"
     )
-    assert most <= 1
+    assert float(most) <= 1 + predicting.NEXT_PRODUCTS * 5e-7  # each is rounded
 
 
 def test_users_scored_in_small_chunks_get_the_same(shop, tmp_path, monkeypatch):
