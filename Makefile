@@ -8,10 +8,10 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test lint docs stream bench erd sample lock clean
+.PHONY: help build check test lint docs predictions stream bench erd sample lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.core: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
@@ -26,6 +26,11 @@ $(VENV)/.core: requirements.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.core requirements-dev.txt
 	@echo "Installing the locked development dependencies ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.predictions: $(VENV)/.core requirements-predictions.txt
+	@echo "Installing the locked libraries of the predictions ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-predictions.txt
 	@touch $@
 
 profiles.yml:
@@ -56,6 +61,15 @@ docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage
 	@$(BIN)/dbt docs generate $(ARGS)
 	@$(BIN)/dbt docs serve
 
+# The marts of Instacart are built first; what is up to date is done quickly.
+predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predict every user's next order, and build the tested tables
+	@$(BIN)/dbt build --select +tag:features --exclude-resource-type unit_test
+	@$(BIN)/retail-warehouse train $(ARGS)
+	@$(BIN)/retail-warehouse predict
+	@$(BIN)/dbt build --selector predictions --exclude-resource-type unit_test
+	@echo
+	@echo "The predictions are in the schema predictions of $${WAREHOUSE_PATH:-warehouse.duckdb}; docs/predictions.md tells more."
+
 # All below stream/, beside the warehouse of make build: the rows that arrive are all that is there.
 stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups (ARGS="--from file.csv --rate 500")
 	@mkdir -p stream/files
@@ -78,9 +92,12 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 		--output-file requirements.txt $(ARGS)
-	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group dev --constraint requirements.txt \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --extra predictions --constraint requirements.txt \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements-predictions.txt $(ARGS)
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group dev --extra predictions \
+		--constraint requirements-predictions.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements-dev.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
-	rm -rf target logs stream .streaming warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp
+	rm -rf target logs stream predictions .streaming warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, landing, online_retail
 from retail_warehouse.messages import told_as_error
+from retail_warehouse.predictions import commands as predictions
 from retail_warehouse.streaming import commands as streaming
 
 
@@ -141,5 +142,9 @@ for command in (
     streaming.process,
     streaming.publish,
     streaming.live,
+    predictions.train,
+    predictions.predict,
+    predictions.evaluate,
+    predictions.suggest,
 ):
     main.add_command(command)

@@ -1,12 +1,15 @@
 {% macro raw_tables_of(source_name) %}
-    {% set tables = graph.sources.values() | selectattr('source_name', 'equalto', source_name)
-        | selectattr('source_meta.folder_variable', 'defined') | sort(attribute='name') | list %}
-    {% if not tables %}
-        {% set names = graph.sources.values() | selectattr('source_meta.folder_variable', 'defined')
-            | map(attribute='source_name') | unique | sort %}
+    {# Those of the ledger are not loaded, and have neither. #}
+    {% set by_source = {} %}
+    {% for table in graph.sources.values() | sort(attribute='name') %}
+        {% if table.source_meta.folder_variable or table.source_meta.parquet_folder_variable %}
+            {% do by_source.setdefault(table.source_name, []).append(table) %}
+        {% endif %}
+    {% endfor %}
+    {% if source_name not in by_source %}
         {% do exceptions.raise_compiler_error(
-            'There is no source ' ~ source_name ~ ' of raw files; there are ' ~ names | join(' and ') ~ '.'
+            'There is no source ' ~ source_name ~ ' of raw files; there are ' ~ by_source | sort | join(', ') ~ '.'
         ) %}
     {% endif %}
-    {{ return(tables) }}
+    {{ return(by_source[source_name]) }}
 {% endmacro %}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import prediction_files
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -24,7 +25,16 @@ from retail_warehouse import instacart
 
 PROJECT = Path(__file__).parents[2]
 # What a developer's shell may hold must not change a test.
-_OWN_VARIABLES = ("INSTACART_", "ONLINE_RETAIL_", "WAREHOUSE_PATH", "DUCKDB_", "REDSHIFT_", "DBT_", "PARQUET_EXPORT")
+_OWN_VARIABLES = (
+    "INSTACART_",
+    "ONLINE_RETAIL_",
+    "WAREHOUSE_PATH",
+    "DUCKDB_",
+    "REDSHIFT_",
+    "DBT_",
+    "PARQUET_EXPORT",
+    "PREDICTIONS_",
+)
 
 # Seconds after which a command is taken for stuck.
 LONGEST_COMMAND = 900
@@ -34,7 +44,7 @@ WITH_ARTIFACTS = {"DBT_WRITE_JSON": "true"}
 MODELS = ("build", "--exclude-resource-types", "unit_test", "test", "exposure")
 # All of one source, and what is of both; in a warehouse that holds the other. Data tests that look at both are
 # named beside them.
-_OF_BOTH = ("path:models/audit", "path:models/marts/reference")
+_OF_BOTH = ("rejected_rows", "row_reconciliation", "path:models/marts/reference")
 INSTACART = ("--select", "tag:instacart", *_OF_BOTH)
 ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", *_OF_BOTH)
 TESTS_OF_BOTH = ("assert_row_counts_carry_through_layers", "assert_sales_add_up_to_the_penny")
@@ -259,17 +269,19 @@ class Built:
 
 @pytest.fixture(scope="session")
 def built(_session_dbt, made_once) -> Built:
-    """The bundled sample, built with every data and unit test and the Parquet export, and its artifacts with catalog;
-    do not change it."""
+    """The bundled sample, built with everything there is, every data and unit test, and its artifacts with catalog; do
+    not change it."""
 
     def make(folder: Path) -> None:
         _session_dbt.clear()
-        everything = {"PARQUET_EXPORT": str(folder / "exports"), **WITH_ARTIFACTS}
+        (folder / "predictions").mkdir()
+        prediction_files.write(PROJECT / "seeds/samples/instacart", str(folder / "predictions"))
+        files = {"PARQUET_EXPORT": str(folder / "exports"), "PREDICTIONS_DATA": str(folder / "predictions")}
         options = "{complete_histories: true, assume_incremental: false}"
-        arguments = ("--selector", "with_parquet_export", "--vars", options)
-        outcome = _session_dbt("build", *arguments, **everything)
+        arguments = ("--selector", "everything", "--vars", options)
+        outcome = _session_dbt("build", *arguments, **files, **WITH_ARTIFACTS)
         assert outcome.ok, outcome.output
-        docs = _session_dbt("docs", "generate", "--quiet", *arguments, **everything)
+        docs = _session_dbt("docs", "generate", "--quiet", *arguments, **files, **WITH_ARTIFACTS)
         assert docs.ok, docs.output
         shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
         for name in ("manifest.json", "catalog.json"):
@@ -364,7 +376,7 @@ SPREAD_MODULES = {
     "test_streaming",
 }
 # Groups that take longest come first.
-LONG_MODULES = ("test_redshift", "test_streaming")
+LONG_MODULES = ("test_redshift", "test_predictions", "test_features", "test_streaming")
 
 
 def pytest_collection_modifyitems(items):

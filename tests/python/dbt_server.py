@@ -23,7 +23,16 @@ _PARSING = {"parse", "debug", "clean", "deps", "init"}
 _OPTIONS_OF_PARSING = ("--target", "-t", "--vars", "--profile", "--profiles-dir")
 # What only running models look at; everything else may change what is parsed.
 _AT_RUN_TIME = (
-    *("INSTACART_", "ONLINE_RETAIL_", "DUCKDB_", "PARQUET_EXPORT", "DBT_TARGET_PATH", "DBT_LOG_", "DBT_WRITE_JSON"),
+    *(
+        "INSTACART_",
+        "ONLINE_RETAIL_",
+        "DUCKDB_",
+        "PARQUET_EXPORT",
+        "PREDICTIONS_",
+        "DBT_TARGET_PATH",
+        "DBT_LOG_",
+        "DBT_WRITE_JSON",
+    ),
     *("REDSHIFT_HOST", "REDSHIFT_PORT", "REDSHIFT_USER", "REDSHIFT_PASSWORD"),
 )
 

@@ -21,6 +21,7 @@ from dbt.adapters.redshift.connections import RedshiftCredentials, get_connectio
 PROJECT = Path(__file__).parents[2]
 sys.path.insert(0, str(PROJECT / "tests"))
 
+import prediction_files  # noqa: E402
 import redshift_sequence  # noqa: E402
 from conftest import Outcome  # noqa: E402
 from redshift_stand_in.compare import compare  # noqa: E402
@@ -110,6 +111,7 @@ def main() -> None:
             for source in redshift_sequence.SOURCES:
                 to = f"{location}/{name}/{source}"
                 assert command("retail-warehouse", "land", source.replace("_", "-"), "--to", to, **data).ok
+            prediction_files.write(Path(data["INSTACART_DATA"]), f"{location}/{name}/predictions")
         [(version,)] = Cluster().query("select version()")
         try:
             redshift_sequence.run(dbt, location, PARQUET_EXPORT=f"{location}/exports")

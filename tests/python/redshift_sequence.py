@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
+import prediction_files
 
 SAMPLES = Path(__file__).parents[2] / "seeds" / "samples"
 SOURCES = ("instacart", "online_retail")
+# What is loaded: predictions are written by the Python side, not landed.
+LOADED = (*SOURCES, "predictions")
 # What is exported as Parquet.
 FACTS = ("fct_sales", "fct_cancellations", "fct_daily_sales")
 # Everything is compared, so everything is built; the bundled sample holds whole histories.
-EVERYTHING = ("--selector", "with_parquet_export", "--vars", "{complete_histories: true}")
+EVERYTHING = ("--selector", "everything", "--vars", "{complete_histories: true}")
 _LATER_USERS = 12
 # In a later delivery, so that both engines reject the same rows, for every reason there is.
 _LATER = {
@@ -60,8 +63,9 @@ _STREAMED = {
 
 
 def deliveries(folder: Path) -> dict[str, dict[str, str]]:
-    """Write two deliveries of raw files below a folder and return the environment of each, by its name: the bundled
-    sample without its last orders, and then with these and with rows of every kind, in further files and streamed."""
+    """Write two deliveries of raw files, and predictions for them, below a folder and return the environment of each,
+    by its name: the bundled sample without its last orders, and then with these and with rows of every kind, in further
+    files and streamed."""
     environments = {}
     for name in ("first", "second"):
         for source in SOURCES:
@@ -72,6 +76,11 @@ def deliveries(folder: Path) -> dict[str, dict[str, str]]:
         target = folder / "second" / path
         target.parent.mkdir(exist_ok=True)
         target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, environment in environments.items():
+        predictions = folder / name / "predictions"
+        predictions.mkdir()
+        prediction_files.write(folder / name / "instacart", str(predictions))
+        environment["PREDICTIONS_DATA"] = str(predictions.resolve())
     landing = folder / "second" / "landing"
     landing.mkdir()
     events = [
@@ -102,7 +111,7 @@ def _move_last_orders(folder: Path, keep: bool) -> None:
 
 def sequence(location: str) -> Iterator[tuple[str, ...]]:
     """The dbt commands on a warehouse without the project's schemas; `location` is the S3 prefix under which, for each
-    delivery, the folder of each source holds what was landed."""
+    delivery, the folder of each source holds what was landed or predicted."""
     yield from _load(f"{location}/first")
     yield ("seed",)
     # Every model's DDL, on no rows; unit tests need the relations.
@@ -113,10 +122,11 @@ def sequence(location: str) -> Iterator[tuple[str, ...]]:
     # Unit tests depend on no data.
     yield "build", "--exclude-resource-type", "unit_test", *EVERYTHING
     yield "docs", "generate", *EVERYTHING
+    yield "run-operation", "unload_features", "--args", f"{{location: '{location}/features'}}"
 
 
 def _load(location: str) -> Iterator[tuple[str, ...]]:
-    for source in SOURCES:
+    for source in LOADED:
         yield "run-operation", "load_raw", "--args", f"{{source: {source}, location: '{location}/{source}'}}"
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 # Every model, and no data test but the gate.
 GATED = (
     *("build", "--indirect-selection", "empty", "--select", "tag:instacart,resource_type:model"),
-    *("path:models/audit,resource_type:model", "instacart_rejected_rows_within_limit"),
+    *("rejected_rows", "row_reconciliation", "instacart_rejected_rows_within_limit"),
 )
 MARTS = ("aisles", "departments", "products", "users", "orders", "order_products", "fct_orders", "fct_order_items")
 

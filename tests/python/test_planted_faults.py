@@ -52,6 +52,30 @@ SINGULAR_FAULTS = {
     "assert_row_counts_carry_through_layers": [
         "delete from instacart.products where product_id = (select min(product_id) from instacart.products)"
     ],
+    "assert_reorder_candidates_are_complete": [
+        "delete from features.ftr_user_aisles where rowid = (select min(rowid) from features.ftr_user_aisles)"
+    ],
+    "assert_statistics_hold_no_target": [
+        "update features.ftr_orders set is_in_statistics = true"
+        " where order_id = (select min(order_id) from features.ftr_orders where is_target)"
+    ],
+    "assert_every_known_product_is_predicted": [
+        "delete from predictions.predicted_reorders"
+        " where rowid = (select min(rowid) from predictions.predicted_reorders)"
+    ],
+    "assert_first_purchases_are_new": [
+        "update predictions.predicted_first_purchases set product_id ="
+        " (select min(product_id) from features.ftr_user_products where user_id = 1 and orders_back = 0)"
+        " where user_id = 1 and rank = 1"
+    ],
+    "assert_ranks_follow_what_they_rank_by": [
+        "update predictions.next_in_cart set probability = 0"
+        " where rowid = (select min(rowid) from predictions.next_in_cart where rank = 1)"
+    ],
+    "assert_baskets_hold_the_marked_products": [
+        "update predictions.predicted_baskets set product_count = product_count + 1"
+        " where rowid = (select min(rowid) from predictions.predicted_baskets)"
+    ],
 }
 
 

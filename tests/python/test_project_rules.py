@@ -9,8 +9,10 @@ import yaml
 from conftest import INSTACART, ONLINE_RETAIL, PROJECT, TESTS_OF_BOTH
 from sqlglot import exp
 
-PREFIXES = {"staging": "stg_", "intermediate": "int_", "exports": "export_"}
-LAYERS = ("source", "staging", "intermediate", "marts", "exports", "audit")
+PREFIXES = {"staging": "stg_", "intermediate": "int_", "features": "ftr_", "exports": "export_"}
+LAYERS = ("source", "staging", "intermediate", "marts", "features", "predictions", "exports", "audit")
+# Layers that others rely on: under contract, with tested foreign keys.
+PUBLISHED = ("marts/", "features/", "predictions/", "exports/", "audit/")
 DATA_TESTS = ("tests/generic/*.sql", "tests/singular/**/*.sql")
 
 
@@ -34,8 +36,9 @@ def own(nodes: dict) -> dict:
 
 
 def raw_sources(manifest: dict) -> list[str]:
-    """All but the ledger, which the project itself writes."""
-    return [id_ for id_, source in manifest["sources"].items() if source["source_name"] != "ledger"]
+    """All but the ledger and the predictions, which the project itself writes."""
+    own = ("ledger", "predictions")
+    return [id_ for id_, source in manifest["sources"].items() if source["source_name"] not in own]
 
 
 def layer(id_: str, models: dict) -> str:
@@ -62,12 +65,15 @@ def test_staging_models_are_named_after_their_source_table(models):
 
 
 def test_layers_look_up_only(models):
-    """Sources feed staging only, staging reads nothing else, marts never read staging."""
+    """Raw sources feed staging only, staging reads nothing else, marts never read staging, features read marts, and
+    predictions their own source."""
     allowed = {
         "staging": {"source"},
         "intermediate": {"staging", "intermediate", "seed"},
         "marts": {"intermediate", "marts"},
-        "audit": {"staging", "intermediate", "audit"},
+        "features": {"marts", "features"},
+        "predictions": {"source", "features"},
+        "audit": {"source", "staging", "intermediate", "audit"},
         "exports": {"marts"},
     }
     for id_, node in models.items():
@@ -80,6 +86,17 @@ def test_every_source_table_is_read_by_one_staging_model(manifest):
     for id_ in raw_sources(manifest):
         children = [child for child in manifest["child_map"][id_] if child.startswith("model.")]
         assert len(children) == 1, id_
+
+
+def test_every_table_of_predictions_is_read_by_the_model_of_its_name(manifest, models):
+    sources = [source for source in manifest["sources"].values() if source["source_name"] == "predictions"]
+    assert sources
+    for source in sources:
+        children = [child for child in manifest["child_map"][source["unique_id"]] if child.startswith("model.")]
+        assert [models[child]["name"] for child in children] == [source["name"]]
+        assert [(column["name"], column["data_type"]) for column in source["columns"].values()] == [
+            (column["name"], column["data_type"]) for column in models[children[0]]["columns"].values()
+        ]
 
 
 def test_every_model_and_seed_is_keyed(manifest, models):
@@ -108,7 +125,7 @@ def test_every_model_and_seed_is_keyed(manifest, models):
 
 
 def test_every_foreign_key_is_tested(manifest, models):
-    """A mart column named like the key of an entity refers to that entity."""
+    """A column named like the key of an entity refers to that entity."""
     keys = {
         node["config"]["meta"]["grain"][0]: node["name"]
         for node in models.values()
@@ -122,7 +139,8 @@ def test_every_foreign_key_is_tested(manifest, models):
         if node["resource_type"] == "test" and node.get("test_metadata", {}).get("name") == "relationships"
     }
     for id_, node in models.items():
-        if node["path"].startswith("marts/"):
+        through = node["config"]["meta"].get("tested_through")
+        if node["path"].startswith(("marts/", "features/", "predictions/")) and not through:
             foreign = {column for column in node["columns"] if column in keys and keys[column] != node["name"]}
             assert {(id_, column) for column in foreign} <= tested, node["name"]
 
@@ -144,9 +162,9 @@ def test_yaml_columns_are_sql_columns(manifest, models, catalog):
         assert [*node["columns"]] == [*built[id_]["columns"]], node["name"]
 
 
-def test_marts_are_under_contract(models):
+def test_what_others_read_is_under_contract(models):
     for node in models.values():
-        if node["path"].startswith(("marts/", "exports/", "audit/")):
+        if node["path"].startswith(PUBLISHED):
             assert node["config"]["contract"]["enforced"], node["name"]
             for column in node["columns"].values():
                 assert column["data_type"], f"{node['name']}.{column['name']}"

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 
+import duckdb
 import pytest
 import redshift_sequence
 from click.testing import CliRunner
@@ -61,6 +63,7 @@ def production(tmp_path_factory):
                     location = stand_in.s3 / "bucket" / "landing" / name / source
                     outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
                     assert outcome.exit_code == 0, outcome.output
+            shutil.copytree(data["PREDICTIONS_DATA"], stand_in.s3 / "bucket" / "landing" / name / "predictions")
         redshift_sequence.run(production, "s3://bucket/landing")
         yield production
 
@@ -114,6 +117,33 @@ def test_the_parquet_export_equals_that_of_duckdb(production, on_duckdb):
         next(unloaded.glob("*/*.parquet")).unlink()
         told = redshift_sequence.export_difference(f"{on_duckdb.folder}/exports/dev/{fact}", str(unloaded))
         assert "rows differ, such as (" in told
+
+
+def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
+    """Training reads either."""
+    folder = production.stand_in.s3 / "bucket" / "landing" / "features"
+    names = [node["name"] for node in production.manifest["nodes"].values() if node["fqn"][1] == "features"]
+    names = [name for name in names if name.startswith("ftr_")]
+    assert sorted(names) == sorted(path.name for path in folder.iterdir())
+    with duckdb.connect(str(on_duckdb.warehouse), read_only=True) as connection:
+        for name in names:
+            ours, theirs = f"from features.{name}", f"from read_parquet('{folder}/{name}/*.parquet')"
+            described = [
+                [(row[0], row[1].partition("(")[0]) for row in connection.execute(f"describe {query}").fetchall()]
+                for query in (ours, theirs)
+            ]
+            assert described[0] == described[1]
+            rows = connection.execute(f"({ours} except all {theirs}) union all ({theirs} except all {ours})").fetchall()
+            assert rows == [], name
+    for location, told in (("/features", "Redshift unloads to S3 only"), ("s3://", "Redshift unloads to S3 only")):
+        outcome = production(
+            "run-operation", "unload_features", "--target", "prod", "--args", f"{{location: '{location}'}}"
+        )
+        assert not outcome.ok
+        assert told in outcome.output
+    here = on_duckdb("run-operation", "unload_features", "--args", "{location: s3://bucket/features}")
+    assert not here.ok
+    assert "unload_features unloads from Amazon Redshift: add --target prod." in here.output
 
 
 def load(production, **arguments):
@@ -178,7 +208,7 @@ def test_wrong_arguments_of_a_load_are_told(production, dbt):
         assert told in outcome.output
     source = load(production, source="instacrat", location="s3://bucket/landing")
     assert not source.ok
-    assert "There is no source instacrat of raw files; there are instacart and online_retail." in source.output
+    assert "There is no source instacrat of raw files; there are instacart, online_retail, predictions" in source.output
     here = dbt("run-operation", "load_raw", "--args", "{source: instacart, location: s3://bucket/landing}")
     assert not here.ok
     assert "load_raw loads Amazon Redshift: add --target prod." in here.output
@@ -192,13 +222,14 @@ def test_distribution_sort_keys_and_late_binding(production):
         )
     }
     models = [node for node in production.manifest["nodes"].values() if node["resource_type"] == "model"]
-    marts = [node for node in models if node["fqn"][1] == "marts" and node["config"]["materialized"] != "view"]
-    for node in marts:
+    layers = ("marts", "features", "predictions")
+    published = [node for node in models if node["fqn"][1] in layers and node["config"]["materialized"] != "view"]
+    for node in published:
         style, key = tables[f"{node['schema']}.{node['name']}"]
         dist, sort = node["config"]["dist"], node["config"]["sort"]
-        assert style == ("ALL" if dist == "all" else f"KEY({dist})")
+        assert style == (dist.upper() if dist in ("all", "even") else f"KEY({dist})")
         assert key == sort[0]
-    assert len(marts) >= 16
+    assert len(published) >= 30
     views = {node["name"] for node in models if node["config"]["materialized"] == "view"}
     late_binding = {name for (name,) in production.stand_in.query("select relname from rs.columns where late_binding")}
     assert views == late_binding

@@ -40,7 +40,7 @@ def test_every_model_compiles_offline(dbt, incremental):
         "--target-path",
         str(target),
         "--selector",
-        "with_parquet_export",
+        "everything",
         "--vars",
         f"{{assume_incremental: {incremental}}}",
         **REDSHIFT,

@@ -208,6 +208,91 @@ FAULTS = {
         "extract(dow from date_day) in (0, 6)",
         "extract(dow from date_day) in (0, 5)",
     ),
+    "ftr_orders_ages_orders_and_parts_them": (
+        "models/features/instacart/ftr_orders.sql",
+        "case when is_target then order_age end",
+        "case when not is_target then 0 end",
+    ),
+    "ftr_targets_takes_the_open_order_or_the_one_to_come": (
+        "models/features/instacart/ftr_targets.sql",
+        "order by count(*) desc, max(order_number) desc",
+        "order by count(*) desc, max(order_number) asc",
+    ),
+    "ftr_order_products_finds_the_purchases_before_and_after": (
+        "models/features/instacart/ftr_order_products.sql",
+        "lead(orders.order_age)",
+        "lag(orders.order_age, 2)",
+    ),
+    "ftr_users_looks_at_older_orders_only": (
+        "models/features/instacart/ftr_users.sql",
+        "case when orders.order_number > 1 then 1 end",
+        "case when orders.order_number > 0 then 1 end",
+    ),
+    "ftr_products_counts_orders_of_the_statistics": (
+        "models/features/instacart/ftr_products.sql",
+        "where is_in_statistics",
+        "where true",
+    ),
+    "ftr_user_aisles_compares_tastes": (
+        "models/features/instacart/ftr_user_aisles.sql",
+        "sum(first_purchase_count) + 1",
+        "sum(first_purchase_count)",
+    ),
+    "ftr_user_products_looks_at_older_orders_only": (
+        "models/features/instacart/ftr_user_products.sql",
+        "when order_products.next_order_age > targets.orders_back then 0 else 1",
+        "when order_products.next_order_age > 0 then 0 else 1",
+    ),
+    "ftr_reorder_candidates_compares_and_ranks": (
+        "models/features/instacart/ftr_reorder_candidates.sql",
+        "order by decay_80 desc, order_count desc, product_id asc",
+        "order by decay_80 desc, order_count desc, product_id desc",
+    ),
+    "ftr_product_pairs_counts_carts_and_next_orders": (
+        "models/features/instacart/ftr_product_pairs.sql",
+        "steps.order_age - 1 = first_purchases.order_age",
+        "steps.order_age = first_purchases.order_age",
+    ),
+    "ftr_product_pairs_keeps_the_commonest_partners": (
+        "models/features/instacart/ftr_product_pairs.sql",
+        "or ranked.rank_next_in_cart",
+        "and ranked.rank_next_in_cart",
+    ),
+    "ftr_aisle_transitions_follows_the_cart": (
+        "models/features/instacart/ftr_aisle_transitions.sql",
+        "where is_in_pair_sample",
+        "where true",
+    ),
+    "ftr_cart_steps_are_those_of_targets": (
+        "models/features/instacart/ftr_cart_steps.sql",
+        "order_products.reordered = 0",
+        "order_products.reordered = 1",
+    ),
+    "predicted_reorders_has_the_types_of_its_contract": (
+        "models/predictions/instacart/predicted_reorders.sql",
+        "cast(probability as",
+        "cast(1 - probability as",
+    ),
+    "predicted_baskets_has_the_types_of_its_contract": (
+        "models/predictions/instacart/predicted_baskets.sql",
+        "cast(expected_f1 as",
+        "cast(1 - expected_f1 as",
+    ),
+    "predicted_first_purchases_has_the_types_of_its_contract": (
+        "models/predictions/instacart/predicted_first_purchases.sql",
+        "cast(score as",
+        "cast(1 - score as",
+    ),
+    "next_in_cart_has_the_types_of_its_contract": (
+        "models/predictions/instacart/next_in_cart.sql",
+        "cast(lift as",
+        "cast(1 - lift as",
+    ),
+    "model_runs_has_the_types_of_its_contract": (
+        "models/audit/model_runs.sql",
+        "cast(reorder_auc as",
+        "cast(1 - reorder_auc as",
+    ),
 }
 
 

@@ -1,0 +1,51 @@
+{% macro prepare_prediction_files() %}
+    {% if execute and flags.WHICH in ['build', 'run'] %}
+        {% set wanted = [] %}
+        {% for node_id in selected_resources if node_id in graph.nodes %}
+            {% for parent in graph.nodes[node_id].depends_on.nodes
+                if parent in graph.sources and graph.sources[parent].source_name == 'predictions'
+                and graph.sources[parent] not in wanted %}
+                {% do wanted.append(graph.sources[parent]) %}
+            {% endfor %}
+        {% endfor %}
+        {% if wanted %}
+            {% do adapter.dispatch('prepare_prediction_files', 'retail_warehouse')(wanted | sort(attribute='name')) %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{# Elsewhere (Redshift) the files are loaded before the build. #}
+{% macro default__prepare_prediction_files(tables) %}{% endmacro %}
+
+{% macro duckdb__prepare_prediction_files(tables) %}
+    {% set meta = tables[0].source_meta %}
+    {% set folder = data_folder({'folder_variable': meta.parquet_folder_variable, 'sample_folder': meta.default_folder}) %}
+    {% set schema = api.Relation.create(schema=tables[0].schema).include(database=false, identifier=false) %}
+    {% set problems = [] %}
+    {% set statements = ['create schema if not exists ' ~ schema] %}
+    {% for table in tables %}
+        {% set file = path_literal(folder ~ '/' ~ table.name ~ '.parquet') %}
+        {% if run_query('select file from glob(' ~ file ~ ')') | length == 0 %}
+            {% do problems.append(table.name ~ '.parquet is missing') %}
+        {% else %}
+            {% set found = run_query('describe select * from read_parquet(' ~ file ~ ')').columns[0].values() %}
+            {% for column in table.columns if column not in found %}
+                {% do problems.append(table.name ~ '.parquet has no column ' ~ column) %}
+            {% endfor %}
+            {% do statements.append(
+                'create or replace view ' ~ schema ~ '.' ~ table.identifier ~ ' as select '
+                ~ table.columns | join(', ') ~ ' from read_parquet(' ~ file ~ ')'
+            ) %}
+        {% endif %}
+    {% endfor %}
+    {% if problems %}
+        {% do exceptions.raise_compiler_error(
+            'The predictions in the folder "' ~ folder ~ '" cannot be read:\n  - ' ~ problems | join('\n  - ') ~ '\n'
+            ~ 'Nothing was changed. Write them with `retail-warehouse train` and `retail-warehouse predict`, or set '
+            ~ meta.parquet_folder_variable ~ ' to the folder where they are.'
+        ) %}
+    {% endif %}
+    {% for statement in statements %}
+        {% do run_query(statement) %}
+    {% endfor %}
+{% endmacro %}

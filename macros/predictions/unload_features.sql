@@ -1,0 +1,49 @@
+{% macro unload_features(location, iam_role=none, dry_run=false) %}
+    {% if execute %}
+        {% if dry_run is not boolean %}
+            {% do exceptions.raise_compiler_error('dry_run must be true or false (now: ' ~ dry_run ~ ').') %}
+        {% endif %}
+        {% set relations = [] %}
+        {% for node in graph.nodes.values() | sort(attribute='name')
+            if node.resource_type == 'model' and node.fqn[1] == 'features' %}
+            {% do relations.append(
+                api.Relation.create(schema=node.schema, identifier=node.alias).include(database=false)
+            ) %}
+        {% endfor %}
+        {% set statements = adapter.dispatch('unload_features', 'retail_warehouse')(
+            relations, (location | string).rstrip('/'), iam_role_literal(iam_role)
+        ) %}
+        {% for statement in statements %}
+            {% if dry_run %}
+                {% do print(statement ~ ';') %}
+            {% else %}
+                {% do log(statement.split('\n')[0], info=true) %}
+                {% do run_query(statement) %}
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
+
+{% macro default__unload_features(relations, location, iam_role) %}
+    {% do exceptions.raise_compiler_error(
+        'unload_features unloads from Amazon Redshift: add --target prod. On ' ~ target.type
+        ~ ' training reads the features in the warehouse file.'
+    ) %}
+{% endmacro %}
+
+{# https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html #}
+{% macro redshift__unload_features(relations, location, iam_role) %}
+    {% if not modules.re.fullmatch('s3://[^/]+(/.+)?', location) %}
+        {% do exceptions.raise_compiler_error(
+            'Redshift unloads to S3 only: location must be a prefix such as s3://bucket/features (now: ' ~ location ~ ').'
+        ) %}
+    {% endif %}
+    {% set statements = [] %}
+    {% for relation in relations %}
+        {% do statements.append(
+            "unload ('select * from " ~ relation ~ "')\nto '" ~ (location ~ '/' ~ relation.identifier) | replace("'", "''")
+            ~ "/'\niam_role " ~ iam_role ~ '\nformat as parquet\ncleanpath'
+        ) %}
+    {% endfor %}
+    {{ return(statements) }}
+{% endmacro %}
