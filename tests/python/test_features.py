@@ -7,6 +7,8 @@ import shutil
 import duckdb
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Of each relation what identifies a row, and what tells of the target by its nature.
 BY_TARGET = {
     "ftr_users": ("user_id, orders_back", ""),
@@ -46,7 +48,6 @@ update instacart.fct_orders as orders
 set basket_size = baskets.basket_size, reordered_items = baskets.reordered_items
 from (select order_id, count(*) as basket_size, sum(reordered) as reordered_items from changed group by all) as baskets
 
-pytestmark = pytest.mark.slow
 where orders.order_id = baskets.order_id;
 """
 
