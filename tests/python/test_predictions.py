@@ -819,6 +819,21 @@ def test_the_checks_can_fail(shop, monkeypatch):
     assert not found.low <= 0.5 <= found.high
 
 
+def test_shuffled_labels_tell_when_trees_have_seen_whom_they_are_judged_by(shop, monkeypatch):
+    features = dataset.Features(shop.warehouse)
+    fair = metrics.Estimate(**buy_again.train(features, 1, shuffled=True).card["auc"])
+    assert fair.low <= 0.5 <= fair.high
+    real = boosting._dataset
+
+    def greedy(rows, wanted, names, reference=None):
+        return real(rows, wanted if reference is not None else np.ones_like(wanted), names, reference)
+
+    monkeypatch.setattr(boosting, "_dataset", greedy)
+    unfair = metrics.Estimate(**buy_again.train(features, 1, shuffled=True).card["auc"])
+    features.close()
+    assert unfair.low > 0.5
+
+
 def test_a_folder_without_the_official_files_cannot_be_judged(shop, tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     assert "holds no order_products__prior.csv" in shop.refused("evaluate", "--data", f"mine={tmp_path}")
