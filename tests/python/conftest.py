@@ -291,6 +291,19 @@ def built(_session_dbt, made_once) -> Built:
     return Built(folder / "manifest.json", folder / "warehouse.duckdb", folder)
 
 
+@pytest.fixture(scope="session")
+def build_features(_session_dbt):
+    """Like `evaluation.build_features`, by the dbt of the tests, which has parsed the project already."""
+
+    def build(data: Path, warehouse: Path) -> None:
+        _session_dbt.clear()
+        outcome = _session_dbt("run", "--select", "+tag:features", data=data)
+        assert outcome.ok, outcome.output
+        shutil.copy(_session_dbt.warehouse, warehouse)
+
+    return build
+
+
 @dataclass
 class Small:
     data: Path
@@ -376,7 +389,7 @@ SPREAD_MODULES = {
     "test_streaming",
 }
 # Groups that take longest come first.
-LONG_MODULES = ("test_redshift", "test_predictions", "test_features", "test_streaming")
+LONG_MODULES = ("test_redshift", "test_predictions", "test_predictions_real", "test_features", "test_streaming")
 
 
 def pytest_collection_modifyitems(items):

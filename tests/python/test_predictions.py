@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import PROJECT, REAL_DATA
+from conftest import PROJECT
 
 np = pytest.importorskip("numpy", reason="predictions are not installed: make predictions")
 pytest.importorskip("lightgbm", reason="predictions are not installed: make predictions", exc_type=ImportError)
@@ -97,19 +97,6 @@ class Shop:
         with duckdb.connect(str(self.warehouse)) as connection:
             for statement in statements:
                 connection.execute(statement)
-
-
-@pytest.fixture(scope="module")
-def build_features(_session_dbt):
-    """Like evaluation.build_features, by the dbt of the tests, which has parsed the project already."""
-
-    def build(data: Path, warehouse: Path) -> None:
-        _session_dbt.clear()
-        outcome = _session_dbt("run", "--select", "+tag:features", data=data)
-        assert outcome.ok, outcome.output
-        shutil.copy(_session_dbt.warehouse, warehouse)
-
-    return build
 
 
 @pytest.fixture(scope="module")
@@ -839,25 +826,3 @@ def test_a_folder_without_the_official_files_cannot_be_judged(shop, tmp_path, mo
     assert "holds no order_products__prior.csv" in shop.refused("evaluate", "--data", f"mine={tmp_path}")
     assert "NAME=FOLDER is wanted" in shop.refused("evaluate", "--data", str(tmp_path))
     assert "NAME=FOLDER is wanted" in shop.refused("evaluate", "--data", f"mine={tmp_path / 'none'}")
-
-
-REAL_USERS = Path(REAL_DATA) / "instacart_400_users"
-
-
-@pytest.mark.skipif(
-    not REAL_DATA or not REAL_USERS.is_dir(),
-    reason="RETAIL_WAREHOUSE_REAL_DATA names no folder with instacart_400_users, a real extract",
-)
-def test_real_users_are_predicted_better_than_by_plain_rules(build_features, monkeypatch):
-    """A quarter of them, with fewer trees than `make predictions` trains."""
-
-    monkeypatch.setattr(evaluation, "build_features", build_features)
-    monkeypatch.setattr(buy_again, "_FEW", boosting.Split(5, 2))
-    monkeypatch.setattr(next_in_cart, "_MOST_QUERIES", 800)
-    result = evaluation.evaluate(evaluation.Source("real", REAL_USERS, first_turns=1), 4)
-    assert all(holds for _, holds in result.checks), result.checks
-    assert 0.82 < result.figures["AUC"].value < 0.87
-    f1 = result.comparisons["Buy again"][0]
-    assert f1["estimates"]["model"]["value"] > 0.36
-    assert f1["differences"]["top N by decayed count"]["value"] > 0.01
-    assert metrics.calibration_error(result.calibration) < 0.015
