@@ -34,7 +34,7 @@ class Production:
         self._dbt = dbt
 
     def __call__(self, *arguments: str, **environment: str):
-        return self._dbt(*arguments, **self.environment, **environment)
+        return self._dbt(*arguments, **{**self.environment, **environment})
 
     @property
     def folder(self):
