@@ -50,9 +50,12 @@ check: $(VENV)/.dev profiles.yml ## Check before a commit, in three minutes: lin
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
+# The lint, which takes one processor, beside the first tests.
 test: $(VENV)/.dev profiles.yml ## Check everything that CI checks
-	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@mkdir -p target
+	@$(BIN)/python tools/lint.py > target/lint.txt 2>&1 & lint=$$!; \
+		$(BIN)/python -m pytest $(ARGS); tests=$$?; \
+		wait $$lint && echo "Lint: nothing to mend" || { cat target/lint.txt; exit 1; }; exit $$tests
 
 lint: $(VENV)/.dev profiles.yml ## Check the style of SQL, Python and workflows that git tracks
 	@$(BIN)/python tools/lint.py

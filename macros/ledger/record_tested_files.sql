@@ -3,7 +3,7 @@
         {% set passed = results | selectattr('status', 'equalto', 'pass') | map(attribute='node.unique_id') | list %}
         {% set untested = [] %}
         {% set tested = [] %}
-        {% for test in graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') %}
+        {% for test in graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') if passed %}
             {% set node = model_under_test(test) %}
             {% if node %}
                 {% do (tested if test.unique_id in passed else untested).append(node.name) %}

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import INSTACART, MODELS, PROJECT, Dbt, wait_for_output
+from conftest import INSTACART, MODELS, ONLINE_RETAIL, PROJECT, Dbt, wait_for_output
 
 from retail_warehouse import instacart
 
 pytestmark = pytest.mark.slow
-
-MOMENTS = 21
 
 
 def relations_in(warehouse: Path) -> list[str]:
@@ -54,7 +52,7 @@ def differences(dbt, names: list[str], undisturbed) -> dict[str, int]:
 
 @dataclass
 class Builds:
-    """A warehouse of older files and one that was built from it without a disturbance, and what that took."""
+    """A warehouse of older files, and one to which a build of one source turned it without a disturbance."""
 
     data: Path
     old: Path
@@ -63,47 +61,60 @@ class Builds:
     nodes: int
 
 
+# A build of one source and of what is of both; those of the other source have no part in it.
+SELECTED = {"instacart": INSTACART, "online_retail": ONLINE_RETAIL}
+# The first is within the hooks, the others after the start of every second node or so.
+KILLS = [("instacart", moment) for moment in range(14)] + [("online_retail", moment) for moment in range(7)]
+
+
 @pytest.fixture(scope="module")
-def builds(_session_dbt: Dbt, small, made_once) -> Builds:
+def builds(_session_dbt: Dbt, small, made_once) -> dict[str, Builds]:
     def make(folder: Path) -> None:
         instacart.generate(9, 3, folder / "old")
         _session_dbt.clear()
         assert _session_dbt(*MODELS, data=folder / "old").ok
         shutil.copy(_session_dbt.warehouse, folder / "old.duckdb")
-        undisturbed = _session_dbt(*MODELS, data=small.data)
-        assert undisturbed.ok
-        shutil.copy(_session_dbt.warehouse, folder / "undisturbed.duckdb")
-        (folder / "output.txt").write_text(undisturbed.output)
+        for source, selected in SELECTED.items():
+            _session_dbt.clear()
+            shutil.copy(folder / "old.duckdb", _session_dbt.warehouse)
+            undisturbed = _session_dbt(*MODELS, *selected, data=small.data)
+            assert undisturbed.ok, undisturbed.output
+            shutil.copy(_session_dbt.warehouse, folder / f"{source}.duckdb")
+            (folder / f"{source}.txt").write_text(undisturbed.output)
 
     folder = made_once("killed_builds", make)
-    # Not those of the hooks, which are counted by themselves.
-    nodes = int(re.search(r"1 of (\d+) START sql", (folder / "output.txt").read_text())[1])
-    assert nodes > 40
-    undisturbed = folder / "undisturbed.duckdb"
-    names = relations_in(undisturbed)
-    assert {"staging.stg_instacart__orders", "instacart.fct_orders", "audit.rejected_rows"} <= set(names)
-    return Builds(small.data, folder / "old.duckdb", undisturbed, names, nodes)
+    found = {}
+    for source in SELECTED:
+        # Not those of the hooks, which are counted by themselves.
+        nodes = int(re.search(r"1 of (\d+) START sql", (folder / f"{source}.txt").read_text())[1])
+        names = relations_in(folder / f"{source}.duckdb")
+        assert {"staging.stg_instacart__orders", "instacart.fct_orders", "audit.rejected_rows"} <= set(names)
+        found[source] = Builds(small.data, folder / "old.duckdb", folder / f"{source}.duckdb", names, nodes)
+    assert [build.nodes > 15 for build in found.values()] == [True, True]
+    assert len(KILLS) == 21
+    return found
 
 
-@pytest.mark.parametrize("moment", range(MOMENTS))
-def test_a_killed_build_is_made_good_by_the_next(dbt, builds, moment):
-    """The first moment is within the hooks, the others after the start of every second node or so."""
-    shutil.copy(builds.old, dbt.warehouse)
-    build = dbt.start(*MODELS, data=builds.data)
-    number = 1 + moment * (builds.nodes - 1) // (MOMENTS - 1)
-    wait_for_output(dbt, build, f" {number} of {builds.nodes} START " if moment else " START hook: ")
+@pytest.mark.parametrize(("source", "moment"), KILLS)
+def test_a_killed_build_is_made_good_by_the_next(dbt, builds, source, moment):
+    of_source = builds[source]
+    shutil.copy(of_source.old, dbt.warehouse)
+    build = dbt.start(*MODELS, *SELECTED[source], data=of_source.data)
+    last = max(number for name, number in KILLS if name == source)
+    number = 1 + moment * (of_source.nodes - 1) // last
+    wait_for_output(dbt, build, f" {number} of {of_source.nodes} START " if moment else " START hook: ")
     build.kill()
     build.join()
     assert build.exitcode == -signal.SIGKILL
     # Every mart can be read, whether it holds the old or the new rows.
     assert dbt.query("select count(*) from instacart.aisles") == [(134,)]
-    for name in builds.names:
+    for name in of_source.names:
         if name.startswith(("instacart.", "online_retail.", "audit.")):
             dbt.query(f"select count(*) from {name}")
-    rerun = dbt(*MODELS, data=builds.data)
+    rerun = dbt(*MODELS, *SELECTED[source], data=of_source.data)
     assert rerun.ok, rerun.output
-    assert relations(dbt) == builds.names
-    assert differences(dbt, builds.names, builds.undisturbed) == {}
+    assert relations(dbt) == of_source.names
+    assert differences(dbt, of_source.names, of_source.undisturbed) == {}
 
 
 def test_the_comparison_sees_a_difference(built_dbt, data, small):
