@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 from click.testing import CliRunner
-from conftest import MODELS, PROJECT
+from conftest import MODELS, PROJECT, settle
 
 from retail_warehouse.cli import main
 
@@ -33,6 +33,7 @@ def test_it_writes_every_raw_table_as_the_raw_views_read_it(dbt, land, data, tmp
     data.append("products", '49000,"open', f"49001,{'x' * 2000},1,1")
     (data / "orders").mkdir()
     (data / "orders" / "more.csv").write_text(data.lines("orders")[0] + "\n7,x\n")
+    settle(data / "orders" / "more.csv")
     raw = ("--select", "path:models/staging/instacart")
     outcome = dbt(*MODELS, *raw, data=data)
     assert outcome.ok, outcome.output
