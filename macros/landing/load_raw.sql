@@ -1,19 +1,9 @@
 {% macro load_raw(source, location, iam_role=none, dry_run=false) %}
     {% if execute %}
-        {% if dry_run is not boolean %}
-            {% do exceptions.raise_compiler_error('dry_run must be true or false (now: ' ~ dry_run ~ ').') %}
-        {% endif %}
         {% set statements = adapter.dispatch('load_raw', 'retail_warehouse')(
             raw_tables_of(source), (location | string).rstrip('/'), iam_role_literal(iam_role)
         ) %}
-        {% for statement in statements %}
-            {% if dry_run %}
-                {% do print(statement ~ ';') %}
-            {% else %}
-                {% do log(statement.split('\n')[0], info=true) %}
-                {% do run_query(statement) %}
-            {% endif %}
-        {% endfor %}
+        {% do run_statements(statements, dry_run) %}
     {% endif %}
 {% endmacro %}
 

@@ -1,8 +1,5 @@
 {% macro unload_features(location, iam_role=none, dry_run=false) %}
     {% if execute %}
-        {% if dry_run is not boolean %}
-            {% do exceptions.raise_compiler_error('dry_run must be true or false (now: ' ~ dry_run ~ ').') %}
-        {% endif %}
         {% set relations = [] %}
         {% for node in graph.nodes.values() | sort(attribute='name')
             if node.resource_type == 'model' and node.fqn[1] == 'features' %}
@@ -13,14 +10,7 @@
         {% set statements = adapter.dispatch('unload_features', 'retail_warehouse')(
             relations, (location | string).rstrip('/'), iam_role_literal(iam_role)
         ) %}
-        {% for statement in statements %}
-            {% if dry_run %}
-                {% do print(statement ~ ';') %}
-            {% else %}
-                {% do log(statement.split('\n')[0], info=true) %}
-                {% do run_query(statement) %}
-            {% endif %}
-        {% endfor %}
+        {% do run_statements(statements, dry_run) %}
     {% endif %}
 {% endmacro %}
 

@@ -22,19 +22,19 @@ PARAMETERS: dict[str, Any] = {
     "metric": "ndcg",
     "eval_at": [10],
     "lambdarank_truncation_level": 20,
-    "learning_rate": 0.08,
+    "learning_rate": 0.05,
     "num_leaves": 15,
     "min_child_samples": 40,
     "feature_fraction": 0.6,
     "bagging_fraction": 0.8,
     "lambda_l2": 10.0,
     "rounds": 500,
-    "patience": 25,
+    "patience": 40,
 }
 TREES, RULE = "trees", "rule"  # ways to rank, beside those that are only compared with
 DECAYED = "the user's decayed counts"
 FEWEST_QUERIES = 200
-_MOST_QUERIES = 8_000
+_MOST_QUERIES = {TASK: 8_000, ANONYMOUS: 16_000}  # a cart alone tells less: more of them are needed
 _CUTS = 3  # training queries of a cart
 _SPLIT = boosting.Split(5, 3)
 _AGE = 0.85  # weight of a product for each one put in after it
@@ -414,7 +414,7 @@ def train(
         cart = carts[keys[at]]
         cuts = generator.choice(np.arange(1, len(cart)), min(_CUTS, len(cart) - 1), replace=False)
         queries += [(keys[at], int(cut)) for cut in cuts]
-        if len(queries) >= _MOST_QUERIES:
+        if len(queries) >= _MOST_QUERIES[task]:
             break
     card |= {"targets": len(queries), "users": len({user for (user, _), _ in queries})}
     if len(queries) < FEWEST_QUERIES:

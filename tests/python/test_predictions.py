@@ -5,8 +5,10 @@ import dataclasses
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
+import click
 import duckdb
 import pytest
 from click.testing import CliRunner
@@ -33,6 +35,10 @@ from retail_warehouse.predictions import (  # noqa: E402
     rotation,
 )
 from retail_warehouse.predictions.co_visits import CoVisits  # noqa: E402
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+import predictions_scale  # noqa: E402
+from bench import Run  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +111,7 @@ def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buy_again, "_FEW", boosting.Split(4, 4))
         patch.setattr(next_in_cart, "_SPLIT", boosting.Split(4, 4))
-        patch.setattr(next_in_cart, "_MOST_QUERIES", 300)
+        patch.setattr(next_in_cart, "_MOST_QUERIES", dict.fromkeys(next_in_cart.FEATURES, 300))
         patch.setattr(next_in_cart, "FEWEST_QUERIES", 20)
         patch.setattr(first_purchases, "FEWEST_TARGETS", 50)
         for module in (buy_again, next_in_cart, first_purchases):
@@ -291,7 +297,7 @@ def test_first_purchases_are_new_to_the_user(shop):
 
 
 def test_trees_rank_first_purchases_where_they_are_chosen(shop, tmp_path, monkeypatch):
-    monkeypatch.setattr(first_purchases, "_chosen", lambda recalls, users: first_purchases.TREES)
+    monkeypatch.setattr(first_purchases, "_chosen", lambda recalls, targets: first_purchases.TREES)
     features = dataset.Features(shop.warehouse)
     co_visits = CoVisits.of(features)
     trained = first_purchases.train(features, co_visits, 1)
@@ -312,14 +318,12 @@ def test_trees_rank_first_purchases_where_they_are_chosen(shop, tmp_path, monkey
     features.close()
 
 
-def test_another_way_must_be_better_beyond_doubt():
-    blend = [0.0, 0.2, 0.0, 0.1] * 50
-    users = np.arange(200)
-    chosen = first_purchases._chosen
-    assert chosen({"blend": blend, "popularity": [value + 0.01 for value in blend]}, users) == "popularity"
-    assert chosen({"blend": blend, "popularity": [0.01, *blend[1:]]}, users) == "blend"
-    better = {"popularity": [value + 0.01 for value in blend], "trees": [value + 0.02 for value in blend]}
-    assert chosen({"blend": blend, **better}, users) == "trees"
+def test_the_best_way_is_chosen_and_the_blend_where_luck_would_choose():
+    chosen, many = first_purchases._chosen, first_purchases.FEWEST_TARGETS
+    recalls = {"popularity": [0.2, 0.0, 0.1], "trees": [0.2, 0.1, 0.1], "blend": [0.1, 0.1, 0.1]}
+    assert chosen(recalls, many) == "trees"
+    assert chosen(recalls, many - 1) == "blend"
+    assert chosen(recalls | {"trees": [0.1, 0.1, 0.1]}, many) == "blend", "of equals"
 
 
 def test_next_products_go_with_a_product(shop):
@@ -826,3 +830,35 @@ def test_a_folder_without_the_official_files_cannot_be_judged(shop, tmp_path, mo
     assert "holds no order_products__prior.csv" in shop.refused("evaluate", "--data", f"mine={tmp_path}")
     assert "NAME=FOLDER is wanted" in shop.refused("evaluate", "--data", str(tmp_path))
     assert "NAME=FOLDER is wanted" in shop.refused("evaluate", "--data", f"mine={tmp_path / 'none'}")
+
+
+@pytest.fixture
+def plain_features(shop, tmp_path):
+    predictions_scale.make_plain(shop.warehouse, tmp_path / "plain.duckdb")
+    return tmp_path / "plain.duckdb"
+
+
+def test_a_plain_script_makes_the_same_features(shop, plain_features):
+    assert predictions_scale.compare(shop.warehouse, plain_features) > 100_000
+    for fault, said in (  # the table that is compared first comes last
+        ("delete from ftr_product_pairs where rowid = 5", "ftr_product_pairs: 1 of .* on one side only"),
+        ("update ftr_user_products set decay_95 = decay_95 + 0.01 where rowid = 5", "ftr_user_products.decay_95: 1 of"),
+        ("update ftr_users set sd_basket_size = null where rowid = 5", "ftr_users.sd_basket_size: 1 of"),
+    ):
+        with duckdb.connect(str(plain_features)) as connection:
+            connection.execute(fault)
+        with pytest.raises(click.ClickException, match=said):
+            predictions_scale.compare(shop.warehouse, plain_features)
+
+
+def test_the_loss_of_fewer_training_orders_is_shown(shop):
+    found = predictions_scale.samples(shop.warehouse, (25, 50), 20)
+    assert [sample.orders for sample in found] == [25, 50]
+    assert found[0].loss is not None
+    assert found[1].loss is None
+    runs = [Run(2.0, 100.0)]
+    text = predictions_scale.report(USERS, runs, [Run(1.0, 50.0)], {"training": Run(60.0, 700.0)}, 7, found)
+    assert "| features, time a / b | 2.00 | |" in text
+    assert "| features, training and predictions | 1.0 min | at most 12 min |" in text
+    assert "| peak memory | 0.7 GB | at most 6 GB |" in text
+    assert "| 25 | " in text

@@ -26,7 +26,7 @@ def test_real_users_are_predicted_better_than_by_plain_rules(build_features, mon
 
     monkeypatch.setattr(evaluation, "build_features", build_features)
     monkeypatch.setattr(buy_again, "_FEW", boosting.Split(5, 2))
-    monkeypatch.setattr(next_in_cart, "_MOST_QUERIES", 800)
+    monkeypatch.setattr(next_in_cart, "_MOST_QUERIES", dict.fromkeys(next_in_cart.FEATURES, 800))
     result = evaluation.evaluate(evaluation.Source("real", REAL_USERS, first_turns=1), 4)
     assert all(holds for _, holds in result.checks), result.checks
     assert 0.82 < result.figures["AUC"].value < 0.87
