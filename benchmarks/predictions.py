@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import lightgbm
 
 from retail_warehouse import instacart
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.predictions import complete_journey, metrics
 from retail_warehouse.predictions.evaluation import Result, Source, as_markdown, evaluate
-from retail_warehouse.predictions.training import code_version
+from retail_warehouse.predictions.training import LIBRARY, code_version
 
 HERE = Path(__file__).parent
 CODE = code_version()  # as it was when the modules were loaded
@@ -132,7 +131,7 @@ def _sources(real: Path | None, work: Path, only: tuple[str, ...]) -> Iterator[t
 def _section(result: Result, levels: list[Level]) -> str:
     """A data set's part of the page: when it was judged, what was to be reached, and all figures."""
     title, _, rest = as_markdown(result).partition("\n")
-    lines = [title, "", f"Judged {datetime.now(UTC):%Y-%m-%d}, code {CODE}, LightGBM {lightgbm.__version__}.", ""]
+    lines = [title, "", f"Judged {datetime.now(UTC):%Y-%m-%d}, code {CODE}, {LIBRARY}.", ""]
     if levels:
         lines += ["| to reach | level | reached |", "|---|---|---|"]
     for level in levels:

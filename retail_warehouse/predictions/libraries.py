@@ -1,7 +1,6 @@
 """The libraries that only predictions need, which the core installation leaves out."""
 
 import importlib
-import os
 from types import ModuleType
 
 from retail_warehouse.deliveries import DataError
@@ -15,8 +14,6 @@ def must_be_installed() -> None:
     Raises:
         DataError: A package is missing, or the OpenMP library of the system that LightGBM loads.
     """
-    # Read when LightGBM's OpenMP library is loaded: threads that wait sleep, and leave the cores to others.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for name in _NEEDED:
         _imported(name)
 
