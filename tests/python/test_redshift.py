@@ -222,7 +222,7 @@ def test_distribution_sort_keys_and_late_binding(production):
         )
     }
     models = [node for node in production.manifest["nodes"].values() if node["resource_type"] == "model"]
-    layers = ("marts", "features", "predictions")
+    layers = ("marts", "reports", "features", "predictions")
     published = [node for node in models if node["fqn"][1] in layers and node["config"]["materialized"] != "view"]
     for node in published:
         style, key = tables[f"{node['schema']}.{node['name']}"]
