@@ -466,6 +466,46 @@ from sales
 full join cancellations using (sales_month, country)
 inner join months using (sales_month);
 
+create table reports.rpt_monthly_totals as
+with sales as (
+    select
+        sales_month,
+        sum(line_amount) as gross_amount,
+        sum(quantity) as units,
+        count(*) as line_count,
+        count(distinct invoice_no) as invoice_count,
+        count(distinct nullif(customer_id, 'Unknown')) as customer_count,
+        count(distinct first_sales.customer_id) filter (cohort_month = sales_month) as new_customer_count
+    from sales_by_month
+    left join first_sales using (customer_id)
+    group by sales_month
+),
+cancellations as (
+    select date_trunc('month', invoice_date)::date as sales_month, sum(line_amount) as cancellation_amount
+    from online_retail.fct_cancellations
+    group by all
+)
+select
+    sales_month,
+    coalesce(gross_amount, 0)::decimal(18, 3) as gross_amount,
+    coalesce(cancellation_amount, 0)::decimal(18, 3) as cancellation_amount,
+    (coalesce(gross_amount, 0) + coalesce(cancellation_amount, 0))::decimal(18, 3) as net_amount,
+    share((1000 * -least(coalesce(cancellation_amount, 0), 0))::hugeint, (1000 * gross_amount)::hugeint)
+        ::decimal(18, 6) as cancellation_rate,
+    coalesce(units, 0)::bigint as units,
+    coalesce(line_count, 0)::integer as line_count,
+    coalesce(invoice_count, 0)::integer as invoice_count,
+    (((2000 * gross_amount)::hugeint + invoice_count) // (2 * invoice_count))::decimal(18, 0) * 0.001
+        as average_invoice_value,
+    mean(line_count, invoice_count)::decimal(12, 4) as lines_per_invoice,
+    coalesce(customer_count, 0)::integer as customer_count,
+    coalesce(new_customer_count, 0)::integer as new_customer_count,
+    coalesce(customer_count - new_customer_count, 0)::integer as returning_customer_count,
+    is_complete_month
+from months
+left join sales using (sales_month)
+left join cancellations using (sales_month);
+
 create table reports.rpt_customer_rfm as
 with customers as (
     select
@@ -722,6 +762,7 @@ select
     count(basket_size)::integer as orders_with_lines,
     share(count(basket_size), any_value(n))::decimal(7, 6) as order_share,
     coalesce(sum(basket_size), 0)::bigint as item_count,
+    coalesce(sum(reordered_items), 0)::bigint as reordered_items,
     mean(sum(basket_size), count(basket_size))::decimal(9, 4) as mean_basket_size,
     share(sum(reordered_items), sum(basket_size))::decimal(7, 6) as reorder_share
 from instacart.fct_orders

@@ -148,6 +148,7 @@ select (select sum(line_amount) from online_retail.invoice_lines) - (select sum(
 
 -- Reports: keys, foreign keys, values, totals.
 select count(*) from (select sales_month, country from reports.rpt_monthly_sales group by all having count(*) > 1);
+select count(*) from (select sales_month from reports.rpt_monthly_totals group by all having count(*) > 1);
 select count(*) from (select customer_id from reports.rpt_customer_rfm group by all having count(*) > 1);
 select count(*) from (select cohort_month, months_since_first from reports.rpt_cohort_retention group by all having count(*) > 1);
 select count(*) from (select stock_code from reports.rpt_stock_item_performance group by all having count(*) > 1);
@@ -170,6 +171,7 @@ select count(*) from reports.rpt_product_performance anti join instacart.product
 select count(*) from reports.rpt_product_pairs anti join instacart.products on product_id = product_id_a;
 select count(*) from reports.rpt_product_pairs anti join instacart.products on product_id = product_id_b;
 select count_if(returning_customer_count < 0 or is_complete_month is null) from reports.rpt_monthly_sales;
+select count_if(returning_customer_count < 0 or cancellation_rate < 0) from reports.rpt_monthly_totals;
 select count_if(recency_days < 1 or frequency < 1 or recency_score not between 1 and 5
     or frequency_score not between 1 and 5 or monetary_score not between 1 and 5) from reports.rpt_customer_rfm;
 select count_if(months_since_first < 0 or cohort_size < 1 or retention not between 0 and 1)

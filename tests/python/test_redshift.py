@@ -13,6 +13,7 @@ from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
 
 from retail_warehouse.cli import main
+from retail_warehouse.dashboard import page, source
 
 pytestmark = [
     pytest.mark.slow,
@@ -144,6 +145,21 @@ def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
     here = on_duckdb("run-operation", "unload_features", "--args", "{location: s3://bucket/features}")
     assert not here.ok
     assert "unload_features unloads from Amazon Redshift: add --target prod." in here.output
+
+
+def test_the_dashboard_shows_what_it_shows_on_duckdb(production, on_duckdb, monkeypatch):
+    for name, value in production.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(production.folder))
+    monkeypatch.setenv("WAREHOUSE_PATH", str(on_duckdb.warehouse))
+    monkeypatch.chdir(PROJECT)
+    theirs, ours = source.read("prod"), source.read()
+    assert theirs.missing == ours.missing == []
+    assert theirs.origin == "target prod"
+    del theirs.rows["builds"], ours.rows["builds"]  # when each was built
+    assert theirs.rows == ours.rows
+    assert all(ours.rows.values())
+    assert page.content_digest(theirs) == page.content_digest(ours)
 
 
 def load(production, **arguments):

@@ -298,6 +298,11 @@ FAULTS = {
         "min(sales_month) as first_sales_month",
         "max(sales_month) as first_sales_month",
     ),
+    "rpt_monthly_totals_has_every_month": (
+        "models/reports/online_retail/rpt_monthly_totals.sql",
+        "when cancellations.cancellation_amount < 0 then",
+        "when true then",
+    ),
     "rpt_customer_rfm_scores_fifths": (
         "models/reports/online_retail/rpt_customer_rfm.sql",
         "ntile(5) over (order by frequency asc, customer_id asc)",

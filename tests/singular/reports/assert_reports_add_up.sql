@@ -12,6 +12,16 @@ with totals as (
         (select coalesce(sum(cancellation_amount), 0) from {{ ref('rpt_monthly_sales') }}) as actual
     union all
     select
+        'net sales of months' as total,
+        (select coalesce(sum(net_amount), 0) from {{ ref('rpt_monthly_sales') }}) as expected,
+        (select coalesce(sum(net_amount), 0) from {{ ref('rpt_monthly_totals') }}) as actual
+    union all
+    select
+        'new customers of months' as total,
+        (select count(*) from {{ ref('rpt_customer_rfm') }}) as expected,
+        (select coalesce(sum(new_customer_count), 0) from {{ ref('rpt_monthly_totals') }}) as actual
+    union all
+    select
         'sales by stock item' as total,
         (select coalesce(sum(line_amount), 0) from {{ ref('fct_sales') }}) as expected,
         (select coalesce(sum(sales_amount), 0) from {{ ref('rpt_stock_item_performance') }}) as actual
