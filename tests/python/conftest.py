@@ -285,7 +285,7 @@ def built(_session_dbt, made_once) -> Built:
         docs = _session_dbt("docs", "generate", "--quiet", *arguments, **files, **WITH_ARTIFACTS)
         assert docs.ok, docs.output
         shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
-        for name in ("manifest.json", "catalog.json"):
+        for name in ("manifest.json", "catalog.json", "semantic_manifest.json"):
             shutil.copy(_session_dbt.target / name, folder / name)
 
     folder = made_once("built", make)
