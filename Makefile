@@ -8,7 +8,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test lint docs dashboard predictions stream bench erd picture sample lock clean
+.PHONY: help build check test lint docs lineage dashboard pages predictions stream bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,8 +69,20 @@ docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage
 	@$(BIN)/dbt docs generate $(ARGS)
 	@$(BIN)/dbt docs serve
 
+lineage: $(VENV)/.dev profiles.yml ## Write target/lineage/index.html, the lineage of every column (after make build)
+	@$(BIN)/dbt docs generate --quiet $(ARGS)
+	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
+
 dashboard: $(VENV)/.dashboard profiles.yml ## Write dashboard.html, a page with the answers of both data sets (after make build)
 	@$(BIN)/retail-warehouse dashboard $(ARGS)
+
+pages: $(VENV)/.dev profiles.yml ## Write target/pages: documentation, column lineage and dashboard (after make build)
+	@mkdir -p target/pages
+	@$(BIN)/dbt docs generate --static --quiet $(ARGS)
+	@cp target/static_index.html target/pages/index.html
+	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
+	@cp target/lineage/index.html target/pages/lineage.html
+	@$(BIN)/retail-warehouse dashboard --out target/pages/dashboard.html
 
 # The marts of Instacart are built first; what is up to date is done quickly.
 predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predict every user's next order, and build the tested tables

@@ -282,10 +282,10 @@ def built(_session_dbt, made_once) -> Built:
         arguments = ("--selector", "everything", "--vars", options)
         outcome = _session_dbt("build", *arguments, **files, **WITH_ARTIFACTS)
         assert outcome.ok, outcome.output
-        docs = _session_dbt("docs", "generate", "--quiet", *arguments, **files, **WITH_ARTIFACTS)
+        docs = _session_dbt("docs", "generate", "--static", "--quiet", *arguments, **files, **WITH_ARTIFACTS)
         assert docs.ok, docs.output
         shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")
-        for name in ("manifest.json", "catalog.json", "semantic_manifest.json"):
+        for name in ("manifest.json", "catalog.json", "semantic_manifest.json", "static_index.html"):
             shutil.copy(_session_dbt.target / name, folder / name)
 
     folder = made_once("built", make)
