@@ -3,12 +3,16 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from urllib.parse import unquote
 
 import duckdb
 import pytest
 from conftest import PROJECT
 from test_dashboard import Watched, chromium, dashboard_picture, needs_a_browser, watched  # noqa: F401
+
+from retail_warehouse.dashboard import source
 
 # The query makes the browser load the page anew, which is when it looks at the selection.
 LINKS = re.findall(r"\]\((\?view=\w+#!/overview\?[^)]*)\)", (PROJECT / "models/overview.md").read_text())
@@ -133,3 +137,29 @@ def test_pages_hold_what_the_workflow_publishes():
         assert f"target/pages/{name}" in makefile
     overview = (PROJECT / "models/overview.md").read_text()
     assert {"lineage.html", "dashboard.html"} <= set(re.findall(r"\]\((\w+\.html)\)", overview))
+
+
+def test_the_python_of_the_page_on_bi_tools_runs(built, tmp_path):
+    """Every block of it and every line of the console that needs no server."""
+    text = (PROJECT / "docs/bi-tools.md").read_text()
+    shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
+    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [line] = re.findall(r'\.venv/bin/python -c "(.*)"', text)
+    for code, told in ((block, "December 2010: "), (line, "")):
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(told)
+    assert (tmp_path / "monthly_sales.csv").read_text().startswith("sales_month,country,gross_amount")
+
+
+def test_exposures_name_what_reads_the_warehouse(built):
+    exposures = {node["name"]: node for node in json.loads(built.manifest.read_text())["exposures"].values()}
+    assert {"dashboard", "monthly_sales_notebook", "transactions_api", "sales_workbook"} <= set(exposures)
+    for exposure in exposures.values():
+        assert exposure["owner"]["name"]
+        assert exposure["description"]
+        assert exposure["depends_on"]["nodes"]
+    # All that the dashboard reads, and nothing else.
+    queries = "\n".join(source.QUERIES.values())
+    read = {*re.findall(r"\{reports\}\.(\w+)", queries), *re.findall(r"\{audit\}\.(\w+)", queries)}
+    assert {id_.split(".")[-1] for id_ in exposures["dashboard"]["depends_on"]["nodes"]} == read
