@@ -10,6 +10,8 @@ from retail_warehouse.dashboard.source import LONGEST_TABLE, Data, Row
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 # Grows in lightness only, so that it also reads in grey.
 SEQUENTIAL = "viridis"
+# So many months are drawn, and of cohorts, of which there is one a month.
+LATEST_MONTHS, LATEST_COHORTS = 120, 24
 POUNDS, COUNT, SHARE, MEAN, TEXT = "£,.0f", ",d", ".1%", ",.2f", ""
 
 
@@ -92,13 +94,16 @@ def _months(rows: list[Row]) -> list[Row]:
             "month": str(row["sales_month"])[:7],
             "covered": "whole month" if row["is_complete_month"] else "part of the month",
         }
-        for row in rows
+        for row in rows[-LATEST_MONTHS:]
     ]
 
 
 def _month_notes(rows: list[Row]) -> list[str]:
     cut = [str(row["sales_month"])[:7] for row in rows if not row["is_complete_month"]]
-    return [f"The data cover only a part of {' and of '.join(cut)}: drawn paler, not to be compared."] if cut else []
+    notes = [f"The latest {LATEST_MONTHS} months."] if len(rows) >= LATEST_MONTHS else []
+    if cut:
+        notes.append(f"The data cover only a part of {' and of '.join(cut[-2:])}: drawn paler, not to be compared.")
+    return notes
 
 
 # Paler where the data cover a part of the month only.
@@ -255,16 +260,25 @@ def _countries(data: Data) -> Chart:
         "The fifteen countries with the largest net sales, on a logarithmic scale, since one outsells all others.",
         _drawn(chart, drawn, title, 340),
         columns,
-        rows,
+        rows[:LONGEST_TABLE],
         "reports.rpt_monthly_sales",
     )
 
 
 def _cohorts(data: Data) -> Chart:
     title = "Who comes back: retention by cohort"
-    rows = [row | {"cohort": str(row["cohort_month"])[:7]} for row in data.rows["cohorts"]]
-    for row in rows:
-        row["covered"] = "whole month" if row["is_complete_month"] else "part of the month"
+    cohorts = sorted({str(row["cohort_month"]) for row in data.rows["cohorts"]})
+    # Their number grows with the square of the months.
+    shown = cohorts[-LATEST_COHORTS:]
+    rows = [
+        row
+        | {
+            "cohort": str(row["cohort_month"])[:7],
+            "covered": "whole month" if row["is_complete_month"] else "part of the month",
+        }
+        for row in data.rows["cohorts"]
+        if str(row["cohort_month"]) in shown
+    ]
     columns = [
         Column("First sale in", "cohort"),
         Column("Months later", "months_since_first", COUNT),
@@ -301,9 +315,14 @@ def _cohorts(data: Data) -> Chart:
         columns,
         rows,
         "reports.rpt_cohort_retention",
-        notes=["The last field of each row is a month that the data cover only in part."]
-        if any(row["covered"] != "whole month" for row in drawn)
-        else [],
+        notes=[
+            *(
+                ["The last field of each row is a month that the data cover only in part."]
+                if any(row["covered"] != "whole month" for row in drawn)
+                else []
+            ),
+            *([f"The latest {LATEST_COHORTS} of {len(cohorts)} cohorts."] if len(cohorts) > LATEST_COHORTS else []),
+        ],
     )
 
 

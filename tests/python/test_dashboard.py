@@ -228,6 +228,23 @@ def test_months_that_cannot_be_compared(built):
     assert page.headlines(data)["Online Retail"] == []
 
 
+def test_fifty_years_are_still_one_small_file(built):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAREHOUSE_PATH", str(built.warehouse))
+        data = source.read()
+    months = [f"{year}-{month:02}-01" for year in range(1990, 2040) for month in range(1, 13)]
+    for name, column in (("months", "sales_month"), ("cohorts", "cohort_month")):
+        data.rows[name] = [data.rows[name][0] | {column: month} for month in months]
+    data.rows["cohorts"] = [
+        row | {"months_since_first": since}
+        for place, row in enumerate(data.rows["cohorts"])
+        for since in range(len(months) - place)
+    ]
+    html = page.render(data)
+    assert len(html.encode()) <= 2_000_000
+    assert f"The latest {charts.LATEST_COHORTS} of 600 cohorts." in html
+
+
 @pytest.mark.parametrize(
     ("value", "form", "text"),
     [
