@@ -179,7 +179,8 @@ def test_mf_validates_and_queries(environment, tmp_path):
     validated = CliRunner().invoke(cli, ["validate-configs"])
     assert validated.exit_code == 0, validated.output
     out = tmp_path / "out.csv"
-    query = ["query", "--metrics", "gross_sales", "--group-by", "metric_time__month", "--csv", str(out)]
+    query = ["query", "--metrics", "gross_sales", "--group-by", "metric_time__month"]
+    query += ["--order", "metric_time__month", "--csv", str(out)]
     asked_for = CliRunner().invoke(cli, query)
     assert asked_for.exit_code == 0, asked_for.output
     assert out.read_text().startswith("metric_time__month,gross_sales\n2010-12-01")
