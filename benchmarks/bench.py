@@ -31,7 +31,7 @@ FULL_SIZE_INVOICES = 25_900
 SHARES = (0.1, 0.3, 1.0)
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 NEW_ORDERS = ("build", "--selector", "new_orders")
-COMPARED_SCHEMAS = ("instacart", "online_retail", "reference", "audit")
+COMPARED_SCHEMAS = ("instacart", "online_retail", "reports", "reference", "audit")
 
 
 @dataclass

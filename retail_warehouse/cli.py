@@ -7,6 +7,7 @@ import click
 from tqdm import tqdm
 
 from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, landing, online_retail
+from retail_warehouse.dashboard.commands import dashboard
 from retail_warehouse.messages import told_as_error
 from retail_warehouse.predictions import commands as predictions
 from retail_warehouse.streaming import commands as streaming
@@ -146,5 +147,6 @@ for command in (
     predictions.predict,
     predictions.evaluate,
     predictions.suggest,
+    dashboard,
 ):
     main.add_command(command)

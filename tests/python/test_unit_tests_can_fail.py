@@ -293,6 +293,86 @@ FAULTS = {
         "cast(reorder_auc as",
         "cast(1 - reorder_auc as",
     ),
+    "rpt_monthly_sales_counts_by_month_and_country": (
+        "models/reports/online_retail/rpt_monthly_sales.sql",
+        "min(sales_month) as first_sales_month",
+        "max(sales_month) as first_sales_month",
+    ),
+    "rpt_monthly_totals_has_every_month": (
+        "models/reports/online_retail/rpt_monthly_totals.sql",
+        "when cancellations.cancellation_amount < 0 then",
+        "when true then",
+    ),
+    "rpt_customer_rfm_scores_fifths": (
+        "models/reports/online_retail/rpt_customer_rfm.sql",
+        "ntile(5) over (order by frequency asc, customer_id asc)",
+        "ntile(5) over (order by frequency asc, customer_id desc)",
+    ),
+    "rpt_cohort_retention_has_every_month": (
+        "models/reports/online_retail/rpt_cohort_retention.sql",
+        "left join active",
+        "inner join active",
+    ),
+    "rpt_stock_item_performance_ranks_products": (
+        "macros/reports/money_share.sql",
+        "' / 1000 else ' ~ part",
+        "' / 999 else ' ~ part",
+    ),
+    "rpt_stock_item_pairs_divides_by_all_baskets": (
+        "models/reports/online_retail/rpt_stock_item_pairs.sql",
+        "    where is_product\n",
+        "    where true\n",
+    ),
+    "rpt_product_performance_has_every_product": (
+        "models/reports/instacart/rpt_product_performance.sql",
+        "when order_count > 1 then",
+        "when order_count > 0 then",
+    ),
+    "rpt_department_performance_counts_orders_once": (
+        "models/reports/instacart/rpt_department_performance.sql",
+        "count(distinct order_id)",
+        "count(order_id)",
+    ),
+    "rpt_aisle_performance_counts_orders_once": (
+        "models/reports/instacart/rpt_aisle_performance.sql",
+        "count(distinct user_id)",
+        "count(user_id)",
+    ),
+    "rpt_order_times_divides_by_orders_with_lines": (
+        "models/reports/instacart/rpt_order_times.sql",
+        "select count(basket_size) as orders_with_lines from",
+        "select count(*) as orders_with_lines from",
+    ),
+    "rpt_order_gaps_leaves_out_first_orders": (
+        "models/reports/instacart/rpt_order_gaps.sql",
+        "where days_since_prior_order is not null",
+        "where true",
+    ),
+    "rpt_order_sequence_counts_who_gets_there": (
+        "models/reports/instacart/rpt_order_sequence.sql",
+        "measured.user_count', 'user_total",
+        "measured.orders_with_lines', 'user_total",
+    ),
+    "rpt_basket_sizes_leaves_out_unknown_baskets": (
+        "models/reports/instacart/rpt_basket_sizes.sql",
+        "where basket_size is not null",
+        "where true",
+    ),
+    "rpt_user_segments_at_the_borders": (
+        "models/reports/instacart/rpt_user_segments.sql",
+        "mean_days_between_orders <= {{ var('frequent_user_days') }}\n                and",
+        "mean_days_between_orders < {{ var('frequent_user_days') }}\n                and",
+    ),
+    "rpt_product_pairs_divides_by_orders_with_lines": (
+        "macros/reports/least_orders.sql",
+        "floor(",
+        "ceil(",
+    ),
+    "rpt_product_pairs_of_few_orders": (
+        "models/reports/instacart/rpt_product_pairs.sql",
+        "having count(*) >= {{ var('pair_report_orders') }}",
+        "having count(*) > {{ var('pair_report_orders') }}",
+    ),
 }
 
 
