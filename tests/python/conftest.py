@@ -44,7 +44,7 @@ WITH_ARTIFACTS = {"DBT_WRITE_JSON": "true"}
 MODELS = ("build", "--exclude-resource-types", "unit_test", "test", "exposure")
 # All of one source, and what is of both; in a warehouse that holds the other. Data tests that look at both are
 # named beside them.
-_OF_BOTH = ("rejected_rows", "row_reconciliation", "path:models/marts/reference", "source:ledger")
+_OF_BOTH = ("rejected_rows", "doubted_files", "row_reconciliation", "path:models/marts/reference", "source:ledger")
 INSTACART = ("--select", "tag:instacart", *_OF_BOTH)
 ONLINE_RETAIL = ("--select", "tag:online_retail", "service_stock_codes", *_OF_BOTH)
 TESTS_OF_BOTH = ("assert_row_counts_carry_through_layers", "assert_sales_add_up_to_the_penny")
