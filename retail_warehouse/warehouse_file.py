@@ -50,6 +50,11 @@ def refuse_unusable(path: str, config: dict[str, Any] | None = None) -> None:
             + f". Set WAREHOUSE_PATH to a path without any of {' '.join(_REFUSED)} and control characters."
         )
     file = Path(path)
+    if not file.is_absolute() and not Path("dbt_project.yml").is_file():
+        raise WarehouseProblem(
+            f"The warehouse {path} would lie in {Path.cwd()}, which is not the project's folder. Run this in the project's folder, "
+            "or set WAREHOUSE_PATH to an absolute path."
+        )
     folder = file.absolute().parent
     if file.is_dir():
         raise WarehouseProblem(
