@@ -130,7 +130,7 @@ FAULTS = {
     ),
     "stg_invoice_lines_judges_rows": (
         "macros/staging/online_retail_lines.sql",
-        "'^[AC]?[0-9]{1,19}$'",
+        "'^[AC]?[0-9]{1,19}([.]0+)?$'",
         "'^[A-Z]*[0-9]*$'",
     ),
     "stg_invoice_lines_reads_day_first_where_declared": (
