@@ -52,8 +52,8 @@ def refuse_unusable(path: str, config: dict[str, Any] | None = None) -> None:
     file = Path(path)
     if not file.is_absolute() and not Path("dbt_project.yml").is_file():
         raise WarehouseProblem(
-            f"The warehouse {path} would lie in {Path.cwd()}, which is not the project's folder. Run this in the project's folder, "
-            "or set WAREHOUSE_PATH to an absolute path."
+            f"The warehouse {path} would lie in {Path.cwd()}, which is not the project's folder. Run this in "
+            "the project's folder, or set WAREHOUSE_PATH to an absolute path."
         )
     folder = file.absolute().parent
     if file.is_dir():

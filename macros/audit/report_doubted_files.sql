@@ -21,9 +21,8 @@
             {% for row in run_query(result.node.compiled_code) if row['file_name'] and loop.index <= 20 %}
                 {% do log(
                     'File ' ~ row['file_name'] ~ ': ' ~ row['rejected_rows'] ~ ' of its ' ~ row['raw_rows']
-                    ~ ' rows cannot be accepted, more than max_rejected_rows_of_file (' ~ var('max_rejected_rows_of_file')
-                    ~ ') and max_rejected_share_of_file (' ~ var('max_rejected_share_of_file')
-                    ~ ') allow. No mart was changed. Correct or remove it, or raise the limits with --vars.',
+                    ~ ' rows cannot be accepted, more than the vars max_rejected_share_of_file (' ~ var('max_rejected_share_of_file')
+                    ~ ') and max_rejected_rows_of_file allow. No mart was changed. Correct or remove it, or raise the limits with --vars.',
                     info=true
                 ) %}
             {% endfor %}

@@ -4,7 +4,7 @@
             'max_rejected_share': {'type': 'number', 'min': 0, 'max': 1},
             'max_rejected_rows': {'type': 'integer', 'min': 0},
             'max_rejected_share_of_file': {'type': 'number', 'min': 0, 'max': 1},
-            'max_rejected_rows_of_file': {'type': 'integer', 'min': 0},
+            'max_rejected_rows_of_file': {'type': 'integer', 'min': 0, 'optional': true},
             'complete_histories': {'type': 'boolean'},
             'online_retail_day_first': {'type': 'boolean'},
             'online_retail_complete': {'type': 'boolean'},

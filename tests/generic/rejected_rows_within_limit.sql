@@ -1,4 +1,6 @@
 {% test rejected_rows_within_limit(model) %}
+{% set of_file = var('max_rejected_rows_of_file') %}
+{% set rows_of_file = of_file if of_file is not none else var('max_rejected_rows') %}
 
 with rejections as (
 
@@ -29,7 +31,8 @@ tables as (
 
 ),
 
--- Each file for itself, however small: rows that cannot be accepted for what they are, whatever other rows say.
+-- Each file for itself: rows that cannot be accepted for what they are, whatever other rows say. One without a row that
+-- can be accepted fails however small it is.
 files as (
 
     select
@@ -41,8 +44,11 @@ files as (
     where not is_of_left_out_file
     group by table_name, file_name, file_rows
     having
-        sum(rows_of_own_fault) > {{ var('max_rejected_rows_of_file') }}
-        and sum(rows_of_own_fault) > {{ var('max_rejected_share_of_file') }} * coalesce(file_rows, 0)
+        sum(rows_of_own_fault) > {{ var('max_rejected_share_of_file') }} * coalesce(file_rows, 0)
+        and (
+            sum(rows_of_own_fault) > {{ rows_of_file }}
+            or sum(rows_of_own_fault) = coalesce(file_rows, 0)
+        )
 
 )
 
