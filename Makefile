@@ -130,4 +130,5 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 		--custom-compile-command "make lock" --output-file requirements-dev.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
-	rm -rf target logs stream predictions .streaming dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp
+	rm -rf target logs stream predictions .streaming dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \
+		warehouse.duckdb.copies

@@ -269,7 +269,7 @@ select
     min(invoiced_at) as invoiced_at,
     count(*)::integer as line_count,
     sum(quantity)::bigint as quantity,
-    sum(line_amount)::decimal(18, 3) as amount
+    sum(line_amount)::decimal(38, 3) as amount
 from online_retail.invoice_lines
 group by invoice_no;
 
@@ -279,7 +279,7 @@ select
     if(customer_id = 'Unknown', null, arg_max(country, (invoiced_at, file_name, row_number))) as country,
     count(distinct country)::integer as country_count,
     (count(distinct invoice_no) filter (transaction_type = 'sale'))::integer as sale_invoice_count,
-    coalesce(sum(line_amount) filter (transaction_type = 'sale'), 0)::decimal(18, 3) as sale_amount,
+    coalesce(sum(line_amount) filter (transaction_type = 'sale'), 0)::decimal(38, 3) as sale_amount,
     min(invoiced_at) as first_invoiced_at,
     max(invoiced_at) as last_invoiced_at
 from online_retail.invoice_lines
@@ -318,9 +318,9 @@ select
     stock_code,
     count(*)::integer as line_count,
     sum(quantity)::bigint as quantity,
-    sum(line_amount)::decimal(18, 3) as amount,
+    sum(line_amount)::decimal(38, 3) as amount,
     coalesce(sum(quantity) filter (transaction_type = 'sale'), 0)::bigint as sale_quantity,
-    coalesce(sum(line_amount) filter (transaction_type = 'sale'), 0)::decimal(18, 3) as sale_amount,
+    coalesce(sum(line_amount) filter (transaction_type = 'sale'), 0)::decimal(38, 3) as sale_amount,
     arg_min(unit_price, (file_name, row_number)) as first_unit_price,
     arg_max(unit_price, (file_name, row_number)) as last_unit_price
 from online_retail.invoice_lines
@@ -346,9 +346,9 @@ cancellations as (
 select
     invoice_date,
     country,
-    coalesce(gross_amount, 0)::decimal(18, 3) as gross_amount,
-    coalesce(cancellation_amount, 0)::decimal(18, 3) as cancellation_amount,
-    (coalesce(gross_amount, 0) + coalesce(cancellation_amount, 0))::decimal(18, 3) as net_amount,
+    coalesce(gross_amount, 0)::decimal(38, 3) as gross_amount,
+    coalesce(cancellation_amount, 0)::decimal(38, 3) as cancellation_amount,
+    (coalesce(gross_amount, 0) + coalesce(cancellation_amount, 0))::decimal(38, 3) as net_amount,
     coalesce(invoice_count, 0)::integer as invoice_count,
     coalesce(customer_count, 0)::integer as customer_count,
     coalesce(unit_count, 0)::bigint as unit_count

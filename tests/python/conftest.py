@@ -45,7 +45,7 @@ MODELS = ("build", "--exclude-resource-types", "unit_test", "test", "exposure")
 # All of one source, and what is of both; in a warehouse that holds the other. Data tests that look at both are
 # named beside them.
 # Reports are built from the marts in full, whatever happened to these.
-_OF_BOTH = ("rejected_rows", "row_reconciliation", "path:models/marts/reference", "source:ledger")
+_OF_BOTH = ("rejected_rows", "doubted_files", "row_reconciliation", "path:models/marts/reference", "source:ledger")
 INSTACART = ("--exclude", "tag:reports", "--select", "tag:instacart", *_OF_BOTH)
 ONLINE_RETAIL = ("--exclude", "tag:reports", "--select", "tag:online_retail", "service_stock_codes", *_OF_BOTH)
 TESTS_OF_BOTH = ("assert_row_counts_carry_through_layers", "assert_sales_add_up_to_the_penny")

@@ -250,8 +250,10 @@ def test_the_ledger_follows_the_lineage(manifest, models):
 def test_vars_used_are_vars_declared():
     text = project_sources("models/**/*.sql", "models/**/*.yml", "macros/**/*.sql", *DATA_TESTS, "analyses/*.sql")
     used = set(re.findall(r"\bvar\(\s*['\"](\w+)", text))
+    settings = set(re.findall(r"^ {12}'(\w+)': \{'type'", project_sources("macros/project/settings.sql"), re.MULTILINE))
     declared = set(yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"])
-    assert used == declared
+    assert used | settings == declared
+    assert settings == declared, "macros/project/settings.sql says what each var may be"
 
 
 def test_engine_differences_live_in_macros():
