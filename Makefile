@@ -1,5 +1,7 @@
 # Every target hands ARGS on: make build ARGS="--select tag:instacart".
 ARGS ?=
+# Of the documentation.
+PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,8 +68,10 @@ lint: $(VENV)/.dev profiles.yml ## Check the style of SQL, Python and workflows 
 	@$(BIN)/python tools/lint.py
 
 docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage browser
+	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and \
+		"Port $(PORT) is taken by another program. Name another: make docs PORT=8081")'
 	@$(BIN)/dbt docs generate $(ARGS)
-	@$(BIN)/dbt docs serve
+	@$(BIN)/dbt docs serve --port $(PORT)
 
 lineage: $(VENV)/.dev profiles.yml ## Write target/lineage/index.html, the lineage of every column (after make build)
 	@$(BIN)/dbt docs generate --quiet $(ARGS)

@@ -449,8 +449,8 @@ def test_a_key_is_looked_up_in_any_spelling(api):
         assert api.get(f"/customers/{customer}/invoices").json()["customer_id"] == "7"
     assert api.post(row(90, CustomerID="-5")).json()["accepted"] == 1
     assert api.get("/customers/-05.0/invoices").status_code == 200
-    for value in ("22222\t", "\t22222", "22\x00222", "22\x7f222"):
-        answer = api.post(row(91, StockCode=value)).json()
+    for number, value in enumerate(("22222\t", "\t22222", "22\x00222", "22\x7f222"), 91):
+        answer = api.post(row(number, StockCode=value)).json()
         assert answer["rows"][0]["reason"] == "unreadable_value", answer
 
 
