@@ -160,7 +160,7 @@ def compare(work: Path, schemas: tuple[str, ...] = COMPARED_SCHEMAS) -> int:
         connection.execute(f"attach '{work}/dbt.duckdb' as dbt (read_only); attach '{work}/plain.duckdb' as plain")
         tables = connection.execute(
             "select schema_name, table_name from duckdb_tables() where database_name = 'dbt' and schema_name in "
-            f"{schemas} and table_name not in ('processed_files', 'model_runs') order by all"
+            f"{schemas} and table_name not in ('doubted_files', 'processed_files', 'model_runs') order by all"
         ).fetchall()
         for schema, table in tables:
             columns = ", ".join(name for (name, *_) in connection.execute(f"describe dbt.{schema}.{table}").fetchall())
