@@ -1,5 +1,7 @@
 # Every target hands ARGS on: make build ARGS="--select tag:instacart".
 ARGS ?=
+# Of the documentation.
+PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +10,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test lint docs predictions stream bench erd sample lock clean
+.PHONY: help build check test lint docs lineage dashboard pages predictions stream bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,11 @@ $(VENV)/.dev: $(VENV)/.core requirements-dev.txt
 $(VENV)/.predictions: $(VENV)/.core requirements-predictions.txt
 	@echo "Installing the locked libraries of the predictions ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-predictions.txt
+	@touch $@
+
+$(VENV)/.dashboard: $(VENV)/.core requirements-dashboard.txt
+	@echo "Installing the locked libraries of the dashboard ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dashboard.txt
 	@touch $@
 
 profiles.yml:
@@ -61,8 +68,25 @@ lint: $(VENV)/.dev profiles.yml ## Check the style of SQL, Python and workflows 
 	@$(BIN)/python tools/lint.py
 
 docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage browser
+	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and \
+		"Port $(PORT) is taken by another program. Name another: make docs PORT=8081")'
 	@$(BIN)/dbt docs generate $(ARGS)
-	@$(BIN)/dbt docs serve
+	@$(BIN)/dbt docs serve --port $(PORT)
+
+lineage: $(VENV)/.dev profiles.yml ## Write target/lineage/index.html, the lineage of every column (after make build)
+	@$(BIN)/dbt docs generate --quiet $(ARGS)
+	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
+
+dashboard: $(VENV)/.dashboard profiles.yml ## Write dashboard.html, a page with the answers of both data sets (after make build)
+	@$(BIN)/retail-warehouse dashboard $(ARGS)
+
+pages: $(VENV)/.dev profiles.yml ## Write target/pages: documentation, column lineage and dashboard (after make build)
+	@mkdir -p target/pages
+	@$(BIN)/dbt docs generate --static --quiet $(ARGS)
+	@cp target/static_index.html target/pages/index.html
+	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
+	@cp target/lineage/index.html target/pages/lineage.html
+	@$(BIN)/retail-warehouse dashboard --out target/pages/dashboard.html
 
 # The marts of Instacart are built first; what is up to date is done quickly.
 predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predict every user's next order, and build the tested tables
@@ -87,6 +111,9 @@ erd: $(VENV)/.dev profiles.yml ## Draw the entity-relationship diagram anew (aft
 	@$(BIN)/dbt docs generate --quiet
 	@$(BIN)/python tests/python/erd.py assets/erd.svg
 
+picture: $(VENV)/.dev profiles.yml ## Draw the picture of the dashboard anew (after make build; needs Chromium)
+	@$(BIN)/python tools/dashboard_picture.py assets/dashboard.png
+
 sample: $(VENV)/.core ## Write the bundled samples anew
 	@$(BIN)/retail-warehouse generate instacart --out seeds/samples/instacart $(ARGS)
 	@$(BIN)/retail-warehouse generate online-retail --out seeds/samples/online_retail $(ARGS)
@@ -98,9 +125,14 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --extra predictions --constraint requirements.txt \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements-predictions.txt $(ARGS)
-	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group dev --extra predictions \
-		--constraint requirements-predictions.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --extra dashboard --constraint requirements-predictions.txt \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements-dashboard.txt $(ARGS)
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group dev --extra predictions --extra dashboard \
+		--constraint requirements-predictions.txt --constraint requirements-dashboard.txt --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements-dev.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
-	rm -rf target logs stream predictions .streaming warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp
+	rm -rf target logs stream predictions .streaming dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \
+		warehouse.duckdb.copies

@@ -146,5 +146,48 @@ select (select sum(line_amount) from online_retail.fct_cancellations)
     - (select sum(cancellation_amount) from online_retail.fct_daily_sales);
 select (select sum(line_amount) from online_retail.invoice_lines) - (select sum(amount) from online_retail.invoices);
 
+-- Reports: keys, foreign keys, values, totals.
+select count(*) from (select sales_month, country from reports.rpt_monthly_sales group by all having count(*) > 1);
+select count(*) from (select sales_month from reports.rpt_monthly_totals group by all having count(*) > 1);
+select count(*) from (select customer_id from reports.rpt_customer_rfm group by all having count(*) > 1);
+select count(*) from (select cohort_month, months_since_first from reports.rpt_cohort_retention group by all having count(*) > 1);
+select count(*) from (select stock_code from reports.rpt_stock_item_performance group by all having count(*) > 1);
+select count(*) from (select stock_code_a, stock_code_b from reports.rpt_stock_item_pairs group by all having count(*) > 1);
+select count(*) from (select product_id from reports.rpt_product_performance group by all having count(*) > 1);
+select count(*) from (select department_id from reports.rpt_department_performance group by all having count(*) > 1);
+select count(*) from (select aisle_id from reports.rpt_aisle_performance group by all having count(*) > 1);
+select count(*) from (select order_dow, order_hour_of_day from reports.rpt_order_times group by all having count(*) > 1);
+select count(*) from (select days_since_prior_order from reports.rpt_order_gaps group by all having count(*) > 1);
+select count(*) from (select order_number from reports.rpt_order_sequence group by all having count(*) > 1);
+select count(*) from (select basket_size from reports.rpt_basket_sizes group by all having count(*) > 1);
+select count(*) from (select user_id from reports.rpt_user_segments group by all having count(*) > 1);
+select count(*) from (select product_id_a, product_id_b from reports.rpt_product_pairs group by all having count(*) > 1);
+select count(*) from reports.rpt_customer_rfm anti join online_retail.customers using (customer_id);
+select count(*) from reports.rpt_stock_item_performance anti join online_retail.stock_items using (stock_code);
+select count(*) from reports.rpt_stock_item_pairs anti join online_retail.stock_items on stock_code = stock_code_a;
+select count(*) from reports.rpt_stock_item_pairs anti join online_retail.stock_items on stock_code = stock_code_b;
+select count(*) from reports.rpt_user_segments anti join instacart.users using (user_id);
+select count(*) from reports.rpt_product_performance anti join instacart.products using (product_id);
+select count(*) from reports.rpt_product_pairs anti join instacart.products on product_id = product_id_a;
+select count(*) from reports.rpt_product_pairs anti join instacart.products on product_id = product_id_b;
+select count_if(returning_customer_count < 0 or is_complete_month is null) from reports.rpt_monthly_sales;
+select count_if(returning_customer_count < 0 or cancellation_rate < 0) from reports.rpt_monthly_totals;
+select count_if(recency_days < 1 or frequency < 1 or recency_score not between 1 and 5
+    or frequency_score not between 1 and 5 or monetary_score not between 1 and 5) from reports.rpt_customer_rfm;
+select count_if(months_since_first < 0 or cohort_size < 1 or retention not between 0 and 1)
+from reports.rpt_cohort_retention;
+select count_if(cancelled_share < 0 or sales_rank < 1 or cumulative_sales_share not between 0 and 1)
+from reports.rpt_stock_item_performance;
+select count_if(baskets_with_both < 1 or lift < 0) from reports.rpt_stock_item_pairs;
+select count_if(orders_with_both < 1 or lift < 0) from reports.rpt_product_pairs;
+select (select sum(line_amount) from online_retail.fct_sales) - (select sum(gross_amount) from reports.rpt_monthly_sales);
+select (select sum(line_amount) from online_retail.fct_sales)
+    - (select sum(sales_amount) from reports.rpt_stock_item_performance);
+select (select sum(monetary) from reports.rpt_customer_rfm) - (select sum(sales_amount) from reports.rpt_cohort_retention);
+select (select sum(basket_size) from instacart.fct_orders) - (select sum(order_count) from reports.rpt_product_performance);
+select (select sum(basket_size) from instacart.fct_orders) - (select sum(item_count) from reports.rpt_aisle_performance);
+select (select sum(basket_size) from instacart.fct_orders) - (select sum(item_count) from reports.rpt_user_segments);
+select (select count(*) from instacart.fct_orders) - (select sum(order_count) from reports.rpt_order_times);
+
 -- The gate: no table has more rejected rows than both limits.
 select count_if(rejected_rows > 10 and rejected_rows > 0.01 * raw_rows) from audit.row_reconciliation;

@@ -1,18 +1,22 @@
 """The ``retail-warehouse`` command."""
 
 import shlex
+from importlib import metadata
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
+from retail_warehouse import check as checking
 from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, landing, online_retail
+from retail_warehouse.dashboard.commands import dashboard
 from retail_warehouse.messages import told_as_error
 from retail_warehouse.predictions import commands as predictions
 from retail_warehouse.streaming import commands as streaming
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(metadata.version("retail-warehouse"), prog_name="retail-warehouse")
 def main() -> None:
     """Tools around the Retail Warehouse dbt project."""
 
@@ -119,6 +123,19 @@ def check_the_instacart_files(out: Path | None) -> None:
     _tell_next("INSTACART_DATA", out, " --vars '{complete_histories: true}'")
 
 
+@main.command("check")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def check_a_folder(folder: Path) -> None:
+    """Look at a data folder as dbt would, and tell what it would refuse, reject or warn of, without building.
+
+    Ends with 1 where dbt build would fail.
+    """
+    with told_as_error():
+        builds = checking.check(folder, click.echo)
+    if not builds:
+        raise SystemExit(1)
+
+
 @main.command("land")
 @click.argument("source", type=click.Choice(["instacart", "online-retail"]))
 @click.option("--to", required=True, help="Folder, made if missing, or prefix such as s3://bucket/landing/instacart.")
@@ -146,5 +163,6 @@ for command in (
     predictions.predict,
     predictions.evaluate,
     predictions.suggest,
+    dashboard,
 ):
     main.add_command(command)

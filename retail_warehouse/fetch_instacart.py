@@ -3,13 +3,12 @@
 Source: "The Instacart Online Grocery Shopping Dataset 2017".
 """
 
-import csv
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
+from retail_warehouse import raw_files
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.instacart import OFFICIAL
 
@@ -67,27 +66,16 @@ def _find(folder: Path, name: str) -> Path:
 
 def _rows(path: Path, columns: tuple[str, ...]) -> int:
     """Lines after the header; a last one without a line end counts."""
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rb") as file:
-            _check_header(file.readline(), path, columns)
-            rows, last = 0, b"\n"
-            with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-                while piece := file.read(1 << 20):
-                    rows += piece.count(b"\n")
-                    last = piece
-                    bar.update(len(piece))
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"{path.name} is no whole gzip file ({error}): download it again.") from error
-    return rows + (not last.endswith(b"\n"))
-
-
-def _check_header(line: bytes, path: Path, columns: tuple[str, ...]) -> None:
-    text = line.decode("utf-8-sig", errors="replace").strip()
-    names = {name.strip().lower() for name in next(csv.reader([text]), [])}
-    missing = [column for column in columns if column not in names]
+        with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+            look = raw_files.look(str(path), tell=bar.update)
+    except raw_files.FileProblem as problem:
+        raise DataError(f"{path.name} {problem}. Download it again.") from problem
+    header = look.header or []
+    missing = [column for column in columns if column not in {name.lower() for name in header}]
     if missing:
         raise DataError(
             f"{path.name} has no column {', '.join(missing)} in its header: is it the official file? It begins with "
-            f"{text[:60]!r}."
+            f"{','.join(header)[:60]!r}."
         )
+    return look.lines - 1

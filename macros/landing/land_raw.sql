@@ -8,7 +8,8 @@
             {% set columns = [] %}
             {% for column in table.columns.values() %}
                 {% do columns.append(
-                    column.name if column.data_type
+                    displayed_record() ~ ' as raw_record' if column.name == 'raw_record'
+                    else column.name if column.data_type
                     else "left(trim(" ~ column.name ~ ", ' '), " ~ landed_characters() ~ ') as ' ~ column.name
                 ) %}
             {% endfor %}

@@ -3,5 +3,9 @@
     {% if not execute or model.config.materialized != 'incremental' %}
         {{ return(false) }}
     {% endif %}
-    {{ return(var('assume_incremental') if var('assume_incremental') is not none else dbt.is_incremental()) }}
+    {% if var('assume_incremental') is not none %}
+        {{ return(var('assume_incremental')) }}
+    {% endif %}
+    {# What only shows a model shows all of its rows, not those that the next run would add. #}
+    {{ return(flags.WHICH not in ['show', 'compile', 'generate'] and dbt.is_incremental()) }}
 {% endmacro %}

@@ -13,7 +13,9 @@
         ) %}
         {% if staged.config.meta.ledger.key != 'file_name' %}
         {# A file that is named as a delivery was: its lines take the place of those that were streamed. #}
-        {% do queries.append(query ~ "file_name in (select file_name from files where table_name <> '" ~ table.name ~ "')") %}
+        {% do queries.append(
+            query ~ delivery_name('file_name') ~ " in (select " ~ delivery_name('file_name') ~ " from files where table_name <> '" ~ table.name ~ "')"
+        ) %}
         {% endif %}
     {% endfor %}
     {{ return('with files as (' ~ files ~ ') ' ~ queries | join(' union ')) }}

@@ -1,5 +1,5 @@
 {% macro record_tested_files(results) %}
-    {% if execute and flags.WHICH in ['build', 'test'] and not flags.EMPTY %}
+    {% if execute and flags.WHICH in ['build', 'test'] and not is_of_part_of_the_rows() %}
         {% set passed = results | selectattr('status', 'equalto', 'pass') | map(attribute='node.unique_id') | list %}
         {% set untested = [] %}
         {% set tested = [] %}

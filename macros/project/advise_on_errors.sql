@@ -3,6 +3,8 @@
     {% set advice = {
         'No space left on device': 'The disk is full. Free space there, or let WAREHOUSE_PATH name a file on a larger disk',
         'Out of Memory': 'The memory limit is too low. Raise DUCKDB_MEMORY_LIMIT, or set DUCKDB_THREADS to 1',
+        ' does not exist': 'A table that this selection reads was never built. Build everything once with dbt build; to build one '
+            ~ 'source alone, use dbt build --selector instacart or --selector online_retail',
         'Serializable isolation violation': 'Models wrote at the same time. Give the database snapshot isolation '
             ~ '(docs/redshift.md), or set REDSHIFT_THREADS to 1',
     } %}

@@ -15,6 +15,7 @@
             official,
             file.table.meta.official_line if file.header == official else none,
             ["'" ~ file.name | replace("'", "''") ~ "' as file_name", 'row_number::integer as row_number'],
+            has_bad_bytes=file.encoding in ['cp1252', 'utf-16', 'utf-8-bad'],
         ) }}
     {% endset %}
     {{ return(query) }}

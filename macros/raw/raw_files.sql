@@ -1,42 +1,12 @@
-{% macro raw_files(folder, extension='[.]csv([.]gz)?', is_final=false) %}
-    {# The names first: read_blob, which tells size and time without reading, fails where nothing matches.
-       https://duckdb.org/docs/stable/guides/file_formats/read_file #}
-    {% set prefix = folder.rstrip('/') ~ '/' %}
-    {% set query %}
-        select
-            replace(substring(file, {{ prefix | length + 1 }}), '\', '/') as file_name,
-            file as path
-        from (
-            select file from glob({{ path_literal(prefix, suffix='*') }})
-            union all
-            select file from glob({{ path_literal(prefix, suffix='*/**') }})
-        )
-        where regexp_matches(lower(file), '{{ extension }}$')
-        order by file_name
-    {% endset %}
-    {% set files = {} %}
-    {% set paths = [] %}
-    {% for row in run_query(query) %}
-        {% do files.update({row['path']: row['file_name']}) %}
-        {% do paths.append(path_literal(row['path'])) %}
-    {% endfor %}
-    {% set fingerprints = {} %}
-    {% if paths %}
-        {% set query %}
-            select
-                filename,
-                size || ' bytes'
-                {% if not is_final %}
-                || ', ' || strftime(last_modified, '%Y-%m-%d %H:%M:%S')
-                {# Known to the second: a file of this very second may change once more without a sign, and is read again. #}
-                || case when last_modified >= date_trunc('second', now()) then ', still changing' else '' end
-                {% endif %}
-                || ', in {{ folder | replace("'", "''") }}' as fingerprint
-            from read_blob([{{ paths | join(', ') }}])
-        {% endset %}
-        {% for row in run_query(query) %}
-            {% do fingerprints.update({files[row['filename']]: row['fingerprint']}) %}
-        {% endfor %}
+{% macro raw_files(folder, extension='[.]csv([.]gz)?$', is_final=false, tables=none, depth=100) %}
+    {% if not run_query("select 1 from duckdb_functions() where function_name = 'list_raw_files'") | length %}
+        {% do exceptions.raise_compiler_error(
+            'profiles.yml is of an earlier version of the project, without the reader of raw files. Copy profiles.yml.example to '
+            ~ 'profiles.yml, or add to the output dev: plugins: [{module: retail_warehouse.dbt_plugin}]'
+        ) %}
     {% endif %}
-    {{ return(fingerprints) }}
+    {% set asked = {'folder': folder, 'extension': extension, 'is_final': is_final, 'tables': tables, 'depth': depth} %}
+    {{ return(fromjson(
+        run_query("select list_raw_files('" ~ tojson(asked) | replace("'", "''") ~ "')").columns[0].values()[0]
+    )) }}
 {% endmacro %}

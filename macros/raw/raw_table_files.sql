@@ -3,36 +3,54 @@
     {% set problems = [] %}
     {% set known = known_files(table) %}
     {% set stems = files_by_stem(table, fingerprints) %}
+    {% set declared = env_var(source_meta.encoding_variable, '') if source_meta.encoding_variable else '' %}
     {% if not stems and not table.meta.any_file_name %}
         {% do problems.append(
             'file ' ~ table.name ~ '.csv (or ' ~ table.name ~ '.csv.gz, or CSV files in a folder ' ~ table.name ~ ') is missing'
         ) %}
     {% endif %}
+    {% set asked = [] %}
     {% for names in stems.values() %}
         {% if names | length > 1 %}
             {% do problems.append('both ' ~ names | join(' and ') ~ ' are there; keep one') %}
         {% else %}
-            {% set path = folder ~ '/' ~ names[0] %}
             {% set fingerprint = fingerprints[names[0]] ~ fingerprint_of_settings(source_meta) %}
             {% set is_known = known.get(names[0], {}).fingerprint == fingerprint %}
-            {% set detected = known[names[0]].encoding if is_known else file_encoding(path) %}
-            {% set declared = env_var(source_meta.encoding_variable, '') if source_meta.encoding_variable else '' %}
-            {# A declared encoding that the bytes allow makes no difference. #}
-            {% set encoding = 'latin-1' if detected == 'latin-1' else 'utf-8' %}
-            {% set header = file_header(path, encoding) %}
-            {% set wrong = encoding_problems(names[0], detected, declared, source_meta.encoding_variable)
-                + header_problems(names[0], header, table.meta.header) %}
-            {% if not is_known %}
-                {% do wrong.extend(line_end_problems(path, names[0], encoding)) %}
+            {% do files.append({'table': table, 'name': names[0], 'fingerprint': fingerprint}) %}
+            {% do asked.append({
+                'path': folder ~ '/' ~ names[0],
+                'encoding': known[names[0]].encoding if is_known else '',
+                'declared': declared,
+            }) %}
+        {% endif %}
+    {% endfor %}
+    {% set told = {} %}
+    {# Thousands of files have few headers. #}
+    {% set right = [] %}
+    {% for file, look in zip(files, looked_at_files(asked) if asked else []) %}
+        {% if look.problem %}
+            {% do problems.append('file ' ~ file.name ~ ' ' ~ look.problem) %}
+        {% else %}
+            {% set wrong = encoding_problems(file.name, look.encoding, declared, source_meta.encoding_variable) if declared else [] %}
+            {% if look.header not in right %}
+                {% set wrong_header = header_problems(file.name, look.header, table.meta.header) %}
+                {% do (wrong if wrong_header else right).extend(wrong_header or [look.header]) %}
             {% endif %}
-            {% if detected == 'latin-1' and declared != 'latin-1' and not wrong %}
-                {% do log('File ' ~ names[0] ~ ' is not valid UTF-8 and is read as Latin-1.', info=true) %}
+            {% if look.told and declared not in ['latin-1', 'windows-1252'] and not wrong %}
+                {% do told.setdefault(look.told, []).append(file.name) %}
             {% endif %}
             {% do problems.extend(wrong) %}
-            {% do files.append({
-                'table': table, 'name': names[0], 'path': path, 'header': header, 'encoding': detected,
-                'fingerprint': fingerprint,
+            {% do file.update({
+                'path': look.path, 'header': look.header, 'encoding': look.encoding, 'is_small': look.is_small,
             }) %}
+        {% endif %}
+    {% endfor %}
+    {% for what, names in told.items() %}
+        {% for name in names[:5] %}
+            {% do log('File ' ~ name ~ ' ' ~ what ~ '.', info=true) %}
+        {% endfor %}
+        {% if names | length > 5 %}
+            {% do log('So it is with ' ~ (names | length - 5) ~ ' more files of ' ~ table.name ~ '.', info=true) %}
         {% endif %}
     {% endfor %}
     {{ return({'files': files if not problems else [], 'problems': problems}) }}

@@ -4,7 +4,8 @@
        strict_mode = false and parallel = false read LF and CRLF at every size. Row numbers make the scan sequential
        anyway: 33 million lines take 2.8 s either way. Where the first line ends with LF, each later CRLF counts as two
        line ends, so that an empty row is rejected after it; a carriage return alone ends a line. Where the first line
-       ends with CRLF, DuckDB drops the byte after a carriage return alone, hence `line_end_problems`. #}
+       ends with CRLF, DuckDB drops the byte after a carriage return alone, hence the refusal of such files in
+       `retail_warehouse/raw_files.py`. #}
     {% set separator = '\x1e\x1f\x1e' %}
     {% set call %}
         read_csv(

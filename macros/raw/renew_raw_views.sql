@@ -7,15 +7,32 @@
         {% set lists_files = graph.sources['source.retail_warehouse.' ~ source_name ~ '.data_files'] %}
         {% set schema = api.Relation.create(schema=wanted[0].schema).include(database=false, identifier=false) %}
         {% do statements.append('create schema if not exists ' ~ schema) %}
-        {% set fingerprints = raw_files(folder) %}
-        {% set source_problems = [] if fingerprints else ['the folder is missing or holds no CSV file (*.csv, *.csv.gz)'] %}
+        {% set tables_of_source = graph.sources.values() | selectattr('source_name', 'equalto', source_name)
+            | selectattr('meta.header', 'defined') | sort(attribute='unique_id') | list %}
+        {% set any_file_name = tables_of_source | selectattr('meta.any_file_name', 'defined') | list | length > 0 %}
+        {% set listing = raw_files(
+            folder,
+            tables=none if any_file_name else tables_of_source | map(attribute='name') | list,
+            depth=0 if any_file_name else 100
+        ) %}
+        {% set fingerprints = listing.files %}
+        {% set source_problems = listing.problems %}
+        {% if not fingerprints and not source_problems %}
+            {% do source_problems.append('the folder is missing or holds no CSV file (*.csv, *.csv.gz)') %}
+        {% endif %}
+        {% for note in listing.notes %}
+            {% do log('In the folder "' ~ folder ~ '" ' ~ note ~ '.', info=true) %}
+        {% endfor %}
         {% set found = [] %}
-        {% for table in graph.sources.values() | sort(attribute='unique_id')
-            if fingerprints and table.source_name == source_name and table.meta.header is defined %}
+        {% for table in tables_of_source if fingerprints %}
             {% if table.meta.landing_variable is defined %}
                 {% set is_streamed = env_var(table.meta.landing_variable, '') != '' %}
                 {% set landing = data_folder({'folder_variable': table.meta.landing_variable}) if is_streamed else '' %}
-                {% set landed = raw_files(landing, '[.]ndjson', is_final=true) if is_streamed else {} %}
+                {% set landed_files = raw_files(landing, '[.]ndjson$', is_final=true) if is_streamed else {'files': {}, 'problems': []} %}
+                {% set landed = landed_files.files %}
+                {% for problem in landed_files.problems %}
+                    {% do source_problems.append(table.meta.landing_variable ~ ' "' ~ landing ~ '": ' ~ problem) %}
+                {% endfor %}
                 {% set was_landed = known_files(table) | length %}
                 {% if was_landed and not landed and not flags.FULL_REFRESH %}
                     {% do source_problems.append(
@@ -52,8 +69,11 @@
                 {% endfor %}
             {% endif %}
         {% endfor %}
+        {# A table, since the list may be long and is asked for by every model. #}
+        {% set listed = schema ~ '.listed_files' %}
+        {% do statements.append('create or replace table ' ~ listed ~ ' as ' ~ raw_file_list_query(found)) %}
         {% do statements.append(
-            'create or replace view ' ~ schema ~ '.' ~ lists_files.identifier ~ ' as ' ~ raw_file_list_query(found)
+            'create or replace view ' ~ schema ~ '.' ~ lists_files.identifier ~ ' as select * from ' ~ listed
         ) %}
         {% if source_problems %}
             {% do problems.append(

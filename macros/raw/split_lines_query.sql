@@ -1,24 +1,33 @@
-{% macro split_lines_query(lines, header, official, official_line=none, place=[]) %}
+{% macro split_lines_query(lines, header, official, official_line=none, place=[], has_bad_bytes=false) %}
     {% set width = header | length %}
+    {# Put before each byte that is no letter by the reader of raw files (`BAD_BYTE` there). #}
+    {% set bad_byte = 'chr(65534)' %}
     {% set query %}
         select
             {% for column in official %}
             {% set name = header | select('in', header_names(column)) | first %}
-            case when len(fields) = {{ width }} then fields[{{ header.index(name) + 1 }}] end
+            case when len(fields) = {{ width }}{{ ' and not contains(line, ' ~ bad_byte ~ ')' if has_bad_bytes }} then fields[{{ header.index(name) + 1 }}] end
                 as {{ column if column is string else column.column }},
             {% endfor %}
             {% for column in place %}
             {{ column }},
             {% endfor %}
-            case when is_official then null when strlen(line) > 1000 then left(line, 1000) else line end as raw_record,
+            case when not is_official then line end as raw_record,
             case
                 when fields is null then 'broken_quote'
                 when len(fields) <> {{ width }} then 'wrong_field_count'
+                {% if has_bad_bytes %}
+                when contains(line, {{ bad_byte }}) then 'unreadable_value'
+                {% endif %}
             end as malformed_reason,
             case
                 when fields is null then 'a double quote is not closed, or stands inside an unquoted field'
                 when len(fields) <> {{ width }}
                     then len(fields) || ' fields, the header has {{ width }}'
+                {% if has_bad_bytes %}
+                when contains(line, {{ bad_byte }})
+                    then 'the byte 0x' || regexp_extract(line, {{ bad_byte }} || '(..)', 1) || ' is no letter of the file''s encoding'
+                {% endif %}
             end as malformed_detail
         from (
             select

@@ -9,5 +9,5 @@
         "regexp_extract(event_id, '[0-9]+$')::integer as row_number",
         'landing_file',
         'landing_position::integer as landing_position',
-    ])) }}
+    ], has_bad_bytes=true)) }}
 {% endmacro %}

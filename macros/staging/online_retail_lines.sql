@@ -3,7 +3,7 @@
 {# The numbers go far beyond any invoice, so that amounts and their sums stay exact and the calendar finite. The lengths
    are the widths of the marts: Redshift would cut a longer text without a word. #}
 {% set rules = {
-    'readable': ['invoice_no', 'quantity', 'invoiced_at', 'unit_price', 'customer_id'],
+    'readable': ['invoice_no', 'stock_code', 'quantity', 'invoiced_at', 'unit_price', 'customer_id'],
     'keys': ['invoice_no', 'stock_code'],
     'domains': {
         'quantity': 'quantity between -1000000 and 1000000',
@@ -24,14 +24,14 @@ with source as (
 cleaned as (
 
     select
-        upper({{ clean_text('invoice_no') }}) as invoice_no_text,
-        upper({{ clean_text('stock_code') }}) as stock_code_text,
+        upper({{ clean_key('invoice_no') }}) as invoice_no_text,
+        upper({{ clean_key('stock_code') }}) as stock_code_text,
         {{ clean_text('description') }} as description_text,
         {{ clean_text('quantity') }} as quantity_text,
         {{ clean_text('invoiced_at') }} as invoiced_at_text,
         {{ clean_text('unit_price') }} as unit_price_text,
-        {{ clean_text('customer_id') }} as customer_id_text,
-        {{ clean_text('country') }} as country_text,
+        {{ clean_key('customer_id') }} as customer_id_text,
+        {{ clean_key('country') }} as country_text,
         file_name,
         row_number,
         {% for column in landed %}
@@ -49,10 +49,18 @@ typed as (
     select
         *,
         -- An optional prefix, C for a cancellation and A for bad debt, and digits.
-        case when invoice_no_text ~ '^[AC]?[0-9]{1,19}$' then invoice_no_text end as invoice_no,
-        left(stock_code_text, {{ landed_characters() }}) as stock_code,
+        case
+            when invoice_no_text ~ '^[AC]?[0-9]{1,19}([.]0+)?$' then {{ without_zero_fraction('invoice_no_text') }}
+        end as invoice_no,
+        case
+            when {{ has_no_control_character('stock_code_text') }}
+                then left({{ without_zero_fraction('stock_code_text') }}, {{ landed_characters() }})
+        end as stock_code,
         left(description_text, {{ landed_characters() }}) as description,
-        left(country_text, {{ landed_characters() }}) as country,
+        -- What programs write for a value that is missing is no country.
+        case
+            when lower(country_text) not in ('null', 'nan', 'none', 'n/a', '#n/a') then left(country_text, {{ landed_characters() }})
+        end as country,
         {{ safe_integer('quantity_text') }} as quantity,
         {{ safe_timestamp('invoiced_at_text', day_first) }} as invoiced_at,
         {{ safe_money('unit_price_text', 12, 3) }} as unit_price,
@@ -89,6 +97,8 @@ select
     -- booleans
     invoiced_at is null
     and {{ safe_timestamp('invoiced_at_text', not day_first) }} is not null as has_other_date_order,
+    -- Null where day and month cannot be mixed up.
+    case when invoiced_at_text like '%/%' then extract(day from invoiced_at) > 12 end as is_date_order_certain,
 
     -- timestamps
     invoiced_at,
@@ -100,7 +110,7 @@ select
     {{ column }},
     {% endfor %}
     -- Nothing but the row itself decides, so that the record of an accepted row is never asked for.
-    case when rejection_reason is not null then raw_record end as raw_record,
+    case when rejection_reason is not null then {{ displayed_record() }} end as raw_record,
     rejection_reason,
     rejection_detail
 from judged

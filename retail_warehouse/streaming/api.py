@@ -23,6 +23,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from retail_warehouse.streaming import keys
 from retail_warehouse.streaming.intake import Full, Intake
 from retail_warehouse.streaming.landing_folder import LandingError
 from retail_warehouse.streaming.rules import Event, RulesError
@@ -31,6 +32,7 @@ from retail_warehouse.streaming.tokens import READ, WRITE, Caller, IssuerError, 
 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
+MOST_CHARACTERS = 1_000_000  # of a line that is sent as it stands
 BODY_SECONDS = 30
 _TOLD_ERRORS = 20
 _TOKEN_SECONDS = 1.0  # in which a token that was found good is not looked at again
@@ -49,7 +51,7 @@ EventId = Annotated[
 # character may take twelve bytes there.
 _NO_LINE_BREAK = r"^[^\r\n]*$"
 Text = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=100_000)]
-WholeLine = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=1_000_000)]
+WholeLine = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=MOST_CHARACTERS)]
 
 
 class Row(BaseModel):
@@ -199,9 +201,14 @@ class FieldProblems(BaseModel):
 
 
 # What look-ups are asked with, read by hand: FastAPI takes longer for that than the store does for the answer.
-_INVOICE_NO = {"type": "string", "pattern": r"^ *[AaCc]?[0-9]{1,19} *$", "maxLength": 50, "examples": ["536365"]}
+_INVOICE_NO = {
+    "type": "string",
+    "pattern": r"^ *[AaCc]?[0-9]{1,19}([.]0+)? *$",
+    "maxLength": 50,
+    "examples": ["536365"],
+}
 _STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 50, "examples": ["85123A"]}
-_CUSTOMER_ID = {"type": "string", "pattern": r"^[0-9]{1,19}$", "maxLength": 19, "examples": ["17850"]}
+_CUSTOMER_ID = {"type": "string", "pattern": r"^[+-]?[0-9]{1,19}([.]0+)?$", "maxLength": 50, "examples": ["17850"]}
 
 
 def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -354,7 +361,7 @@ def create_app(
         await authorize(request, READ, lookups)
         asked = request.query_params
         invoice_no, stock_code = _invoice_no(asked.get("InvoiceNo")), _stock_code(asked.get("StockCode"))
-        lines = await ask(store.lines, invoice_no.strip(" ").upper(), _upper(stock_code.strip(" ")))
+        lines = await ask(store.lines, keys.clean_key(invoice_no), keys.clean_key(stock_code))
         if not lines:
             raise HTTPException(404, "There is no such transaction")
         return _json(
@@ -381,7 +388,7 @@ def create_app(
     async def get_invoices(request: Request) -> Response:
         """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
         await authorize(request, READ, lookups)
-        customer_id = _customer_id(request.path_params["customer_id"])
+        customer_id = keys.customer_id(_customer_id(request.path_params["customer_id"]))
         invoices = await ask(store.invoices, customer_id)
         if not invoices:
             raise HTTPException(404, "There is no such customer")
@@ -535,18 +542,6 @@ async def _body(request: Request) -> bytes:
 def _short(row: Any) -> Any:
     # More keys than any row has are refused, and need not all be looked at.
     return dict(islice(row.items(), 2 * len(COLUMNS))) if isinstance(row, dict) and len(row) > len(COLUMNS) + 1 else row
-
-
-def _upper(text: str) -> str:
-    """Upper case as the rules have it, which is DuckDB's: character by character."""
-    return text.upper() if text.isascii() else "".join(map(_upper_character, text))
-
-
-def _upper_character(character: str) -> str:
-    for upper in (character.upper(), character.title(), "\u1e9e" if character == "\xdf" else character):
-        if len(upper) == 1:
-            return upper
-    return character
 
 
 def _refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = None) -> Response:

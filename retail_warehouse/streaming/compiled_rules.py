@@ -12,6 +12,7 @@ _DATABASE = "rules"
 _STAGED = "stg_online_retail__streamed_lines"
 _OF_FILES = "stg_online_retail__invoice_lines"
 _VIEWS = ("int_invoice_lines_unioned", "int_invoice_lines_rejected", "int_invoice_lines_classified")
+_DOUBTED = "int_invoice_files_doubted"
 _SEED = "service_stock_codes"
 _SOURCE = "source.retail_warehouse.online_retail.streamed_lines"
 
@@ -34,7 +35,7 @@ def main() -> None:
 
         runner = dbtRunner()
         runner = dbtRunner(manifest=dbt("parse"))
-        selected = ["--select", _STAGED, _OF_FILES, *_VIEWS, _SEED]
+        selected = ["--select", _STAGED, _OF_FILES, _DOUBTED, *_VIEWS, _SEED]
         excluded = ["--exclude", "resource_type:test", "resource_type:unit_test"]
         models = dbt("compile", *selected, *excluded)
         inline = "{{ streamed_lines_query(graph.sources['" + _SOURCE + "'], 'landed_events') }}"
@@ -53,6 +54,7 @@ def main() -> None:
         },
         "staged": relation(_STAGED),
         "of_files": relation(_OF_FILES)["relation"],
+        "doubted": relation(_DOUBTED),
         "views": [relation(model) for model in _VIEWS],
         "seed": {"relation": node[_SEED].relation_name, "path": node[_SEED].original_file_path},
     }

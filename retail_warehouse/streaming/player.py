@@ -1,8 +1,6 @@
 """The player: sends the rows of a file, as a till would that never stops."""
 
 import contextlib
-import csv
-import gzip
 import json
 import os
 import random
@@ -23,9 +21,10 @@ from typing import Protocol
 import duckdb
 import requests
 
+from retail_warehouse import raw_files
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import artifacts, must_be_here
-from retail_warehouse.streaming.api import COLUMNS, Row
+from retail_warehouse.streaming.api import COLUMNS, MOST_CHARACTERS, Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event
 
@@ -141,16 +140,16 @@ def check(file: Path) -> None:
     """
     if not file.is_file():
         raise DataError(f"There is no file {file}.")
+    if not file.name.lower().endswith((".csv", ".csv.gz")):
+        raise DataError(f"{file} is no CSV file by its name: let it end in .csv or .csv.gz.")
     if not file.name.isprintable():
         raise DataError(
             f"The name of {str(file)!r} holds a control character. Rename it: it is the name of the delivery."
         )
     try:
-        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as content:
-            first = content.readline(1 << 20).decode("latin-1")
-    except (OSError, EOFError) as error:
-        raise DataError(f"{file} cannot be read: {error}.") from error
-    header = next(csv.reader([first.strip("\r\n")]), [])
+        header = raw_files.look(str(file)).header or []
+    except raw_files.FileProblem as problem:
+        raise DataError(f"File {file} {problem}.") from problem
     if len(header) > len(COLUMNS):
         raise DataError(
             f"{file}, line 1: the header has {len(header)} columns, {', '.join(header)}. A stream takes the "
@@ -162,11 +161,17 @@ def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
     while some := found.fetchmany(10_000):
         for event_id, record, malformed_reason, *values in some:
             columns = dict(zip(COLUMNS, values, strict=True))
-            # Where it is not the same, as with needless quotes, the line itself is sent; one that was cut cannot be.
+            # Where it is not the same, as with needless quotes, the line itself is sent.
             if malformed_reason is None and (
-                len(record) == 1000 or Row.model_construct(event_id=event_id, **columns).event().line == record
+                len(record) > MOST_CHARACTERS
+                or Row.model_construct(event_id=event_id, **columns).event().line == record
             ):
                 yield {"event_id": event_id, **columns}
+            elif len(record) > MOST_CHARACTERS:
+                raise DataError(
+                    f"The line {event_id} cannot be split into columns, and has {len(record):,} characters, more than "
+                    f"the {MOST_CHARACTERS:,} that can be sent as they stand. Correct it, or remove it."
+                )
             else:
                 yield {"event_id": event_id, "raw_record": record}
 

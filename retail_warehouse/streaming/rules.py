@@ -66,7 +66,7 @@ class Rules:
         self._run("set threads = 1")
         self._run(f"attach ':memory:' as {compiled['database']}")
         seed, staged = compiled["seed"], compiled["staged"]
-        relations = [compiled["raw"], staged, seed, *compiled["views"]]
+        relations = [compiled["raw"], staged, seed, compiled["doubted"], *compiled["views"]]
         for schema in {relation["relation"].rpartition(".")[0] for relation in relations}:
             self._run(f"create schema if not exists {schema}")
         self._run(f"use {compiled['database']}")
@@ -81,7 +81,11 @@ class Rules:
         self._run(f"create table {staged['relation']} as {staged['sql']}")
         # There are no files here: the stream stands alone.
         self._run(f"create table {compiled['of_files']} as select * from {staged['relation']} limit 0")
-        for view in compiled["views"]:
+        unioned, *views = compiled["views"]
+        self._run(f"create view {unioned['relation']} as {unioned['sql']}")
+        doubted = compiled["doubted"]
+        self._run(f"create table {doubted['relation']} as select * from ({doubted['sql']}) limit 0")
+        for view in views:
             self._run(f"create view {view['relation']} as {view['sql']}")
 
     def _run(self, statement: str) -> None:

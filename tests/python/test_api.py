@@ -33,7 +33,7 @@ from schemathesis.specs.openapi import checks
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming import api as api_module
 from retail_warehouse.streaming import intake as intake_module
-from retail_warehouse.streaming import landing_folder, rules, service
+from retail_warehouse.streaming import keys, landing_folder, rules, service
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event, Rules
 from retail_warehouse.streaming.serving import StoreError
@@ -410,7 +410,7 @@ def test_a_customers_invoices(api):
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "x" * 51}, 422),
         ("/customers/1/invoices", {}, 404),
         ("/customers/Unknown/invoices", {}, 422),
-        ("/customers/-1/invoices", {}, 422),
+        ("/customers/-1/invoices", {}, 404),
         ("/customers/%00/invoices", {}, 422),
         ("/customers/%ED%A0%80/invoices", {}, 422),
         ("/customers/" + "9" * 20 + "/invoices", {}, 422),
@@ -427,9 +427,31 @@ def test_none_is_404_and_nonsense_422(api, path, parameters, status):
 def test_upper_case_is_what_the_rules_make_of_it(api):
     characters = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
     upper = duckdb.execute("select upper(unnest($1::varchar[]))", [characters]).fetchall()
-    assert [api_module._upper(character) for character in characters] == [text for (text,) in upper]
+    assert [keys._upper(character) for character in characters] == [text for (text,) in upper]
     api.post(row(StockCode="straße ﬁ"))
     assert api.pair(stock_code="straße ﬁ").json()["stock_code"] == "STRAẞE ﬁ"
+
+
+def test_a_key_is_looked_up_in_any_spelling(api):
+    """One rule for rows and look-ups: what nobody sees, `.0`, case, and how a number is written."""
+    codes = ["22222", "22222.0", "22222.00", " 22222 ", "\u00a022222", "22\u200b222", "\ufeff22222", "22222\u3000"]
+    invoices = ["700001", "700001.0", " 700001 "]
+    customers = ["7", "007", "7.0", "+7", " 7", "7\u00a0"]
+    sent = 0
+    for code, invoice, customer in zip(codes, invoices * 3, customers * 2, strict=False):
+        sent += 1
+        answer = api.post(row(sent + 1, StockCode=code, InvoiceNo=invoice, CustomerID=customer)).json()
+        assert answer["accepted"] == 1, answer
+    for code in codes:
+        for invoice in invoices:
+            assert api.pair(invoice_no=invoice, stock_code=code).json()["line_count"] == sent, (invoice, code)
+    for customer in ("7", "007", "7.0", "+7"):
+        assert api.get(f"/customers/{customer}/invoices").json()["customer_id"] == "7"
+    assert api.post(row(90, CustomerID="-5")).json()["accepted"] == 1
+    assert api.get("/customers/-05.0/invoices").status_code == 200
+    for number, value in enumerate(("22222\t", "\t22222", "22\x00222", "22\x7f222"), 91):
+        answer = api.post(row(number, StockCode=value)).json()
+        assert answer["rows"][0]["reason"] == "unreadable_value", answer
 
 
 def test_a_row_can_be_looked_up_as_soon_as_it_is_accepted(api):

@@ -1,6 +1,7 @@
 """Online Retail: what is read, what is rejected, and what the complete real file adds up to."""
 
 import gzip
+import json
 import re
 import shutil
 from pathlib import Path
@@ -185,16 +186,133 @@ def test_copies_in_other_dialects_are_the_same_data(dbt, tmp_path):
 @pytest.mark.slow
 def test_several_files_are_one_data_set(dbt, tmp_path):
     folder = write(tmp_path / "data", GOOD, GOOD, name="b.csv")
-    write(folder, GOOD, name="a.csv")
+    write(folder, GOOD, GOOD.replace("HOLDER", "OTHER"), name="a.csv")
     write(folder, name="empty.csv")
+    # The largest that is accepted, more often than any amount of eighteen digits could add up.
+    largest = GOOD.replace("536365", "7").replace(",6,", ",1000000,").replace("2.55", "1000000").replace("12/1", "3/4")
+    write(folder, *[largest, "C" + largest.replace("1000000,3", "-1000000,3")] * 1001, name="large.csv")
+    assert run(dbt, folder).ok
+    assert dbt.query(
+        "select gross_amount::varchar, net_amount::varchar from online_retail.fct_daily_sales order by 1"
+    ) == [
+        ("1001000000000000.000", "0.000"),
+        ("61.200", "61.200"),
+    ]
+    (folder / "large.csv").unlink()
     assert run(dbt, folder).ok
     assert dbt.query("select invoice_line_id, is_exact_duplicate from online_retail.invoice_lines order by 1") == [
         ("a.csv:2", False),
+        ("a.csv:3", False),
         ("b.csv:2", True),
         ("b.csv:3", True),
     ]
     counts = dbt.reconciliation("online_retail")
-    assert [counts[name] for name in ("a.csv", "b.csv", "empty.csv")] == [[1, 1, 0], [2, 2, 0], [0, 0, 0]]
+    assert [counts[name] for name in ("a.csv", "b.csv", "empty.csv")] == [[2, 2, 0], [2, 2, 0], [0, 0, 0]]
+
+
+@pytest.mark.slow
+def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
+    """The same rows in another file, spelt and packed otherwise, are left out; rows that repeat within a file stay."""
+    lines = [GOOD.replace("536365", str(500_000 + n)) for n in range(300)]
+    bad = "1,x,HOLDER,one,12/1/2010 8:26,1,1,UK"
+    folder = write(tmp_path / "data", *lines, lines[0], bad)
+    shuffled = [lines[0], bad.replace("HOLDER", '"HOLDER"'), *reversed(lines)]
+    content = "\r\n".join([online_retail.HEADER, *shuffled]).replace("12/1/2010", "12/01/10").encode()
+    (folder / "copy.csv.gz").write_bytes(gzip.compress(content))
+    write(folder, *lines[:150], name="a part.csv")
+    write(folder, *lines[:101], *(line.replace("HOLDER", "OTHER") for line in lines[:100]), name="in common.csv")
+    write(folder, *lines[:99], name="one more.csv")
+    write(folder, *lines[:99], lines[0], lines[0], name="three of one.csv")
+    outcome = run(dbt, folder, "--vars", "{max_rejected_rows: 0}", without=("unit_test",))
+    assert outcome.ok, outcome.output
+    assert dbt.query("select file_name, verdict, detail from audit.doubted_files order by 1") == [
+        ("a part.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
+        ("data.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
+        ("in common.csv", "partly_repeated", "101 of the 201 rows of the file stand in copy.csv.gz as well"),
+        ("one more.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
+        ("three of one.csv", "partly_repeated", "100 of the 101 rows of the file stand in copy.csv.gz as well"),
+    ]
+    assert (
+        "File data.csv: all rows of the file stand in copy.csv.gz as well. It is left out; remove it." in outcome.output
+    )
+    assert dbt.query("select file_name, count(*) from online_retail.fct_sales group by 1 order by 1") == [
+        ("copy.csv.gz", 301),
+        ("in common.csv", 201),
+        ("three of one.csv", 101),
+    ]
+    # A delivery that was taken in is judged again once another one holds its rows: here a stream, in two parts.
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    (folder / "three of one.csv").unlink()
+    folder = write(tmp_path / "other", *lines[:2], name="x.csv")
+    write(folder, lines[3], name="till.csv.gz.csv")
+    assert run(dbt, folder).ok
+    for part, sent in enumerate(([lines[0]], [lines[1], lines[2]])):
+        events = [
+            {"event_id": f"till:{2 + part + n}", "landing_position": n + 1, "line": line} for n, line in enumerate(sent)
+        ]
+        (landing / f"{part}.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
+        outcome = run(dbt, folder, ONLINE_RETAIL_LANDING=str(landing))
+        assert outcome.ok, outcome.output
+    found = dbt.query("select invoice_line_id from online_retail.fct_sales order by 1")
+    assert found == [("till.csv.gz.csv:2",), ("till:2",), ("till:3",), ("till:4",)]
+    # One delivery, streamed and as a packed file.
+    (folder / "x.csv").unlink()
+    (folder / "till.GZ.csv").unlink(missing_ok=True)
+    events = [{"event_id": "packed.csv:2", "landing_position": 1, "line": lines[9]}]
+    (landing / "2.ndjson").write_text(json.dumps(events[0]) + "\n")
+    (folder / "packed.csv.gz").write_bytes(
+        gzip.compress("\n".join([online_retail.HEADER, lines[9], lines[8]]).encode())
+    )
+    outcome = run(dbt, folder, ONLINE_RETAIL_LANDING=str(landing), without=("unit_test",))
+    assert outcome.ok, outcome.output
+    found = dbt.query("select invoice_line_id from online_retail.fct_sales order by 1")
+    assert [row for row in found if "packed" in row[0]] == [
+        ("packed.csv.gz:2",),
+        ("packed.csv.gz:3",),
+    ]
+
+
+@pytest.mark.slow
+def test_a_file_that_most_of_cannot_be_accepted_stops_the_marts(dbt, tmp_path):
+    """However small it is, and however many good rows lie beside it."""
+    assert run(dbt, SAMPLE).ok
+    before = marts(dbt)
+    folder = shutil.copytree(SAMPLE, tmp_path / "data")
+    good = [GOOD.replace("HOLDER", f"H{n}") for n in range(2)]
+    write(folder, *good, *(line.replace(",6,", ",six,") for line in good), name="half.csv")
+    outcome = run(dbt, folder, without=("unit_test",))
+    assert outcome.ok, outcome.output
+    write(folder, *good, *(line + "," for line in good * 6), name="most.csv")
+    outcome = run(dbt, folder, without=("unit_test",))
+    assert not outcome.ok
+    assert "File most.csv: 12 of its 14 rows cannot be accepted" in outcome.output
+    assert "FAIL 1 online_retail_rejected_rows_within_limit" in outcome.output
+    assert len(marts(dbt)["invoice_lines"]) == len(before["invoice_lines"]) + 2
+    write(folder, good[0] + ",", name="most.csv")
+    outcome = run(dbt, folder, without=("unit_test",))
+    assert "File most.csv: 1 of its 1 rows cannot be accepted" in outcome.output
+    assert run(dbt, folder, "--vars", "{max_rejected_share_of_file: 1}", without=("unit_test",)).ok
+
+
+@pytest.mark.slow
+def test_a_file_of_the_other_date_order_is_left_out_and_the_others_are_built(dbt, tmp_path):
+    folder = shutil.copytree(SAMPLE, tmp_path / "data")
+    write(folder, *(GOOD.replace("12/1/2010", f"{day}/1/2026") for day in range(1, 32)), name="till.csv")
+    # A slip in a file whose dates cannot be mixed up costs its row.
+    iso = [GOOD.replace("12/1/2010 8:26", f"2026-01-{day:02} 08:26:00") for day in range(1, 32)]
+    write(folder, *iso, GOOD.replace("12/1/2010", "13/1/2026"), name="iso.csv")
+    outcome = run(dbt, folder, without=("unit_test",))
+    assert not outcome.ok
+    assert "FAIL 1 assert_no_file_has_the_other_date_order" in outcome.output
+    assert "ERROR=1 SKIP=0" in outcome.output
+    assert (
+        "File till.csv: the dates of 19 of the 31 rows of the file can only be read with day and month"
+        in outcome.output
+    )
+    counts = dbt.reconciliation("online_retail")
+    assert (counts["till.csv"], counts["iso.csv"]) == ([31, 0, 31], [32, 31, 1])
+    assert dbt.query("select count(*) from online_retail.fct_daily_sales where invoice_date >= '2026-02-01'") == [(0,)]
 
 
 @pytest.mark.slow
@@ -202,13 +320,15 @@ def test_every_csv_file_is_read_whatever_its_name(dbt, tmp_path):
     names = ["data.csv", "data.csv.csv", "UPPER.CSV", "a.csv-2011.csv", "packed.Csv.GZ", ".hidden.csv"]
     folder = write(tmp_path / "data", GOOD)
     for name in names[1:]:
-        content = (folder / "data.csv").read_bytes()
+        content = (folder / "data.csv").read_bytes().replace(b"HOLDER", name[:6].encode())
         (folder / name).write_bytes(gzip.compress(content) if name.endswith("GZ") else content)
     (folder / "notes.txt").touch()
     outcome = run(dbt, folder)
     assert outcome.ok, outcome.output
     counts = dbt.reconciliation("online_retail")
-    assert counts == {name: [1, 1, 0] for name in names}
+    # But for what editors and systems leave behind.
+    assert counts == {name: [1, 1, 0] for name in names if name != ".hidden.csv"}
+    assert "1 hidden or temporary file is left aside, such as .hidden.csv" in outcome.output
 
 
 @pytest.mark.slow
@@ -350,28 +470,38 @@ def test_official_format(sample_lines):
     assert sample_lines.execute(formats).fetchall() == [(0,)]
 
 
+# The tests of the verified figures, and for each a fault and the figures that it changes.
+COMPLETE_FILE = {
+    "assert_the_complete_online_retail_file_is_as_published": (
+        "update online_retail.fct_sales set line_amount = line_amount + 0.001"
+        " where rowid = (select min(rowid) from online_retail.fct_sales)",
+        ["sale amount"],
+    ),
+    "assert_the_reports_of_the_complete_online_retail_file_are_as_verified": (
+        "update reports.rpt_cohort_retention set active_customers = active_customers + 1"
+        " where cohort_month = '2010-12-01' and months_since_first = 1",
+        ["back after 1 months"],
+    ),
+}
+
+
 @pytest.mark.slow
 @needs_the_real_file
 def test_the_complete_real_file_is_as_published(dbt):
     complete = ("--vars", "{online_retail_complete: true}")
     outcome = dbt.build(*complete, ONLINE_RETAIL_DATA=str(REAL_FILE.parent.resolve()), **WITH_ARTIFACTS)
     assert outcome.ok, outcome.output
-    assert "PASS assert_the_complete_online_retail_file_is_as_published" in outcome.output
+    for name in COMPLETE_FILE:
+        assert f"PASS {name}" in outcome.output
     assert "WARN=0 ERROR=0 SKIP=0" in outcome.output
     assert dbt.reconciliation("online_retail")["data.csv.gz"] == [541_909, 541_909, 0]
     assert dbt.query("select count(*) from online_retail.invoice_lines where description like '%£%'")[0][0] > 0
-    # The test of the figures can fail: one penny is enough.
-    import json
-
-    nodes = json.loads((dbt.target / "manifest.json").read_text())["nodes"]
-    [test] = [
-        node for node in nodes.values() if node["name"] == "assert_the_complete_online_retail_file_is_as_published"
-    ]
+    # The tests of the figures can fail: one penny, one customer is enough.
+    nodes = json.loads((dbt.target / "manifest.json").read_text())["nodes"].values()
+    compiled = {node["name"]: node["compiled_code"] for node in nodes if node["name"] in COMPLETE_FILE}
     with duckdb.connect(str(dbt.warehouse)) as connection:
-        connection.begin()
-        connection.execute(
-            "update online_retail.fct_sales set line_amount = line_amount + 0.001"
-            " where rowid = (select min(rowid) from online_retail.fct_sales)"
-        )
-        assert [row[0] for row in connection.execute(test["compiled_code"]).fetchall()] == ["sale amount"]
-        connection.rollback()
+        for name, (statement, figures) in COMPLETE_FILE.items():
+            connection.begin()
+            connection.execute(statement)
+            assert [row[0] for row in connection.execute(compiled[name]).fetchall()] == figures
+            connection.rollback()

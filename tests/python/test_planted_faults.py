@@ -9,6 +9,12 @@ from conftest import INSTACART, TESTS_OF_BOTH
 
 # For each singular test the statements that plant its fault.
 SINGULAR_FAULTS = {
+    "assert_no_file_has_the_other_date_order": [
+        "insert into audit.doubted_files values ('online_retail', 'invoice_lines', 'f', 'other_date_order', 'd')"
+    ],
+    "assert_no_file_repeats_another": [
+        "insert into audit.doubted_files values ('online_retail', 'invoice_lines', 'f', 'repeated', 'd')"
+    ],
     "assert_landed_lines_are_kept": [
         "insert into staging.stg_online_retail__streamed_lines (invoice_no, has_other_date_order, is_repeated,"
         " file_name, row_number, landing_file, landing_position) values ('1', false, true, 'till', 2, 'a.ndjson', 1)"
@@ -51,6 +57,10 @@ SINGULAR_FAULTS = {
     ],
     "assert_row_counts_carry_through_layers": [
         "delete from instacart.products where product_id = (select min(product_id) from instacart.products)"
+    ],
+    "assert_reports_add_up": [
+        "update reports.rpt_order_gaps set order_count = order_count + 1"
+        " where rowid = (select min(rowid) from reports.rpt_order_gaps)"
     ],
     "assert_reorder_candidates_are_complete": [
         "delete from features.ftr_user_aisles where rowid = (select min(rowid) from features.ftr_user_aisles)"

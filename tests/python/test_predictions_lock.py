@@ -6,7 +6,7 @@ import sys
 
 from conftest import PROJECT
 
-ONLY_PREDICTIONS = {"lightgbm", "matplotlib", "numpy", "scipy"}
+ONLY_PREDICTIONS = {"lightgbm", "matplotlib", "scipy"}
 
 
 def packages(name: str) -> dict[str, set[str]]:

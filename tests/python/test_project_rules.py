@@ -9,10 +9,10 @@ import yaml
 from conftest import INSTACART, ONLINE_RETAIL, PROJECT, TESTS_OF_BOTH
 from sqlglot import exp
 
-PREFIXES = {"staging": "stg_", "intermediate": "int_", "features": "ftr_", "exports": "export_"}
-LAYERS = ("source", "staging", "intermediate", "marts", "features", "predictions", "exports", "audit")
+PREFIXES = {"staging": "stg_", "intermediate": "int_", "reports": "rpt_", "features": "ftr_", "exports": "export_"}
+LAYERS = ("source", "staging", "intermediate", "marts", "reports", "features", "predictions", "exports", "audit")
 # Layers that others rely on: under contract, with tested foreign keys.
-PUBLISHED = ("marts/", "features/", "predictions/", "exports/", "audit/")
+PUBLISHED = ("marts/", "reports/", "features/", "predictions/", "exports/", "audit/")
 DATA_TESTS = ("tests/generic/*.sql", "tests/singular/**/*.sql")
 
 
@@ -65,12 +65,13 @@ def test_staging_models_are_named_after_their_source_table(models):
 
 
 def test_layers_look_up_only(models):
-    """Raw sources feed staging only, staging reads nothing else, marts never read staging, features read marts, and
-    predictions their own source."""
+    """Raw sources feed staging only, staging reads nothing else, marts never read staging, reports and features read
+    marts, and predictions their own source."""
     allowed = {
         "staging": {"source"},
         "intermediate": {"staging", "intermediate", "seed"},
         "marts": {"intermediate", "marts"},
+        "reports": {"marts"},
         "features": {"marts", "features"},
         "predictions": {"source", "features"},
         "audit": {"source", "staging", "intermediate", "audit"},
@@ -140,7 +141,7 @@ def test_every_foreign_key_is_tested(manifest, models):
     }
     for id_, node in models.items():
         through = node["config"]["meta"].get("tested_through")
-        if node["path"].startswith(("marts/", "features/", "predictions/")) and not through:
+        if node["path"].startswith(("marts/", "reports/", "features/", "predictions/")) and not through:
             foreign = {column for column in node["columns"] if column in keys and keys[column] != node["name"]}
             assert {(id_, column) for column in foreign} <= tested, node["name"]
 
@@ -249,8 +250,10 @@ def test_the_ledger_follows_the_lineage(manifest, models):
 def test_vars_used_are_vars_declared():
     text = project_sources("models/**/*.sql", "models/**/*.yml", "macros/**/*.sql", *DATA_TESTS, "analyses/*.sql")
     used = set(re.findall(r"\bvar\(\s*['\"](\w+)", text))
+    settings = set(re.findall(r"^ {12}'(\w+)': \{'type'", project_sources("macros/project/settings.sql"), re.MULTILINE))
     declared = set(yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"])
-    assert used == declared
+    assert used | settings == declared
+    assert settings == declared, "macros/project/settings.sql says what each var may be"
 
 
 def test_engine_differences_live_in_macros():
@@ -284,6 +287,14 @@ def calculations(node: dict) -> set[str]:
         # A literal with its type is a constant.
         if not (isinstance(found, exp.Cast) and isinstance(found.this, exp.Literal))
     }
+
+
+def test_what_runs_often_has_no_reports(dbt):
+    for selector in ("new_orders", "micro_batch"):
+        outcome = dbt("ls", "--quiet", "--selector", selector, "--resource-types", "model", "test", "--output", "name")
+        assert outcome.ok, outcome.output
+        assert outcome.output.strip()
+        assert not re.findall(r".*rpt_.*|.*_reports_.*", outcome.output)
 
 
 def test_every_calculation_has_a_unit_test(manifest, models):
@@ -359,5 +370,7 @@ def test_what_tests_select_leaves_out_nothing_of_the_default_build(dbt):
         return set(outcome.output.split())
 
     of_each = [listed(*selected, *TESTS_OF_BOTH) for selected in (INSTACART, ONLINE_RETAIL)]
-    assert set().union(*of_each) == listed()
+    reports = listed("--selector", "reports")
+    assert set().union(*of_each) | reports == listed()
+    assert not set().union(*of_each) & reports
     assert len(of_each[0] & of_each[1]) < len(of_each[0])

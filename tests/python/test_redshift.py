@@ -13,6 +13,7 @@ from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
 
 from retail_warehouse.cli import main
+from retail_warehouse.dashboard import page, source
 
 pytestmark = [
     pytest.mark.slow,
@@ -146,6 +147,21 @@ def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
     assert "unload_features unloads from Amazon Redshift: add --target prod." in here.output
 
 
+def test_the_dashboard_shows_what_it_shows_on_duckdb(production, on_duckdb, monkeypatch):
+    for name, value in production.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(production.folder))
+    monkeypatch.setenv("WAREHOUSE_PATH", str(on_duckdb.warehouse))
+    monkeypatch.chdir(PROJECT)
+    theirs, ours = source.read("prod"), source.read()
+    assert theirs.missing == ours.missing == []
+    assert theirs.origin == "target prod"
+    del theirs.rows["builds"], ours.rows["builds"]  # when each was built
+    assert theirs.rows == ours.rows
+    assert all(ours.rows.values())
+    assert page.content_digest(theirs) == page.content_digest(ours)
+
+
 def load(production, **arguments):
     return production("run-operation", "load_raw", "--target", "prod", "--args", json.dumps(arguments))
 
@@ -222,7 +238,7 @@ def test_distribution_sort_keys_and_late_binding(production):
         )
     }
     models = [node for node in production.manifest["nodes"].values() if node["resource_type"] == "model"]
-    layers = ("marts", "features", "predictions")
+    layers = ("marts", "reports", "features", "predictions")
     published = [node for node in models if node["fqn"][1] in layers and node["config"]["materialized"] != "view"]
     for node in published:
         style, key = tables[f"{node['schema']}.{node['name']}"]

@@ -8,6 +8,31 @@ from conftest import PROJECT
 
 # For each unit test the file with the calculation, what stands there, and the fault.
 FAULTS = {
+    "int_aisles_rejected_leaves_out_repeated_files": (
+        "macros/intermediate/repeated_files.sql",
+        "own_rows.row_count < other_rows.row_count or pairs.file_name > pairs.other_name",
+        "pairs.file_name > pairs.other_name",
+    ),
+    "int_invoice_files_doubted_finds_repeated_files": (
+        "models/intermediate/online_retail/int_invoice_files_doubted.sql",
+        "sum(least(own.row_count, same.row_count)) as shared_rows\n    from contents",
+        "sum(own.row_count) as shared_rows\n    from contents",
+    ),
+    "int_invoice_lines_rejected_leaves_out_whole_files": (
+        "models/intermediate/online_retail/int_invoice_lines_rejected.sql",
+        "        and not invoice_lines.is_streamed\n",
+        "",
+    ),
+    "stg_invoice_lines_spells_keys_in_one_way": (
+        "macros/staging/without_zero_fraction.sql",
+        "^[A-Z]?[0-9]+[.]0+$",
+        "^[0-9]+[.]0+$",
+    ),
+    "doubted_files_are_named_once": (
+        "models/audit/doubted_files.sql",
+        "case when reason = 'duplicate_key' then detail else '' end",
+        "detail",
+    ),
     "stg_aisles_casts_and_judges_rows": (
         "models/staging/instacart/stg_instacart__aisles.sql",
         "'keys': ['aisle_id']",
@@ -50,8 +75,8 @@ FAULTS = {
     ),
     "int_departments_rejected_keeps_first_of_duplicates": (
         "models/intermediate/instacart/int_departments_rejected.sql",
-        "where {{ readable_with_key() }}",
-        "where true",
+        "        {{ readable_with_key() }}\n        and repeated",
+        "        true\n        and repeated",
     ),
     "int_products_rejected_names_the_first_reason": (
         "models/intermediate/instacart/int_products_rejected.sql",
@@ -105,7 +130,7 @@ FAULTS = {
     ),
     "stg_invoice_lines_judges_rows": (
         "macros/staging/online_retail_lines.sql",
-        "'^[AC]?[0-9]{1,19}$'",
+        "'^[AC]?[0-9]{1,19}([.]0+)?$'",
         "'^[A-Z]*[0-9]*$'",
     ),
     "stg_invoice_lines_reads_day_first_where_declared": (
@@ -292,6 +317,86 @@ FAULTS = {
         "models/audit/model_runs.sql",
         "cast(reorder_auc as",
         "cast(1 - reorder_auc as",
+    ),
+    "rpt_monthly_sales_counts_by_month_and_country": (
+        "models/reports/online_retail/rpt_monthly_sales.sql",
+        "min(sales_month) as first_sales_month",
+        "max(sales_month) as first_sales_month",
+    ),
+    "rpt_monthly_totals_has_every_month": (
+        "models/reports/online_retail/rpt_monthly_totals.sql",
+        "when cancellations.cancellation_amount < 0 then",
+        "when true then",
+    ),
+    "rpt_customer_rfm_scores_fifths": (
+        "models/reports/online_retail/rpt_customer_rfm.sql",
+        "ntile(5) over (order by frequency asc, customer_id asc)",
+        "ntile(5) over (order by frequency asc, customer_id desc)",
+    ),
+    "rpt_cohort_retention_has_every_month": (
+        "models/reports/online_retail/rpt_cohort_retention.sql",
+        "left join active",
+        "inner join active",
+    ),
+    "rpt_stock_item_performance_ranks_products": (
+        "macros/reports/money_share.sql",
+        "' / 1000 else ' ~ part",
+        "' / 999 else ' ~ part",
+    ),
+    "rpt_stock_item_pairs_divides_by_all_baskets": (
+        "models/reports/online_retail/rpt_stock_item_pairs.sql",
+        "    where is_product\n",
+        "    where true\n",
+    ),
+    "rpt_product_performance_has_every_product": (
+        "models/reports/instacart/rpt_product_performance.sql",
+        "when order_count > 1 then",
+        "when order_count > 0 then",
+    ),
+    "rpt_department_performance_counts_orders_once": (
+        "models/reports/instacart/rpt_department_performance.sql",
+        "count(distinct order_id)",
+        "count(order_id)",
+    ),
+    "rpt_aisle_performance_counts_orders_once": (
+        "models/reports/instacart/rpt_aisle_performance.sql",
+        "count(distinct user_id)",
+        "count(user_id)",
+    ),
+    "rpt_order_times_divides_by_orders_with_lines": (
+        "models/reports/instacart/rpt_order_times.sql",
+        "select count(basket_size) as orders_with_lines from",
+        "select count(*) as orders_with_lines from",
+    ),
+    "rpt_order_gaps_leaves_out_first_orders": (
+        "models/reports/instacart/rpt_order_gaps.sql",
+        "where days_since_prior_order is not null",
+        "where true",
+    ),
+    "rpt_order_sequence_counts_who_gets_there": (
+        "models/reports/instacart/rpt_order_sequence.sql",
+        "measured.user_count', 'user_total",
+        "measured.orders_with_lines', 'user_total",
+    ),
+    "rpt_basket_sizes_leaves_out_unknown_baskets": (
+        "models/reports/instacart/rpt_basket_sizes.sql",
+        "where basket_size is not null",
+        "where true",
+    ),
+    "rpt_user_segments_at_the_borders": (
+        "models/reports/instacart/rpt_user_segments.sql",
+        "mean_days_between_orders <= {{ var('frequent_user_days') }}\n                and",
+        "mean_days_between_orders < {{ var('frequent_user_days') }}\n                and",
+    ),
+    "rpt_product_pairs_divides_by_orders_with_lines": (
+        "macros/reports/least_orders.sql",
+        "floor(",
+        "ceil(",
+    ),
+    "rpt_product_pairs_of_few_orders": (
+        "models/reports/instacart/rpt_product_pairs.sql",
+        "having count(*) >= {{ var('pair_report_orders') }}",
+        "having count(*) > {{ var('pair_report_orders') }}",
     ),
 }
 

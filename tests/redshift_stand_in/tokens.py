@@ -32,6 +32,9 @@ class Statement:
         Raises:
             NotEmulated: there are several statements, or it cannot be read.
         """
+        # Between dollar signs, as dbt writes the text of a comment; no other statement may hold such a text.
+        if re.match(r"\s*(/\*.*?\*/\s*)?comment\s+on\s", sql, re.IGNORECASE | re.DOTALL):
+            sql = re.sub(r"(\$\w*\$)(.*?)\1", lambda text: "'" + text[2].replace("'", "''") + "'", sql, flags=re.DOTALL)
         try:
             # To the tokenizer `$1` opens a string; here it is a bind parameter.
             tokens = _Tokenizer().tokenize(re.sub(r"\$(?=\d)", "_", sql))

@@ -16,10 +16,26 @@ products as (
 
 ),
 
+repeated_files as (
+
+    {{ repeated_files(
+        ref('int_order_products_unioned'),
+        'order_id',
+        [],
+        ['order_id', 'product_id', 'add_to_cart_order', 'reordered'],
+    ) }}
+
+),
+
 candidates as (
 
-    select * from order_products
-    where {{ readable_with_key() }}
+    select order_products.*
+    from order_products
+    left join repeated_files
+        on order_products.file_name = repeated_files.file_name
+    where
+        {{ readable_with_key() }}
+        and repeated_files.file_name is null
 
 ),
 
@@ -33,9 +49,10 @@ judged as (
 
     select
         order_products.*,
+        repeated_files.other_name as repeated_in,
         case
             when not {{ readable_with_key() }} then order_products.rejection_reason
-            when duplicates.row_number is not null then 'duplicate_key'
+            when repeated_files.file_name is not null or duplicates.row_number is not null then 'duplicate_key'
             when orders.order_id is null or products.product_id is null then 'missing_parent'
             else order_products.rejection_reason
         end as reason,
@@ -46,6 +63,8 @@ judged as (
         on
             order_products.file_name = duplicates.file_name
             and order_products.row_number = duplicates.row_number
+    left join repeated_files
+        on order_products.file_name = repeated_files.file_name
     left join orders
         on order_products.order_id = orders.order_id
     left join products
@@ -58,16 +77,19 @@ select
     file_name,
     row_number,
     reason,
-    case reason
-        when 'duplicate_key'
+    case
+        when repeated_in is not null and reason = 'duplicate_key'
+            then 'all rows of the file stand in ' || repeated_in || ' as well'
+        when reason = 'duplicate_key'
             then 'order_id, product_id = ' || cast(order_id as varchar) || ', ' || cast(product_id as varchar)
                 || ' stands in an earlier row'
-        when 'missing_parent'
+        when reason = 'missing_parent'
             then orphaned_column || ' = ' || cast(orphaned_id as varchar) || ' is not among the accepted '
                 || case orphaned_column when 'order_id' then 'orders' else 'products' end
         else rejection_detail
     end as detail,
     coalesce(raw_record, {{ official_order_product_record() }}) as raw_record,
+    repeated_in is not null as is_of_left_out_file,
     order_id
 from judged
 where reason is not null

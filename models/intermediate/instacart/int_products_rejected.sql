@@ -16,10 +16,26 @@ departments as (
 
 ),
 
+repeated_files as (
+
+    {{ repeated_files(
+        ref('stg_instacart__products'),
+        'product_id',
+        ['product_name'],
+        ['product_id', 'aisle_id', 'department_id'],
+    ) }}
+
+),
+
 candidates as (
 
-    select * from products
-    where {{ readable_with_key() }}
+    select products.*
+    from products
+    left join repeated_files
+        on products.file_name = repeated_files.file_name
+    where
+        {{ readable_with_key() }}
+        and repeated_files.file_name is null
 
 ),
 
@@ -33,9 +49,10 @@ judged as (
 
     select
         products.*,
+        repeated_files.other_name as repeated_in,
         case
             when not {{ readable_with_key() }} then products.rejection_reason
-            when duplicates.row_number is not null then 'duplicate_key'
+            when repeated_files.file_name is not null or duplicates.row_number is not null then 'duplicate_key'
             when aisles.aisle_id is null or departments.department_id is null then 'missing_parent'
             else products.rejection_reason
         end as reason,
@@ -46,6 +63,8 @@ judged as (
         on
             products.file_name = duplicates.file_name
             and products.row_number = duplicates.row_number
+    left join repeated_files
+        on products.file_name = repeated_files.file_name
     left join aisles
         on products.aisle_id = aisles.aisle_id
     left join departments
@@ -58,13 +77,16 @@ select
     file_name,
     row_number,
     reason,
-    case reason
-        when 'duplicate_key' then 'product_id = ' || cast(product_id as varchar) || ' stands in an earlier row'
-        when 'missing_parent'
+    case
+        when repeated_in is not null and reason = 'duplicate_key'
+            then 'all rows of the file stand in ' || repeated_in || ' as well'
+        when reason = 'duplicate_key' then 'product_id = ' || cast(product_id as varchar) || ' stands in an earlier row'
+        when reason = 'missing_parent'
             then orphaned_column || ' = ' || cast(orphaned_id as varchar) || ' is not among the accepted '
                 || case orphaned_column when 'aisle_id' then 'aisles' else 'departments' end
         else rejection_detail
     end as detail,
-    raw_record
+    raw_record,
+    repeated_in is not null as is_of_left_out_file
 from judged
 where reason is not null

@@ -20,7 +20,7 @@ streamed_lines as (
             select 1
             from invoice_lines
             where
-                invoice_lines.file_name = landed.file_name
+                {{ delivery_name('invoice_lines.file_name') }} = {{ delivery_name('landed.file_name') }}
                 and invoice_lines.row_number = landed.row_number
         )
 
@@ -36,6 +36,7 @@ select
     quantity,
     unit_price,
     has_other_date_order,
+    {{ 'true' if lines == 'streamed_lines' else 'false' }} as is_streamed,
     invoiced_at,
     cast('invoice_lines' as varchar(100)) as table_name,
     file_name,

@@ -31,7 +31,7 @@ replaced as (
             select 1
             from invoice_lines
             where
-                invoice_lines.file_name = streamed_lines.file_name
+                {{ delivery_name('invoice_lines.file_name') }} = {{ delivery_name('streamed_lines.file_name') }}
                 and invoice_lines.row_number = streamed_lines.row_number
         )
 
@@ -48,20 +48,12 @@ select
         1000
     ) as detail,
     -- That of a line that could have been accepted is not kept; this is what was read of it.
-    left(
-        coalesce(
-            replaced.raw_record,
-            replaced.invoice_no || ',' || replaced.stock_code || ',' || coalesce(replaced.description, '') || ','
-            || cast(replaced.quantity as varchar) || ',' || cast(replaced.invoiced_at as varchar) || ','
-            || cast(replaced.unit_price as varchar) || ',' || coalesce(replaced.customer_id, '') || ','
-            || coalesce(replaced.country, '')
-        ),
-        1000
-    ) as raw_record
+    coalesce(replaced.raw_record, {{ online_retail_record('replaced') }}) as raw_record,
+    false as is_of_left_out_file
 from replaced
 inner join counted
     on
-        replaced.file_name = counted.file_name
+        {{ delivery_name('replaced.file_name') }} = {{ delivery_name('counted.file_name') }}
         and replaced.row_number = counted.row_number
 where
     not (

@@ -45,7 +45,7 @@ select
     cast(case when members.customer_id <> 'Unknown' then latest_lines.country end as varchar(400)) as country,
     cast(coalesce(measured.country_count, 0) as integer) as country_count,
     cast(coalesce(measured.sale_invoice_count, 0) as integer) as sale_invoice_count,
-    cast(coalesce(measured.sale_amount, 0) as numeric(18, 3)) as sale_amount,
+    cast(coalesce(measured.sale_amount, 0) as numeric(38, 3)) as sale_amount,
     measured.first_invoiced_at,
     measured.last_invoiced_at
 from members

@@ -40,10 +40,10 @@ days as (
 select
     days.invoice_date,
     days.country,
-    cast(coalesce(sales.gross_amount, 0) as numeric(18, 3)) as gross_amount,
-    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)) as cancellation_amount,
+    cast(coalesce(sales.gross_amount, 0) as numeric(38, 3)) as gross_amount,
+    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)) as cancellation_amount,
     cast(
-        coalesce(sales.gross_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)
+        coalesce(sales.gross_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)
     ) as net_amount,
     cast(coalesce(sales.invoice_count, 0) as integer) as invoice_count,
     cast(coalesce(sales.customer_count, 0) as integer) as customer_count,

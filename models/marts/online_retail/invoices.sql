@@ -31,6 +31,6 @@ select
     min(invoiced_at) as invoiced_at,
     cast(count(*) as integer) as line_count,
     cast(sum(quantity) as bigint) as quantity,
-    cast(sum(line_amount) as numeric(18, 3)) as amount
+    cast(sum(line_amount) as numeric(38, 3)) as amount
 from invoice_lines
 group by invoice_no

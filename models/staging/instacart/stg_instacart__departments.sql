@@ -47,7 +47,7 @@ select
     -- where the row came from and whether it can be accepted
     file_name,
     row_number,
-    raw_record,
+    {{ displayed_record() }} as raw_record,
     {{ rejection_reason(rules) }} as rejection_reason,
     {{ rejection_detail(rules) }} as rejection_detail
 from typed

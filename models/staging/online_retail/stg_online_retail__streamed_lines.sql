@@ -13,7 +13,7 @@ earlier as (
     from streamed_lines
     inner join {{ this }} as staged
         on
-            streamed_lines.file_name = staged.file_name
+            {{ delivery_name('streamed_lines.file_name') }} = {{ delivery_name('staged.file_name') }}
             and streamed_lines.row_number = staged.row_number
     {% else %}
     select
@@ -41,9 +41,10 @@ select
 
     -- booleans
     streamed_lines.has_other_date_order,
+    streamed_lines.is_date_order_certain,
     earlier.row_number is not null
     or row_number() over (
-        partition by streamed_lines.file_name, streamed_lines.row_number
+        partition by {{ delivery_name('streamed_lines.file_name') }}, streamed_lines.row_number
         order by streamed_lines.landing_file asc, streamed_lines.landing_position asc
     ) > 1 as is_repeated,
 

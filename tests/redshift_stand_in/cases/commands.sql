@@ -297,6 +297,9 @@ grant select on "dev"."analytics"."t" to reader;
 -- comment | passes
 comment on column "dev"."analytics"."t"."id" is 'it''s "quoted"';
 
+-- comment as dbt writes it | passes
+comment on column "dev"."analytics"."t"."id" is $dbt_comment_literal_block$it's "quoted"; 'twice$dbt_comment_literal_block$;
+
 -- query group | passes
 set query_group to 'dbt';
 

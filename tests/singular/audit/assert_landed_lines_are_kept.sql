@@ -7,7 +7,7 @@
     quantity,
     unit_price,
     invoiced_at,
-    file_name,
+    {{ delivery_name('file_name') }} as delivery,
     row_number,
     raw_record,
     rejection_reason,

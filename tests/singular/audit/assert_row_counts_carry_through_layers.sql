@@ -41,5 +41,5 @@ from layers
 left join reconciled
     on layers.entity = reconciled.entity
 where
-    coalesce(reconciled.raw_rows, -1) <> layers.staged_rows
-    or coalesce(reconciled.accepted_rows, -1) <> layers.mart_rows
+    coalesce(reconciled.raw_rows, 0) <> layers.staged_rows
+    or coalesce(reconciled.accepted_rows, 0) <> layers.mart_rows

@@ -1,0 +1,258 @@
+"""What the page reads: rows of reports and audit tables, on either engine."""
+
+import contextlib
+import datetime
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from retail_warehouse.deliveries import DataError
+from retail_warehouse.project import must_be_here, warehouse
+
+Row = dict[str, object]
+Value = str | int | float | bool | None
+
+# The longest table that the page carries; the rest is in the warehouse.
+LONGEST_TABLE = 400
+
+# Everything that is read: a name, and its SQL, which both engines understand. Only what a chart draws is grouped here;
+# what a figure means is defined by the report.
+QUERIES = {
+    "months": """
+        select sales_month, gross_amount, cancellation_amount, net_amount, cancellation_rate, units, invoice_count,
+            average_invoice_value, lines_per_invoice, customer_count, new_customer_count, returning_customer_count,
+            is_complete_month
+        from {reports}.rpt_monthly_totals
+        order by sales_month""",
+    "countries": """
+        select country, sum(gross_amount) as gross_amount, sum(cancellation_amount) as cancellation_amount,
+            sum(net_amount) as net_amount, sum(invoice_count) as invoice_count
+        from {reports}.rpt_monthly_sales
+        group by country
+        order by net_amount desc, country""",
+    "cohorts": """
+        select cohort_month, months_since_first, cohort_size, active_customers, retention, sales_amount,
+            is_complete_month
+        from {reports}.rpt_cohort_retention
+        order by cohort_month, months_since_first""",
+    "rfm": """
+        select recency_score, frequency_score, segment, count(*) as customers, sum(monetary) as sales_amount
+        from {reports}.rpt_customer_rfm
+        group by recency_score, frequency_score, segment
+        order by recency_score desc, frequency_score""",
+    "segments": """
+        select segment, count(*) as customers, sum(monetary) as sales_amount
+        from {reports}.rpt_customer_rfm
+        group by segment
+        order by sales_amount desc, segment""",
+    "pareto": """
+        select sales_rank, stock_code, description, sales_amount, cumulative_sales_share
+        from {reports}.rpt_stock_item_performance
+        where sales_rank is not null
+        order by sales_rank""",
+    "cancelled_items": """
+        select stock_code, description, sales_amount, cancellation_amount, cancelled_share
+        from {reports}.rpt_stock_item_performance
+        where is_product and cancellation_amount < 0 and sales_amount > 0
+        order by cancellation_amount, stock_code
+        limit 15""",
+    "item_pairs": """
+        select description_a, description_b, stock_code_a, stock_code_b, baskets_with_both, support,
+            confidence_a_to_b, confidence_b_to_a, lift
+        from {reports}.rpt_stock_item_pairs
+        order by baskets_with_both desc, stock_code_a, stock_code_b
+        limit {limit}""",
+    "times": """
+        select order_dow, order_hour_of_day, order_count, orders_with_lines, item_count, reordered_items,
+            mean_basket_size, reorder_share
+        from {reports}.rpt_order_times
+        order by order_dow, order_hour_of_day""",
+    "baskets": """
+        select basket_size, order_count, order_share, reorder_share
+        from {reports}.rpt_basket_sizes
+        order by basket_size""",
+    "gaps": """
+        select days_since_prior_order, order_count, order_share, mean_basket_size, reorder_share
+        from {reports}.rpt_order_gaps
+        order by days_since_prior_order""",
+    "departments": """
+        select department, order_count, order_share, item_count, user_count, reorder_share
+        from {reports}.rpt_department_performance
+        order by order_count desc, department""",
+    "sequence": """
+        select order_number, user_count, mean_basket_size, reorder_share, new_product_share, mean_new_products
+        from {reports}.rpt_order_sequence
+        order by order_number""",
+    "users": """
+        select segment, count(*) as users, sum(item_count) as item_count
+        from {reports}.rpt_user_segments
+        group by segment
+        order by users desc, segment""",
+    "product_pairs": """
+        select product_name_a, product_name_b, product_id_a, product_id_b, orders_with_both, support,
+            confidence_a_to_b, confidence_b_to_a, lift
+        from {reports}.rpt_product_pairs
+        order by orders_with_both desc, product_id_a, product_id_b
+        limit {limit}""",
+    "files": """
+        select source_name, table_name, file_name, raw_rows, accepted_rows, rejected_rows
+        from {audit}.row_reconciliation
+        order by source_name, table_name, file_name""",
+    "rejections": """
+        select source_name, table_name, reason, count(*) as rejected_rows
+        from {audit}.rejected_rows
+        group by source_name, table_name, reason
+        order by source_name, table_name, reason""",
+    "builds": """
+        select max(processed_at) as last_processed_at
+        from {audit}.processed_files""",
+}
+
+
+@dataclass
+class Data:
+    """What the page shows.
+
+    Attributes:
+        rows: Rows by the name of the query; none of a table that is not built or holds none.
+        missing: Names of the queries whose table is not built.
+        origin: What was read, in words: the file or the target.
+        last_run: What the last dbt run of this folder said, if its artifacts are here.
+    """
+
+    rows: dict[str, list[Row]]
+    missing: list[str] = field(default_factory=list)
+    origin: str = ""
+    last_run: dict[str, Value] = field(default_factory=dict)
+
+
+def _plain(value: object) -> Value:
+    """As JSON can hold it: decimals as numbers, dates as ISO text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime.date | datetime.datetime):
+        return value.isoformat()
+    return value
+
+
+# Returns the rows of a query, or none if its table is missing.
+Ask = Callable[[str], list[Row] | None]
+
+
+@contextlib.contextmanager
+def _duckdb() -> Iterator[Ask]:
+    path = warehouse()
+    if not path.is_file():
+        raise DataError(f"There is no warehouse {path}; run dbt build first, or name it with WAREHOUSE_PATH.")
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise DataError(f"The warehouse cannot be read: {error}") from error
+
+    def ask(sql: str) -> list[Row] | None:
+        try:
+            cursor = connection.execute(sql)
+        except duckdb.CatalogException:
+            return None
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    with connection:
+        yield ask
+
+
+@contextlib.contextmanager
+def _redshift(target: str) -> Iterator[tuple[Ask, str]]:
+    """A connection as dbt would make it, with the prefix of the target's schemas."""
+    from dbt.adapters.redshift.connections import get_connection_method
+    from redshift_connector import Error, ProgrammingError
+
+    credentials = _credentials(target)
+    if credentials.type == "duckdb":
+        raise DataError(f"The target {target} is a DuckDB file; leave --target out, and name it with WAREHOUSE_PATH.")
+    try:
+        connection = get_connection_method(credentials)()
+    except Error as error:
+        raise DataError(f"The target {target} cannot be reached: {error}") from error
+    connection.autocommit = True  # a missing table must not spoil what comes after it
+
+    def ask(sql: str) -> list[Row] | None:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(sql)
+        except ProgrammingError as error:
+            if "does not exist" in str(error):
+                return None
+            raise DataError(f"The target {target} refuses a query: {error}") from error
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    with contextlib.closing(connection):
+        yield ask, f"{credentials.schema}_" if target == "redshift_dev" else ""
+
+
+def _credentials(target: str):
+    """Those of a target, its profile rendered by dbt itself, so that each setting means the same here."""
+    from argparse import Namespace
+
+    from dbt.config.runtime import load_profile
+    from dbt.flags import set_from_args
+    from dbt_common.context import set_invocation_context
+    from dbt_common.exceptions import DbtBaseException
+
+    must_be_here()
+    set_invocation_context(os.environ)
+    set_from_args(Namespace(profiles_dir=os.environ.get("DBT_PROFILES_DIR") or "."), {})
+    try:
+        return load_profile(".", {}, target_override=target).credentials
+    except DbtBaseException as error:
+        raise DataError(str(error)) from error
+
+
+def _last_run() -> dict[str, Value]:
+    path = Path(os.environ.get("DBT_TARGET_PATH") or "target") / "run_results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        statuses = [result["status"] for result in results["results"]]
+        return {
+            "command": results["args"]["which"],
+            "at": results["metadata"]["generated_at"][:19].replace("T", " "),
+            "passed": sum(status in ("pass", "success") for status in statuses),
+            "warnings": statuses.count("warn"),
+            "errors": sum(status in ("error", "fail", "runtime error") for status in statuses),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def read(target: str | None = None) -> Data:
+    """Read everything that the page shows.
+
+    Args:
+        target: A Redshift target of the dbt profile, such as ``prod``; none for the DuckDB file.
+
+    Raises:
+        DataError: The warehouse is missing, in use, or cannot be reached.
+    """
+    with contextlib.ExitStack() as stack:
+        if target is None:
+            ask, prefix, origin = stack.enter_context(_duckdb()), "", warehouse().name
+        else:
+            ask, prefix = stack.enter_context(_redshift(target))
+            origin = f"target {target}"
+        names = {"reports": f"{prefix}reports", "audit": f"{prefix}audit", "limit": LONGEST_TABLE}
+        found = {name: ask(sql.format(**names)) for name, sql in QUERIES.items()}
+    return Data(
+        rows={
+            name: [{column: _plain(value) for column, value in row.items()} for row in rows or []]
+            for name, rows in found.items()
+        },
+        missing=[name for name, rows in found.items() if rows is None],
+        origin=origin,
+        last_run=_last_run(),
+    )

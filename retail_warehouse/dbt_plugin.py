@@ -1,0 +1,75 @@
+"""What dbt-duckdb loads for the project, as ``profiles.yml`` names it: the reader of raw files as SQL functions, and
+the checks of the warehouse file before DuckDB opens it."""
+
+import atexit
+import contextlib
+import json
+import weakref
+from typing import Any
+
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+
+from retail_warehouse import raw_files
+from retail_warehouse.warehouse_file import WarehouseProblem, copies_of, refuse_unusable
+
+
+class Plugin(BasePlugin):
+    """Registers ``list_raw_files`` and ``look_at_raw_files``, which take and give JSON."""
+
+    def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
+        """Called before the warehouse is opened.
+
+        Raises:
+            DbtRuntimeError: It cannot be used; the message says why, and what to do.
+        """
+        try:
+            refuse_unusable(creds.path, config)
+        except WarehouseProblem as error:
+            raise DbtRuntimeError(str(error)) from error
+
+    def configure_connection(self, conn: Any) -> None:
+        """Called once the warehouse is open."""
+        copies = copies_of(self.creds.path if self.creds else ":memory:")
+
+        def look_at_raw_files(asked: str) -> str:
+            return json.dumps([_looked_at(file, copies) for file in json.loads(asked)])
+
+        for function in (list_raw_files, look_at_raw_files):
+            conn.create_function(function.__name__, function, ["VARCHAR"], "VARCHAR", side_effects=True)
+        # A connection with Python functions that is open at the end of the process makes DuckDB complain of leaks.
+        atexit.register(_close, weakref.ref(conn))
+
+
+def _close(reference: weakref.ref) -> None:
+    conn = reference()
+    if conn is not None:
+        with contextlib.suppress(Exception):
+            for function in (list_raw_files.__name__, "look_at_raw_files"):
+                conn.remove_function(function)
+            conn.close()
+
+
+def list_raw_files(asked: str) -> str:
+    """:func:`retail_warehouse.raw_files.list_files` with its arguments, and its answer, as JSON objects."""
+    found = raw_files.list_files(**json.loads(asked))
+    return json.dumps({"files": found.files, "problems": found.problems, "notes": found.notes})
+
+
+def _looked_at(file: dict[str, Any], copies: str) -> dict[str, Any]:
+    """What is found in a file: by ``look`` or, where ``encoding`` says what was found before, by ``reopen``."""
+    try:
+        if file.get("encoding"):
+            look = raw_files.reopen(file["path"], file["encoding"], copies)
+        else:
+            look = raw_files.look(file["path"], copies, file.get("declared", ""))
+    except raw_files.FileProblem as problem:
+        return {"problem": str(problem)}
+    told = raw_files.TOLD.get(look.encoding, "")
+    return {
+        "encoding": look.encoding,
+        "header": look.header,
+        "is_small": look.is_small,
+        "path": look.path,
+        "told": told,
+    }

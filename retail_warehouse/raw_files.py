@@ -1,0 +1,610 @@
+"""The one reader of raw files: which there are, what their bytes are, and what DuckDB cannot read of them.
+
+dbt calls it through :mod:`retail_warehouse.dbt_plugin`, and the commands call it themselves, so that they agree. It
+looks at a file once, in pieces, so that a file of any size takes the same memory.
+"""
+
+import codecs
+import contextlib
+import gzip
+import hashlib
+import os
+import re
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+#: Longest line that is read, in bytes; `read_lines` tells DuckDB the same.
+LONGEST_LINE = 16 << 20
+#: A file with more lines than this, of hardly more than a line end each, is damaged.
+_MANY_LINES = 1_000_000
+_SHORTEST_MEAN_LINE = 4  # bytes with the line end
+#: A plain file of at most so many bytes is read whole, together with others.
+_SMALL = 1 << 20
+_PIECE = 1 << 20
+_CSV = r"[.]csv([.]gz)?$"
+#: What Spark, Hadoop, macOS, Jupyter, Excel and the trash of desktops leave behind.
+_HIDDEN = re.compile(r"[._~#$]|lost\+found$", re.IGNORECASE)
+#: Stands in a converted copy before the two hexadecimal digits of a byte that could not be read. No text holds it:
+#: https://www.unicode.org/faq/private_use.html#nonchar1
+BAD_BYTE = "\ufffe"
+_VALID = re.compile(
+    b"[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
+    b"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+_HIGH = bytes(range(0x80, 0x100))
+_C1 = bytes(range(0x80, 0xA0))
+_MAGIC = {
+    b"PK\x03\x04": "a zip archive, such as an Excel workbook: unpack it, or save the sheet as CSV UTF-8",
+    b"BZh": "packed with bzip2: unpack it",
+    b"\xfd7zXZ": "packed with xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it",
+    b"%PDF": "a PDF document, no CSV file",
+    b"PAR1": "a Parquet file, no CSV file",
+}
+_BOMS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF16_LE: "utf-16-le"}
+_BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
+#: What a file is told to be, by what is entered into the ledger.
+TOLD = {
+    "latin-1": "is not valid UTF-8 and is read as Latin-1",
+    "cp1252": "is not valid UTF-8 and is read as Windows-1252",
+    "utf-16": "is UTF-16 and is read as that",
+    "utf-8-bad": "is UTF-8 with bytes that are not; the rows with them are rejected",
+    "cr-cr-lf": "ends its lines with two carriage returns and a line feed, and is read as if with one line end",
+    "gz-padded": "holds further bytes after its gzip data, which are left aside",
+}
+#: Those of which DuckDB reads a copy in UTF-8.
+CONVERTED = ("cp1252", "utf-16", "utf-8-bad", "gz-padded", "cr-cr-lf")
+
+
+class FileProblem(Exception):
+    """What is wrong with a file, as it follows its name in a message; it says what to do."""
+
+
+@dataclass
+class Listing:
+    """The data files of a folder.
+
+    Args:
+        files: Path below the folder to what tells one version of the file from another.
+        problems: What cannot be read, as messages.
+        notes: What is left aside, as messages.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Look:
+    """What the bytes of a file are.
+
+    Args:
+        encoding: ``ascii``, ``utf-8``, ``latin-1``, or one of :data:`CONVERTED`.
+        header: The column names of the first line; none for an empty file, no name where its quotes are broken.
+        is_small: See :func:`is_small`.
+        path: What DuckDB reads: the file, or a copy of it in UTF-8.
+        lines: How many lines it has, the header among them; 0 from :func:`reopen`, which does not count.
+    """
+
+    encoding: str
+    header: list[str] | None
+    is_small: bool = False
+    path: str = ""
+    lines: int = 0
+
+
+def _printable(name: str) -> str:
+    """A name as a message can show it, bytes that are no UTF-8 as ``\\xe9``."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def list_files(
+    folder: str, extension: str = _CSV, is_final: bool = False, tables: list[str] | None = None, depth: int = 1000
+) -> Listing:
+    """The data files in a folder and below it.
+
+    Links are followed. Hidden and temporary names are left aside (``.ipynb_checkpoints``, ``_temporary``,
+    ``._data.csv``), and so is what no table asks for.
+
+    Args:
+        folder: Absolute path, or a URL such as ``s3://bucket/data``; it may be missing.
+        extension: Regular expression of the end of the names.
+        is_final: The files never change, so that their times tell nothing.
+        tables: Names of the folders below ``folder`` to look into; none for all.
+        depth: How many folders deep to look; 0 for the folder itself alone.
+    """
+    wanted = re.compile(extension, re.IGNORECASE)
+    if "://" in folder:
+        return _list_s3(folder, wanted, is_final)
+    listing = Listing()
+    hidden: list[str] = []
+    now = time.time()
+
+    def problem(name: str, text: str) -> None:
+        listing.problems.append(f"{_printable(name)} {text}")
+
+    def walk(path: str, prefix: str, above: tuple[tuple[int, int], ...], is_hidden: bool, level: int) -> None:
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            if prefix and not is_hidden:
+                problem(f"folder {prefix.rstrip('/')}", f"cannot be read: {error.strerror}")
+            elif not is_hidden and os.path.isdir(path):  # noqa: PTH112 (a name that is not UTF-8 is no Path's trouble)
+                listing.problems.append(f"the folder cannot be read: {error.strerror}")
+            return
+        for entry in found:
+            name = prefix + entry.name
+            of_hidden = is_hidden or bool(_HIDDEN.match(entry.name))
+            try:
+                known = entry.stat()
+            except OSError as error:
+                if wanted.search(name) and not of_hidden:
+                    problem(f"file {name}", _why_missing(entry, error))
+                elif (
+                    not of_hidden
+                    and level < depth
+                    and entry.is_symlink()
+                    and "." not in entry.name  # it may have been a folder
+                    and _is_asked_for(entry.name, prefix, tables)
+                ):
+                    problem(f"link {name}", _why_missing(entry, error))
+                continue
+            if stat.S_ISDIR(known.st_mode):
+                if not prefix and not _is_asked_for(entry.name, prefix, tables):
+                    continue
+                place = (known.st_dev, known.st_ino)
+                if of_hidden:
+                    if not entry.is_symlink() and level < depth:
+                        walk(entry.path, name + "/", (*above, place), True, level + 1)
+                elif level >= depth:
+                    if wanted.search(name):
+                        problem(f"file {name}", "is a folder; put the files in it into the data folder")
+                elif place in above:
+                    problem(f"folder {name}", "is a link to a folder above it; remove the link")
+                else:
+                    walk(entry.path, name + "/", (*above, place), False, level + 1)
+            elif not wanted.search(name):
+                continue
+            elif of_hidden:
+                hidden.append(name)
+            elif not stat.S_ISREG(known.st_mode):
+                problem(f"file {name}", "is no regular file (a pipe or a device); write it to a file")
+            elif not _is_utf8(name):
+                problem(f"file {name}", "has a name that is not UTF-8; rename it")
+            else:
+                listing.files[name] = _version(known.st_size, known.st_mtime, now, is_final, folder)
+
+    with contextlib.suppress(OSError):
+        top = os.stat(folder)  # noqa: PTH116
+        if stat.S_ISDIR(top.st_mode):
+            walk(folder, "", ((top.st_dev, top.st_ino),), False, 0)
+    listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
+    if hidden:
+        listing.notes.append(
+            f"{len(hidden)} hidden or temporary {'file is' if len(hidden) == 1 else 'files are'} left aside, such as "
+            f"{_printable(hidden[0])}"
+        )
+    return listing
+
+
+def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
+    return bool(prefix) or tables is None or name.lower().removesuffix(".csv") in tables
+
+
+def _why_missing(entry: os.DirEntry, error: OSError) -> str:
+    if entry.is_symlink():
+        leads_to = _printable(os.readlink(entry.path))  # noqa: PTH115 (a name that is not UTF-8)
+        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; mend or remove it"
+    return f"cannot be read: {error.strerror}"
+
+
+def _version(size: int, changed: float, now: float, is_final: bool, folder: str) -> str:
+    version = f"{size} bytes"
+    if not is_final:
+        version += time.strftime(", %Y-%m-%d %H:%M:%S", time.gmtime(changed))
+        # Known to the second: a file of this very second may change once more without a sign, and is read again.
+        version += ", still changing" if changed >= int(now) else ""
+    return f"{version}, in {folder}"
+
+
+def _s3(url: str) -> tuple[Any, str, str]:
+    import boto3  # not before it is needed: it takes long to import
+
+    bucket, _, key = url.partition("://")[2].partition("/")
+    return boto3.client("s3"), bucket, key
+
+
+def _list_s3(folder: str, wanted: re.Pattern, is_final: bool) -> Listing:
+    listing, hidden, now = Listing(), 0, time.time()
+    try:
+        client, bucket, prefix = _s3(folder.rstrip("/") + "/")
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for found in page.get("Contents", []):
+                name = found["Key"].removeprefix(prefix)
+                if not wanted.search(name):
+                    continue
+                if any(_HIDDEN.match(part) for part in name.split("/")):
+                    hidden += 1
+                    continue
+                listing.files[name] = _version(found["Size"], found["LastModified"].timestamp(), now, is_final, folder)
+    except Exception as error:  # of boto3 and botocore, which share no base
+        listing.problems.append(f"the prefix cannot be listed: {error}")
+    listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
+    if hidden:
+        listing.notes.append(f"{hidden} hidden or temporary files are left aside")
+    return listing
+
+
+def _open(path: str) -> IO[bytes]:
+    if "://" in path:
+        client, bucket, key = _s3(path)
+        return client.get_object(Bucket=bucket, Key=key)["Body"]
+    return Path(path).open("rb")
+
+
+def _is_packed(path: str) -> bool:
+    return path.lower().endswith(".gz")
+
+
+class _Pieces:
+    """The unpacked bytes of a file, piece by piece, and whether bytes follow its gzip data."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_padded = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        with contextlib.closing(_open(self.path)) as file:
+            first = file.read(_PIECE)
+            if not _is_packed(self.path):
+                if first.startswith(b"\x1f\x8b"):
+                    raise FileProblem("is packed with gzip: let its name end in .csv.gz, or unpack it")
+                _refuse_foreign(first)
+                while first:
+                    yield first
+                    first = file.read(_PIECE)
+                return
+            if first and not first.startswith(b"\x1f\x8b"):
+                _refuse_foreign(first)
+                raise FileProblem("is not packed with gzip: let its name end in .csv")
+            yield from self._unpacked(file, first)
+
+    def _unpacked(self, file: IO[bytes], data: bytes) -> Iterator[bytes]:
+        is_first = True
+        while data:
+            # A gzip file is one member after another. https://www.rfc-editor.org/rfc/rfc1952#page-5
+            if not data.startswith(b"\x1f\x8b"):
+                if len(data) < 2:
+                    data += file.read(_PIECE)
+                    if data.startswith(b"\x1f\x8b"):
+                        continue
+                self.is_padded = True
+                return
+            unpacker = zlib.decompressobj(wbits=31)
+            while not unpacker.eof:
+                try:
+                    piece = unpacker.decompress(data, _PIECE)
+                except zlib.error as error:
+                    raise FileProblem(f"is no whole gzip file, it is damaged ({error}): get it again") from error
+                if piece:
+                    if is_first:
+                        _refuse_foreign(piece)
+                        is_first = False
+                    yield piece
+                data = unpacker.unconsumed_tail
+                if not data and not unpacker.eof:
+                    data = file.read(_PIECE)
+                    if not data:
+                        raise FileProblem("is no whole gzip file, it is cut off: get it again")
+            data = unpacker.unused_data or file.read(_PIECE)
+
+
+def _refuse_foreign(first: bytes) -> None:
+    for magic, what in _MAGIC.items():
+        if first.startswith(magic):
+            raise FileProblem(f"is {what}")
+
+
+def _wide_encoding(first: bytes) -> str:
+    """The encoding of a file whose characters take two or four bytes, by its mark or its zeros; else nothing."""
+    for bom, name in _BOMS.items():
+        if first.startswith(bom):
+            return name
+    sample = first[:128]  # of the header, which is ASCII
+    sample = sample[: len(sample) // 2 * 2]
+    if len(sample) >= 8:
+        even, odd = sample[::2].count(0) / (len(sample) / 2), sample[1::2].count(0) / (len(sample) / 2)
+        if odd > 0.7 and even < 0.1:
+            return "utf-16-le"
+        if even > 0.7 and odd < 0.1:
+            return "utf-16-be"
+    return ""
+
+
+@dataclass
+class _Bytes:
+    """What a scan has counted."""
+
+    is_ascii: bool = True
+    is_utf8: bool = True
+    size: int = 0
+    line_feeds: int = 0
+    returns: int = 0
+    returns_before_feeds: int = 0
+    two_returns_before_feeds: int = 0
+    wide: str = ""
+    first: bytes = b""
+    last: bytes = b""
+
+    def lines(self, encoding: str) -> int:
+        """Lines by any line end; a last one without a line end counts."""
+        ends = self.line_feeds + self.returns - self.returns_before_feeds
+        if encoding == "cr-cr-lf":
+            ends -= self.two_returns_before_feeds
+        return ends + (self.last not in (b"", b"\n", b"\r"))
+
+
+def _scan(pieces: _Pieces, tell: Callable[[int], object]) -> _Bytes:
+    counted = _Bytes()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    length, line, last = 0, 1, b""
+    for piece in pieces:
+        if not counted.first:
+            counted.first = piece[:65536]
+            counted.wide = _wide_encoding(piece)
+            if counted.wide:
+                return counted
+        counted.size += len(piece)
+        tell(len(piece))
+        feeds, returns = piece.count(b"\n"), piece.count(b"\r")
+        counted.line_feeds += feeds
+        counted.returns += returns
+        if returns or last[-1:] == b"\r":
+            counted.returns_before_feeds += (last[-1:] + piece).count(b"\r\n")
+            counted.two_returns_before_feeds += (last + piece).count(b"\r\r\n")
+        if feeds or returns:
+            length = len(piece) - 1 - max(piece.rfind(b"\n"), piece.rfind(b"\r"))
+        else:
+            length += len(piece)
+        line += max(feeds, returns)
+        if length > LONGEST_LINE:
+            raise FileProblem(f"has a line of more than {LONGEST_LINE >> 20} MB, line {line:,}: is it a CSV file?")
+        if line > _MANY_LINES and counted.size < _SHORTEST_MEAN_LINE * line:
+            raise FileProblem(
+                f"holds hardly anything but line ends, {line:,} up to here: get it again, or remove empty lines"
+            )
+        if counted.is_utf8 and not (piece.isascii() and counted.is_ascii):
+            counted.is_ascii = False
+            try:
+                decoder.decode(piece)
+            except UnicodeDecodeError:
+                counted.is_utf8 = False
+        last = (last + piece)[-2:]
+    counted.last = last[-1:]
+    if counted.is_utf8 and not counted.is_ascii:
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            counted.is_utf8 = False
+    return counted
+
+
+def _single_byte_or_bad_utf8(path: str) -> str:
+    """What a file is that is not valid UTF-8. Letters of UTF-8 take two bytes and more that belong together, which
+    single bytes hardly ever do by chance: where they are no fewer than the bytes that stand alone, the file is UTF-8,
+    and those are faults."""
+    valid, alone, c1, rest = 0, 0, 0, b""
+    for piece in _Pieces(path):
+        data = rest + piece
+        # What may be the beginning of a letter waits for the next piece.
+        begins = max(
+            (place for place in range(max(0, len(data) - 3), len(data)) if data[place] >= 0xC0), default=len(data)
+        )
+        data, rest = data[:begins], data[begins:]
+        if data.isascii():
+            continue
+        found = _VALID.findall(data)
+        in_valid = sum(map(len, found))
+        valid += len(found)
+        alone += len(data) - len(data.translate(None, _HIGH)) - in_valid
+        c1 += (
+            len(data)
+            - len(data.translate(None, _C1))
+            - sum(len(text) - len(text.translate(None, _C1)) for text in found)
+        )
+    found = _VALID.findall(rest)
+    valid += len(found)
+    alone += len(rest) - len(rest.translate(None, _HIGH)) - sum(map(len, found))
+    c1 += len(_VALID.sub(b"", rest)) - len(_VALID.sub(b"", rest).translate(None, _C1))
+    if valid and valid >= alone:
+        return "utf-8-bad"
+    return "cp1252" if c1 else "latin-1"
+
+
+def look(path: str, copies: str = "", declared: str = "", tell: Callable[[int], object] = lambda size: None) -> Look:
+    """Look through a file, and make a copy in UTF-8 of one that DuckDB cannot read.
+
+    Args:
+        path: The file, or its URL.
+        copies: Folder for the copy; without it none is made.
+        declared: Encoding that the bytes are said to be, ``windows-1252`` or none.
+        tell: Gets the number of unpacked bytes of each piece that was looked at.
+
+    Raises:
+        FileProblem: It cannot be read; the message follows the name of the file.
+    """
+    try:
+        pieces = _Pieces(path)
+        counted = _scan(pieces, tell)
+        if counted.wide:
+            encoding = "utf-16"
+        elif counted.is_utf8:
+            encoding = "gz-padded" if pieces.is_padded else "ascii" if counted.is_ascii else "utf-8"
+            if encoding != "ascii" and declared == "windows-1252":
+                encoding = "cp1252"
+        else:
+            encoding = "cp1252" if declared == "windows-1252" else _single_byte_or_bad_utf8(path)
+            if encoding == "latin-1" and pieces.is_padded:
+                encoding = "cp1252"
+        if encoding in ("ascii", "utf-8") and counted.returns == 2 * counted.two_returns_before_feeds > 0:
+            encoding = "cr-cr-lf"
+        if encoding not in CONVERTED and 0 < counted.returns_before_feeds < counted.returns:
+            first_end = min(counted.first.find(end) % (1 << 30) for end in (b"\n", b"\r"))
+            if counted.first[first_end : first_end + 2] == b"\r\n":
+                raise FileProblem(
+                    "ends its lines with CRLF, but holds a carriage return without a line feed as well; write all "
+                    "line ends alike"
+                )
+        found = reopen(path, encoding, copies)
+        found.lines = _lines_of_wide(path) if counted.wide else counted.lines(encoding)
+        return found
+    except OSError as error:
+        raise FileProblem(f"cannot be read: {error.strerror or error}") from error
+
+
+def is_small(path: str, encoding: str) -> bool:
+    """Whether a file is so small and plain that DuckDB can read it whole, together with others.
+
+    Args:
+        path: The file, or its URL.
+        encoding: As it was found.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if encoding not in ("ascii", "utf-8") or _is_packed(path) or "://" in path or Path(path).stat().st_size > _SMALL:
+        return False
+    return b"\r" not in Path(path).read_bytes()
+
+
+def reopen(path: str, encoding: str, copies: str = "") -> Look:
+    """What :func:`look` has found before, with the header, which is read again, and the copy, which may have been
+    removed.
+
+    Args:
+        path: The file, or its URL.
+        encoding: As it was found.
+        copies: Folder for the copy; without it none is made.
+
+    Raises:
+        FileProblem: It cannot be read; the message follows the name of the file.
+    """
+    try:
+        header = _header(path, encoding)
+        used = _copy(path, encoding, copies) if encoding in CONVERTED and copies else path
+        return Look(encoding, header, is_small(path, encoding), used)
+    except OSError as error:
+        raise FileProblem(f"cannot be read: {error.strerror or error}") from error
+
+
+def _decoded(path: str, encoding: str) -> Iterator[str]:
+    pieces: Iterator[bytes] = iter(_Pieces(path))
+    first = next(pieces, b"")
+    codec = {"latin-1": "cp1252", "utf-16": _wide_encoding(first) or "utf-16-le", "cp1252": "cp1252"}.get(
+        encoding, "utf-8"
+    )
+    decoder = codecs.getincrementaldecoder(codec)(errors="bad_bytes_told")
+    while first:
+        yield decoder.decode(first)
+        first = next(pieces, b"")
+    yield decoder.decode(b"", final=True)
+
+
+def _tell_bad_bytes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(f"{BAD_BYTE}{byte:02X}" for byte in bad), error.end
+
+
+codecs.register_error("bad_bytes_told", _tell_bad_bytes)
+
+
+def _header(path: str, encoding: str) -> list[str] | None:
+    text = ""
+    for part in _decoded(path, encoding):
+        text += part
+        if "\n" in text.strip("\ufeff") or "\r" in text.strip("\ufeff") or len(text) > LONGEST_LINE:
+            break
+    if not text.strip("\ufeff"):
+        return None
+    line = re.split(r"[\r\n]", text.lstrip("\ufeff"), maxsplit=1)[0]
+    return split_line(line)
+
+
+_FIELD = r'(?:"(?:[^"]|"")*"|[^",]*)'
+_LINE = re.compile(rf"{_FIELD}(?:,{_FIELD})*")
+
+
+def split_line(line: str) -> list[str]:
+    """The trimmed fields of a line, as the macro ``csv_fields`` splits it; none where its quotes do not fit.
+
+    Args:
+        line: Without its line end.
+    """
+    if not _LINE.fullmatch(line):
+        return []
+    fields = [match[1] for match in re.finditer(rf"({_FIELD}),", line + ",")]
+    return [(text[1:-1].replace('""', '"') if text.startswith('"') else text).strip(" ") for text in fields]
+
+
+def _copy(path: str, encoding: str, copies: str) -> str:
+    """A copy of a file in UTF-8, packed, with the same lines; made again when the file has changed."""
+    if "://" in path:
+        version = hashlib.sha256(str(_s3(path)[0].head_object(Bucket=_s3(path)[1], Key=_s3(path)[2])["ETag"]).encode())
+    else:
+        known = Path(path).stat()
+        version = hashlib.sha256(f"{known.st_size} {known.st_mtime_ns}".encode())
+    version.update(encoding.encode())
+    folder = Path(copies) / hashlib.sha256(path.encode()).hexdigest()[:16]
+    copy = folder / f"{version.hexdigest()[:16]}.csv.gz"
+    if copy.is_file():
+        return str(copy)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink(missing_ok=True)
+    new = copy.with_suffix(f".{os.getpid()}")
+    # All line ends become LF, by which DuckDB finds the same lines that the file has.
+    with gzip.open(new, "wb", compresslevel=1) as out:
+        waits = ""
+        for part in _decoded(path, encoding):
+            text = waits + part
+            kept = len(text.rstrip("\r"))
+            text, waits = text[:kept], text[kept:]
+            out.write(_with_line_feeds(text, encoding).encode("utf-8", errors="replace"))
+        out.write(_with_line_feeds(waits, encoding).encode())
+    new.replace(copy)
+    return str(copy)
+
+
+def _with_line_feeds(text: str, encoding: str) -> str:
+    if encoding == "cr-cr-lf":
+        text = text.replace("\r\r\n", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _lines_of_wide(path: str) -> int:
+    counted = _Bytes()
+    last = ""
+    for part in _decoded(path, "utf-16"):
+        counted.line_feeds += part.count("\n")
+        counted.returns += part.count("\r")
+        counted.returns_before_feeds += (last + part).count("\r\n")
+        last = part[-1:] or last
+    counted.last = last.encode("utf-8", errors="replace")
+    return counted.lines("utf-16")
