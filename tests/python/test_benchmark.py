@@ -34,7 +34,8 @@ def test_the_baseline_builds_the_same_tables(both):
     marts = {"instacart", "online_retail", "reports", "reference", "audit"}
     with duckdb.connect(str(both / "dbt.duckdb"), read_only=True) as connection:
         tables = connection.execute(
-            "select schema_name from duckdb_tables() where table_name not in ('doubted_files', 'processed_files', 'model_runs')"
+            "select schema_name from duckdb_tables()"
+            " where table_name not in ('doubted_files', 'processed_files', 'model_runs')"
         ).fetchall()
     assert bench.compare(both) == sum(schema in marts for (schema,) in tables) == 34
 
