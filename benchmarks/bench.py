@@ -343,7 +343,7 @@ def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
                     bar.update()
                 compared = compare(work)
         arrival = arrive(sizes[-1], work, rounds)
-        _, unit_tests = run_dbt(sizes[-1], work, "test", "--select", "test_type:unit")
+        _, unit_tests = run_dbt(sizes[-1], work, "test", "--exclude-resource-type", "test")
         limited = None
         if users == FULL_SIZE_USERS:
             limited, results = run_dbt(sizes[-1], work, *BUILD, DUCKDB_MEMORY_LIMIT="2GB")

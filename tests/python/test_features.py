@@ -6,6 +6,7 @@ import shutil
 
 import duckdb
 import pytest
+from conftest import MODELS
 
 pytestmark = pytest.mark.slow
 
@@ -259,13 +260,13 @@ def test_an_empty_shop(built, tmp_path):
 
 def test_the_plain_build_has_no_features(dbt, data):
     """And needs no trained model; `new_orders` leaves features out as well."""
-    built = dbt.build(data=data)
+    built = dbt(*MODELS, data=data)
     assert built.ok, built.output
     assert dbt.query("select schema_name from duckdb_schemas() where schema_name in ('features', 'predictions')") == []
     listed = dbt("ls", "--quiet", "--selector", "new_orders", data=data)
     assert "ftr_" not in listed.output
     # After it, features can be built, and predictions cannot: one message tells what is missing, and what to do.
-    made = dbt("build", "--selector", "features", "--exclude-resource-type", "unit_test", data=data)
+    made = dbt(*MODELS, "--selector", "features", data=data)
     assert made.ok, made.output
     assert dbt.query("select count(*) from features.ftr_reorder_candidates")[0][0] > 0
     missing = dbt("build", "--selector", "predictions", data=data, PREDICTIONS_DATA=str(data / "nowhere"))
