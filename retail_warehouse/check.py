@@ -3,8 +3,6 @@
 import os
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import duckdb
 from retail_warehouse import raw_files
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.instacart import OFFICIAL
-from retail_warehouse.project import artifacts, must_be_here
+from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
 
 _INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
@@ -63,18 +61,9 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         warehouse = target / "check.duckdb"
         _remove(warehouse)
         environment = {**os.environ, variable: str(folder.resolve()), "WAREHOUSE_PATH": str(warehouse)}
-        dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "build", "--target", "dev"]
-        dbt += [
-            "--indirect-selection",
-            "empty",
-            "--select",
-            f"+{counted}",
-            gate,
-            "--exclude-resource-type",
-            "unit_test",
-        ]
-        dbt += ["--target-path", str(target), "--log-path", str(target)]
-        is_within_limits = subprocess.run(dbt, env=environment, check=False).returncode == 0
+        build = ["build", "--select", f"+{counted}", gate, "--indirect-selection", "empty"]
+        build += ["--exclude-resource-type", "unit_test"]
+        is_within_limits = dbt_succeeds(build, target, environment)
         try:
             if not warehouse.is_file():
                 raise DataError(f"{folder} cannot be built. Mend what is told above.")

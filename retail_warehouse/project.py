@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from retail_warehouse.deliveries import DataError
@@ -44,3 +46,16 @@ def artifacts(command: str) -> Iterator[Path]:
         else:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
+
+
+def dbt_succeeds(arguments: list[str], target: Path, environment: Mapping[str, str]) -> bool:
+    """Run dbt on DuckDB in a process of its own, which tells people what is wrong, and return whether it succeeded.
+
+    Args:
+        arguments: Command and options.
+        target: Folder for its artifacts and log, as from :func:`artifacts`.
+        environment: All environment variables of the process.
+    """
+    dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", *arguments, "--target", "dev"]
+    dbt += ["--target-path", str(target), "--log-path", str(target)]
+    return subprocess.run(dbt, env=environment, check=False).returncode == 0

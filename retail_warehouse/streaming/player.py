@@ -5,8 +5,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,7 +21,7 @@ import requests
 
 from retail_warehouse import raw_files
 from retail_warehouse.deliveries import DataError
-from retail_warehouse.project import artifacts, must_be_here
+from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
 from retail_warehouse.streaming.api import COLUMNS, MOST_CHARACTERS, Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event
@@ -116,16 +114,14 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
 
 def _open_raw_views(folder: Path, warehouse: Path) -> None:
     """Make a warehouse with nothing but the raw views of a folder; none where dbt fails, which has told why."""
-    dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", "run-operation", "open_raw_views"]
-    dbt += ["--target", "dev", "--args", "{source_name: online_retail}"]
     with artifacts("player") as target:
         # Under the same name each time, or dbt would parse the project anew; then out of the way.
         made = target / warehouse.name
         made.unlink(missing_ok=True)
         environment = {**os.environ, "WAREHOUSE_PATH": str(made), "ONLINE_RETAIL_DATA": str(folder)}
         environment.pop("ONLINE_RETAIL_LANDING", None)
-        dbt += ["--target-path", str(target), "--log-path", str(target)]
-        if subprocess.run(dbt, env=environment, check=False).returncode == 0 and made.is_file():
+        operation = ["run-operation", "open_raw_views", "--args", "{source_name: online_retail}"]
+        if dbt_succeeds(operation, target, environment) and made.is_file():
             shutil.move(made, warehouse)
 
 
