@@ -355,13 +355,13 @@ FAULTS = {
     ),
     "rpt_department_performance_counts_orders_once": (
         "models/reports/instacart/rpt_department_performance.sql",
-        "count(distinct order_id)",
-        "count(order_id)",
+        "    select distinct\n",
+        "    select\n",
     ),
     "rpt_aisle_performance_counts_orders_once": (
         "models/reports/instacart/rpt_aisle_performance.sql",
-        "count(distinct user_id)",
-        "count(user_id)",
+        "count(*) as user_count",
+        "sum(order_count) as user_count",
     ),
     "rpt_order_times_divides_by_orders_with_lines": (
         "models/reports/instacart/rpt_order_times.sql",
