@@ -198,21 +198,6 @@ FAULTS = {
         "order by file_name desc, row_number desc",
         "order by row_number desc, file_name desc",
     ),
-    "export_fct_sales_has_the_month_of_its_day": (
-        "models/exports/online_retail/export_fct_sales.sql",
-        "date_trunc('month', 'invoice_date')",
-        "date_trunc('day', 'invoice_date')",
-    ),
-    "export_fct_cancellations_has_the_month_of_its_day": (
-        "models/exports/online_retail/export_fct_cancellations.sql",
-        "date_trunc('month', 'invoice_date')",
-        "date_trunc('day', 'invoice_date')",
-    ),
-    "export_fct_daily_sales_has_the_month_of_its_day": (
-        "models/exports/online_retail/export_fct_daily_sales.sql",
-        "date_trunc('month', 'invoice_date')",
-        "date_trunc('day', 'invoice_date')",
-    ),
     "fct_daily_sales_nets_by_day_and_country": (
         "models/marts/online_retail/fct_daily_sales.sql",
         "case when customer_id <> 'Unknown' then customer_id end",
