@@ -1,9 +1,9 @@
 -- The lines of every order are numbered 1..n. Predictions of the next product in the cart rely on it.
 {{ config(severity=history_severity(), meta={'tests_rows_of': 'order_products'}) }}
 {% set untested_orders = untested_keys() %}
-{# Position p is bit p - 1 of an integer: n lines whose bits add up to the first n bits are numbered 1..n, since no other
-   n powers of two have that sum. It takes a third of the time of counting distinct positions, which orders with more
-   lines than an integer has bits get. #}
+{# Position p is bit p - 1 of an integer: n lines whose bits add up to the first n bits are numbered 1..n, since no
+   other n powers of two have that sum. It takes a third of the time of counting distinct positions, which orders with
+   more lines than an integer has bits get. #}
 {% set bits = 62 %}
 
 with order_products as (
