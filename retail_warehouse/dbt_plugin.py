@@ -10,12 +10,12 @@ from typing import Any
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from retail_warehouse import raw_files
+from retail_warehouse import mending, raw_files
 from retail_warehouse.warehouse_file import WarehouseProblem, copies_of, refuse_unusable
 
 
 class Plugin(BasePlugin):
-    """Registers ``list_raw_files`` and ``look_at_raw_files``, which take and give JSON."""
+    """Registers ``list_raw_files`` and ``look_at_raw_files``, which take and give JSON, and ``mend_header``."""
 
     def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
         """Called before the warehouse is opened.
@@ -35,7 +35,7 @@ class Plugin(BasePlugin):
         def look_at_raw_files(asked: str) -> str:
             return json.dumps([_looked_at(file, copies) for file in json.loads(asked)])
 
-        for function in (list_raw_files, look_at_raw_files):
+        for function in (list_raw_files, look_at_raw_files, mend_header):
             conn.create_function(function.__name__, function, ["VARCHAR"], "VARCHAR", side_effects=True)
         # A connection with Python functions that is open at the end of the process makes DuckDB complain of leaks.
         atexit.register(_close, weakref.ref(conn))
@@ -45,7 +45,7 @@ def _close(reference: weakref.ref) -> None:
     conn = reference()
     if conn is not None:
         with contextlib.suppress(Exception):
-            for function in (list_raw_files.__name__, "look_at_raw_files"):
+            for function in (list_raw_files.__name__, "look_at_raw_files", mend_header.__name__):
                 conn.remove_function(function)
             conn.close()
 
@@ -54,6 +54,11 @@ def list_raw_files(asked: str) -> str:
     """:func:`retail_warehouse.raw_files.list_files` with its arguments, and its answer, as JSON objects."""
     found = raw_files.list_files(**json.loads(asked))
     return json.dumps({"files": found.files, "problems": found.problems, "notes": found.notes})
+
+
+def mend_header(asked: str) -> str:
+    """:func:`retail_warehouse.mending.of_header` with its arguments as a JSON object."""
+    return mending.of_header(**json.loads(asked))
 
 
 def _looked_at(file: dict[str, Any], copies: str) -> dict[str, Any]:
