@@ -169,7 +169,7 @@ def test_what_a_listing_refuses_is_mended(tmp_path):
         run(text.rpartition(": ")[2], folder)
     found = [list_files(str(folder), depth=0), list_files(str(folder))]
     assert [listing.problems for listing in found] == [[], []]
-    assert [*found[1].files] == ["part.csv", "till_e9.csv"]
+    assert [*found[1].files] == ["part.csv", "till__e9.csv"]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, monkeypatch):
     assert "Permission denied" in refused(tmp_path / "warehouse.duckdb")
 
 
+def test_a_folder_in_which_no_file_can_be_made_is_named(tmp_path, monkeypatch):
+    """The system may say that it can be written, as of /proc, and be wrong."""
+
+    def refuse(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(warehouse_file.tempfile, "TemporaryFile", refuse)
+    assert f"{tmp_path} cannot be written: Read-only file system. Set WAREHOUSE_PATH" in refused(tmp_path / "w.duckdb")
+
+
 def test_a_relative_path_outside_of_the_project_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert f"would lie in {tmp_path}, which is not the project's folder" in refused("warehouse.duckdb")
