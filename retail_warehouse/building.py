@@ -5,8 +5,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import click
 import duckdb
 from tqdm import tqdm
 
@@ -31,7 +33,7 @@ The real files: INSTACART_DATA=<folder> ONLINE_RETAIL_DATA=<folder> make build (
 
 def _tell(text: str) -> None:
     """Print a line, above the bar if there is one."""
-    tqdm.write(text, file=sys.stdout)
+    tqdm.write(text if sys.stdout.isatty() else click.unstyle(text), file=sys.stdout)
     sys.stdout.flush()
 
 
@@ -81,6 +83,9 @@ class _Listener:
                     self._bar.set_postfix_str(event.data.node_info.node_name[:40], refresh=False)
             elif name == "NodeFinished":
                 self._advance()
+            elif name in ("LogTestResult", "LogModelResult"):
+                if event.info.level == "error":
+                    _tell(f"  failed: {event.data.node_info.node_name}")
             elif self._is_told(name, event.info.level):
                 _tell(event.info.msg)
 
@@ -103,8 +108,9 @@ class _Listener:
         if name in ("SQLCompiledPath", "CheckNodeTestFailure", "RunResultError"):
             return self._is_failure
         if level == "warn":
-            return name not in ("LogTestResult", "LogModelResult", "RunResultWarning", "RunResultWarningMessage")
-        return level == "error"
+            return name not in ("RunResultWarning", "RunResultWarningMessage")
+        # What an interrupt cancels is told in fewer words, and the trace of an error stands in the log.
+        return level == "error" and name not in ("LogCancelLine", "MainStackTrace", "MainEncounteredError")
 
 
 def build(arguments: list[str], is_verbose: bool = False) -> int:
@@ -160,23 +166,28 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
     if exception is not None and not isinstance(exception, Exception):
         _tell("Interrupted. Run it again: it goes on where it stopped.")
         return
-    if exception is not None and type(exception).__name__ == "DbtUsageException":
-        _tell(f"{exception}\nThe arguments are those of dbt build: dbt build --help lists them.")
+    if exception is not None:
+        # Without the macros that called one another.
+        _tell("\n".join(line for line in str(exception).splitlines() if not line.startswith("  > ")).rstrip())
+        if type(exception).__name__ == "DbtUsageException":
+            _tell("The arguments are those of dbt build; dbt build --help lists them.")
     _tell(
         f"\nThe build failed after {seconds:.0f} s"
         + (f": {_counted(failed)} failed (see above)" if failed else "")
         + (f", {_counted(skipped)} were skipped" if skipped else "")
-        + ". What was built before stays as it was."
+        + "."
+        + (" What failed or was skipped keeps the rows that it had." if failed else "")
     )
     if not is_verbose:
-        _tell("All that dbt said is in logs/dbt.log; make build VERBOSE=1 shows it.")
+        log = Path(os.environ.get("DBT_LOG_PATH") or "logs") / "dbt.log"
+        _tell(f"All that dbt said is in {log}; make build VERBOSE=1 shows it.")
 
 
 def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
     warned = [one for one in results if one.status == "warn"]
     done = [one for one in results if one.status in ("success", "pass", "warn")]
     _tell(f"\nBuilt and tested in {seconds:.0f} s: {_counted(done)}.")
-    if is_duckdb:
+    if is_duckdb and warehouse().is_file():
         with duckdb.connect(str(warehouse()), read_only=True) as connection:
             for line in what_there_is(connection):
                 _tell(line)
