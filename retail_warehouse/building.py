@@ -1,6 +1,7 @@
 """``dbt build`` for people: one line of progress while it runs, all of what failed, and at the end what there is."""
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -22,13 +23,13 @@ _OF_OUTPUT_SHORT = ("-d", "-q")
 _MARTS = ("instacart", "online_retail")
 #: Lines of progress where nobody sees a bar.
 _PARTS = 4
+_ACTIVATE = "\n  source .venv/bin/activate                  once in each terminal, so that it finds dbt"
 _NEXT = """
-Next, in this folder, after source .venv/bin/activate:
-  make docs          the lineage, and what every column means
-  make sql           ask questions in SQL
-  make dashboard     a page with the answers
-  dbt show --select products_bought_again     one answer here
-The real files: INSTACART_DATA=<folder> ONLINE_RETAIL_DATA=<folder> make build (README, The real files)"""
+  make docs                                  the lineage, and what every column means
+  make sql                                   a prompt for questions in SQL
+  make dashboard                             a page with the answers
+  dbt show --select products_bought_again    one answer, here
+  INSTACART_DATA=<folder> ONLINE_RETAIL_DATA=<folder> make build    the same of the real files (README)"""
 
 
 def _tell(text: str) -> None:
@@ -196,7 +197,7 @@ def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
     if not warned:
         _tell("  no warnings")
     if is_duckdb:
-        _tell(_NEXT)
+        _tell("\nNext:" + ("" if shutil.which("dbt") else _ACTIVATE) + _NEXT)
 
 
 def what_there_is(connection: duckdb.DuckDBPyConnection) -> list[str]:

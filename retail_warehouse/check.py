@@ -175,17 +175,21 @@ def _doubted(connection: duckdb.DuckDBPyConnection, source: str) -> list[tuple[s
 
 def _tell_doubted(doubted: list[tuple[str, str, str, str]], folder: Path, tell: Callable[[str], None]) -> bool:
     """Tell of the doubted files, and return whether one of them has the other date order."""
+    partly = {name: other for name, verdict, other, _ in doubted if verdict == "partly_repeated"}
     for name, verdict, other, detail in doubted:
         path = folder / name
         tell(f"{name}: {detail}; " + ("all its rows count" if verdict == "partly_repeated" else "it would be left out"))
         if verdict == "repeated":
             _tell_mend(f"rm {shlex.quote(str(path))}", tell)
-        elif verdict == "partly_repeated" and (folder / other).is_file():
+        elif verdict == "other_date_order":
+            _tell_mend(f"write the other order in this file: {mending.dates_exchanged(str(path))}", tell)
+        # Of two that share rows, those of the first stay.
+        elif (folder / other).is_file() and (partly.get(other) != name or other < name):
             command = mending.without_rows_of(str(path), str(folder / other))
             _tell_mend(f"nothing, if they are to count twice; else {command}", tell)
     refused = any(verdict == "other_date_order" for _, verdict, _, _ in doubted)
     if refused:
-        tell("Write the dates as 2010-12-01 08:26:00, or, if all files have that order, declare it: ")
+        tell("If all files have the other order of dates, declare it:")
         tell("  dbt build --vars '{online_retail_day_first: true}'")
     return refused
 

@@ -86,6 +86,16 @@ def unpacked(path: str, command: str) -> str:
     return mended if new == path else f"{mended} && rm {shlex.quote(path)}"
 
 
+def dates_exchanged(path: str) -> str:
+    """A command that exchanges day and month of each time such as ``13/1/2010 8:26``.
+
+    Args:
+        path: The file.
+    """
+    fields = r"""s#(^|[,"])([0-9]{1,2})/([0-9]{1,2})/([0-9]{2,4} +[0-9]{1,2}:)#\1\3/\2/\4#"""
+    return rewritten(path, f"sed -E {shlex.quote(fields)}")
+
+
 def without_rows_of(path: str, other: str) -> str:
     """A command of bash that removes from a file the rows that stand in another one, letter for letter.
 

@@ -8,7 +8,8 @@
 {% macro default__prepare_raw_tables() %}{% endmacro %}
 
 {% macro duckdb__prepare_raw_tables() %}
-    {% if modules.re.match('dbt retry( |$)', invocation_args_dict.invocation_command or '') %}
+    {# Only of `dbt retry` dbt does not say what is selected. #}
+    {% if not selected_resources %}
         {% do refuse_retry_of_changed_files() %}
     {% endif %}
     {% do renew_raw_views(selected_raw_tables()) %}

@@ -1,6 +1,5 @@
 {% macro refuse_retry_of_changed_files() %}
     {% set changed = [] %}
-    {# dbt does not say which nodes it retries: `selected_resources` is empty then. #}
     {% for table in graph.sources.values() | selectattr('meta.header', 'defined') | sort(attribute='unique_id')
         if table.meta.landing_variable is not defined %}
         {% set lists_files = graph.sources['source.retail_warehouse.' ~ table.source_name ~ '.data_files'] %}

@@ -212,6 +212,13 @@ def test_every_reason_has_its_mend():
         assert mending.of_rejected(reason, "a.csv", 2, None, "x") != mending.of_rejected("else", "a.csv", 2, None, "x")
 
 
+def test_dates_are_exchanged(file, tmp_path):
+    rows = '1,a 1/2/3,31/1/2010 8:26,2\n2,"b, c","1/2/10 8:26",3\n3,x,2010-12-01 08:26:00,4\n'
+    path = file(rows.encode())
+    run(mending.dates_exchanged(str(path)), tmp_path)
+    assert content(path).decode() == rows.replace("31/1/2010", "1/31/2010").replace("1/2/10", "2/1/10")
+
+
 def test_rows_that_another_file_has_are_removed(file, tmp_path):
     path = file(TEXT + b"3,c,4\n")
     other = tmp_path / "other.csv"
