@@ -68,7 +68,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         tell(f"In the folder {note}.")
     gate = f"{source}_rejected_rows_within_limit"
     with artifacts("check") as target:
-        warehouse = target / "check.duckdb"
+        warehouse = target / "warehouse.duckdb"
         _remove(warehouse)
         environment = {**os.environ, variable: str(folder.resolve()), "WAREHOUSE_PATH": str(warehouse)}
         build = ["build", "--select", f"+{counted}", gate, "--indirect-selection", "empty"]
