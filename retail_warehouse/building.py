@@ -13,7 +13,7 @@ import click
 import duckdb
 from tqdm import tqdm
 
-from retail_warehouse.project import warehouse
+from retail_warehouse.project import in_short, warehouse
 
 #: Options of dbt that say what it shall tell; with one of them it tells it itself.
 _OF_OUTPUT = ("--log-", "--debug", "--no-debug", "--quiet", "--no-quiet")
@@ -168,8 +168,7 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
         _tell("Interrupted. Run it again: it goes on where it stopped.")
         return
     if exception is not None:
-        # Without the macros that called one another.
-        _tell("\n".join(line for line in str(exception).splitlines() if not line.startswith("  > ")).rstrip())
+        _tell(in_short(str(exception)))
         if type(exception).__name__ == "DbtUsageException":
             _tell("The arguments are those of dbt build; dbt build --help lists them.")
     _tell(

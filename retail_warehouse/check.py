@@ -14,7 +14,7 @@ from retail_warehouse import mending, raw_files
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.fetch_online_retail import ROWS
 from retail_warehouse.instacart import OFFICIAL
-from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
+from retail_warehouse.project import artifacts, dbt_says, in_short, must_be_here
 
 _INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
@@ -58,7 +58,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         tell: Gets a line of text at a time.
 
     Raises:
-        DataError: Not in the project's folder, no such folder, or dbt cannot read a file, which it has told.
+        DataError: Not in the project's folder, no such folder, or dbt cannot read a file; the text says what mends it.
     """
     must_be_here()
     source = source_of(folder)
@@ -73,12 +73,12 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         environment = {**os.environ, variable: str(folder.resolve()), "WAREHOUSE_PATH": str(warehouse)}
         build = ["build", "--select", f"+{counted}", gate, "--indirect-selection", "empty"]
         build += ["--exclude-resource-type", "unit_test"]
-        is_within_limits = dbt_succeeds(build, target, environment)
+        is_within_limits, said = dbt_says(build, target, environment)
         try:
             if not warehouse.is_file():
-                raise DataError(f"{folder} cannot be built. Mend what is told above.")
+                raise DataError(in_short(said))
             with duckdb.connect(str(warehouse), read_only=True) as connection:
-                builds = _report(connection, source, folder.resolve(), is_within_limits, tell)
+                builds = _report(connection, source, folder.resolve(), is_within_limits, said, tell)
         finally:
             _remove(warehouse)
     command = f"{variable}={shlex.quote(str(folder.resolve()))} dbt build"
@@ -96,6 +96,7 @@ def _report(
     source: str,
     folder: Path,
     is_within_limits: bool,
+    said: str,
     tell: Callable[[str], None],
 ) -> bool:
     try:
@@ -107,7 +108,7 @@ def _report(
     except duckdb.CatalogException:
         files = []
     if not files:
-        raise DataError("Nothing was read. Mend what is told above.")
+        raise DataError(in_short(said))
     rows: dict[tuple[str, str], int] = {}
     for table in sorted({table for table, _, _ in files}):
         for name, count in connection.execute(
@@ -128,7 +129,7 @@ def _report(
         for one in rejected.get((table, name), []):
             tell(f"{'':>12}   rejected: {one.rows:,} {one.reason}, such as line {one.line}: {one.detail}")
             if name not in left_out:
-                _tell_mend(mending.of_rejected(one.reason, path, one.line, one.record, one.detail), tell)
+                _tell_mend(mending.of_rejected(one.reason, path, one.line, one.record, one.detail, encoding), tell)
     refused = _tell_doubted(doubted, folder, tell)
     _tell_official_counts(source, folder, rows, tell)
     if not is_within_limits:

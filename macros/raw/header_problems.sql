@@ -1,4 +1,4 @@
-{% macro header_problems(file_name, path, header, official) %}
+{% macro header_problems(file_name, path, header, official, encoding) %}
     {% set official_names = [] %}
     {% for column in official %}
         {% do official_names.append(header_names(column)[0]) %}
@@ -26,7 +26,7 @@
         {% for column in official %}
             {% do spellings.append(header_names(column)) %}
         {% endfor %}
-        {% set asked = {'path': path, 'header': header, 'columns': spellings} %}
+        {% set asked = {'path': path, 'header': header, 'columns': spellings, 'encoding': encoding} %}
         {% set mend = run_query("select mend_header('" ~ tojson(asked) | replace("'", "''") ~ "')").columns[0].values()[0] %}
         {% do problems.append(problems.pop() ~ '; ' ~ mend) %}
     {% endif %}

@@ -32,12 +32,13 @@ def test_a_folder_is_checked_without_a_warehouse(dbt, tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
 
-    def dbt_succeeds(arguments, target, environment):
+    def dbt_says(arguments, target, environment):
         variables = {name: environment[name] for name in ("WAREHOUSE_PATH", "ONLINE_RETAIL_DATA")}
-        return dbt("--quiet", *arguments, "--target-path", str(target), **variables).ok
+        outcome = dbt("--quiet", *arguments, "--target-path", str(target), **variables)
+        return outcome.ok, outcome.output
 
     # The same command, in a process that has parsed.
-    monkeypatch.setattr(check, "dbt_succeeds", dbt_succeeds)
+    monkeypatch.setattr(check, "dbt_says", dbt_says)
     run = CliRunner().invoke(main, ["check", str(folder)])
     assert run.exit_code == 1, run.output
     for told in (
@@ -60,7 +61,15 @@ def test_a_folder_is_checked_without_a_warehouse(dbt, tmp_path, monkeypatch):
         "dbt build would fail",
     ):
         assert told in run.output, run.output
+    assert "> in macro" not in run.output
     # Of two files that share rows, one keeps them.
     [command] = re.findall("mend: nothing, if they are to count twice; else awk .* mv mended (.*)", run.output)
     assert command == f"{folder}/f.csv"
     assert not [*(tmp_path / "target").rglob("*.duckdb*")]
+    (folder / "a.csv").write_text(first.replace(",", ";"), encoding="utf-8")
+    refused = CliRunner().invoke(main, ["check", str(folder)])
+    assert refused.exit_code == 1
+    assert refused.output.count("cannot be read:") == 1
+    assert "separated by commas; write commas for semicolons: cat" in refused.output
+    assert "> in macro" not in refused.output
+    assert "Compilation Error" not in refused.output

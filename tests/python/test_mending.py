@@ -74,6 +74,51 @@ def test_a_header_that_is_right_needs_nothing():
     assert mending.of_header("a.csv", None, COLUMNS) == ""
 
 
+def test_what_excel_calls_unicode_text_is_mended(file, tmp_path):
+    """UTF-16 with tabs; and, on Windows, semicolons with single bytes, which stay what they are."""
+    path = file(TEXT.decode().replace(",", "\t").replace("\n", "\r\n").encode("utf-16"))
+    found = look(str(path))
+    run(mending.of_header(str(path), found.header, COLUMNS, found.encoding).partition(": ")[2], tmp_path)
+    assert content(path).lstrip(b"\xef\xbb\xbf") == TEXT
+    single = TEXT.decode().encode("cp1252")
+    path = file(single.replace(b",", b";"))
+    run(mending.of_header(str(path), look(str(path)).header, COLUMNS).partition(": ")[2], tmp_path)
+    assert content(path) == single
+
+
+def test_lines_that_end_with_a_return_alone_are_lines(file, tmp_path):
+    path = file(b"sep=,\n".replace(b"\n", b"\r") + TEXT.replace(b"\n", b"\r"))
+    command = mending.shown(str(path), 4)
+    assert subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout == b"2,b,3\n"
+    run(mending.of_header(str(path), look(str(path)).header, COLUMNS).partition(": ")[2], tmp_path)
+    assert content(path) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("cell", "wanted"),
+    [
+        ("1,200", "1200"),
+        ("-1,234,567.50", "-1234567.50"),
+        ("2,5", "2.5"),
+        ("£2.5", "2.5"),
+        ("2.5 €", "2.5"),
+        ("$ 3", "3"),
+    ],
+)
+def test_numbers_are_mended(file, tmp_path, cell, wanted):
+    path = file(f'id,name,price\n1,"{cell}, as text","{cell}"\n2,,7\n'.encode())
+    text = mending.of_rejected("unreadable_value", str(path), 2, None, f"price = '{cell}'")
+    run(text.partition(": ")[2], tmp_path)
+    assert content(path).decode() == f'id,name,price\n1,"{cell}, as text",{wanted}\n2,,7\n'
+
+
+def test_the_mark_of_the_end_is_removed(file, tmp_path):
+    path = file(TEXT + b"\x1a")
+    text = mending.of_rejected("wrong_field_count", str(path), 4, "\x1a", "1 fields, the header has 3")
+    run(text.rpartition(": ")[2], tmp_path)
+    assert content(path) == TEXT
+
+
 def test_commas_within_fields_stay_fields(file, tmp_path):
     path = file(b'id;name;price\r\n1;"a;b, ""c""";2\r\n')
     run(mending.of_header(str(path), ["id;name;price"], COLUMNS).partition(": ")[2], tmp_path)
