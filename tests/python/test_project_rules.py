@@ -74,7 +74,7 @@ def test_layers_look_up_only(models):
         "reports": {"marts"},
         "features": {"marts", "features"},
         "predictions": {"source", "features"},
-        "audit": {"source", "staging", "intermediate", "audit"},
+        "audit": {"source", "staging", "intermediate", "features", "audit"},
         "exports": {"marts"},
     }
     for id_, node in models.items():
