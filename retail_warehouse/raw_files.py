@@ -255,9 +255,7 @@ def _problems_told(path: str) -> Iterator[None]:
         raise FileProblem(f"cannot be read: {error}") from error
 
 
-def _list_s3(
-    folder: str, wanted: re.Pattern, is_final: bool, tables: list[str] | None, depth: int
-) -> Listing:
+def _list_s3(folder: str, wanted: re.Pattern, is_final: bool, tables: list[str] | None, depth: int) -> Listing:
     listing, now = Listing(), time.time()
     hidden: list[str] = []
     try:

@@ -56,7 +56,9 @@ def test_one_source_is_built_alone_in_a_new_warehouse(dbt, small):
         assert not other.ok
         assert "build one source alone, use dbt build --selector instacart or --selector online_retail" in other.output
     # Nothing of Online Retail was there.
-    built = dbt(*MODELS, "--select", "tag:online_retail", "row_reconciliation", "rejected_rows", *without, data=small.data)
+    built = dbt(
+        *MODELS, "--select", "tag:online_retail", "row_reconciliation", "rejected_rows", *without, data=small.data
+    )
     assert built.ok, built.output
     sources = "select distinct source_name from audit.row_reconciliation order by 1"
     assert dbt.query(sources) == [("instacart",), ("online_retail",)]

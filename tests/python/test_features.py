@@ -284,7 +284,9 @@ def test_the_plain_build_has_no_features(dbt, data):
         empty = dbt(*MODELS, "--select", "predicted_baskets", "model_runs", "rpt_order_gaps", data=data)
         assert empty.ok, empty.output
         assert "No predictions were made yet, so that their tables are empty." in empty.output
-        assert dbt.query("select (select count(*) from predictions.predicted_baskets), count(*) from audit.model_runs") == [(0, 0)]
+        assert dbt.query(
+            "select (select count(*) from predictions.predicted_baskets), count(*) from audit.model_runs"
+        ) == [(0, 0)]
         assert not dbt(*MODELS, "--select", "predicted_baskets", data=data).ok
 
 

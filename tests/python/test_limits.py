@@ -50,7 +50,10 @@ def write_instacart(folder: Path) -> None:
     ends = (LARGEST, SMALLEST)
     write("aisles", "aisle_id,aisle", [f"{id_},soap" for id_ in ends])
     write("departments", "department_id,department", [f"{id_},home" for id_ in ends])
-    products = [f"{LARGEST - number},{'n' * 1000 if not number else 'Soap'},{ends[not number]},{ends[not number]}" for number in range(PRODUCTS)]
+    products = [
+        f"{LARGEST - number},{'n' * 1000 if not number else 'Soap'},{ends[not number]},{ends[not number]}"
+        for number in range(PRODUCTS)
+    ]
     write("products", "product_id,product_name,aisle_id,department_id", products)
     # One user buys everything twice, with four thousand orders without lines and the longest gaps between.
     orders = [f"{LARGEST - number},{LARGEST},prior,{number + 1},6,23,{30 if number else ''}" for number in range(4000)]
@@ -99,12 +102,12 @@ def test_no_model_fails_at_the_limits(dbt, tmp_path):
     assert dbt.query(
         "select sales_amount, cumulative_sales_share from reports.rpt_stock_item_performance where stock_code = 'A'"
     ) == [(total, 1)]
-    assert dbt.query("select max(mean_basket_size), max(basket_size) from reports.rpt_order_sequence, instacart.fct_orders") == [
-        (PRODUCTS, PRODUCTS)
-    ]
     assert dbt.query(
-        "select max(mean_days_between), max(mean_relative_position) from features.ftr_user_products"
-    ) == [(30 * 3999, 1)]
+        "select max(mean_basket_size), max(basket_size) from reports.rpt_order_sequence, instacart.fct_orders"
+    ) == [(PRODUCTS, PRODUCTS)]
+    assert dbt.query("select max(mean_days_between), max(mean_relative_position) from features.ftr_user_products") == [
+        (30 * 3999, 1)
+    ]
     assert dbt.query("select max(order_number) from features.ftr_targets") == [(32768,)]
 
     # A view is computed when it is read.
@@ -121,4 +124,3 @@ def test_no_model_fails_at_the_limits(dbt, tmp_path):
     assert dbt.query("select max(amount), max(quantity) from online_retail.invoices") == [
         (total + 100 * MOST, (LINES + 100) * 1_000_000)
     ]
-

@@ -287,7 +287,7 @@ def test_a_prefix_of_s3_is_a_folder(tmp_path, monkeypatch):
             client.put_object(Bucket="bucket", Key=key, Body=content)
         listing = list_files("s3://bucket/in", tables=["orders"])
         assert len(listing.files) == 4 + 1001
-        assert list(listing.files)[0] == "orders.csv"
+        assert next(iter(listing.files)) == "orders.csv"
         assert listing.notes == [
             "2 hidden or temporary files are left aside, such as orders/.ipynb_checkpoints/part.csv"
         ]
