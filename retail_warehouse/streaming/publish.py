@@ -12,8 +12,8 @@ _PROCESSED = """
 select file_name from audit.processed_files
 where table_name = 'streamed_lines' and model_name = 'invoice_lines'
 """
-# What dbt has read and does not count: it was rejected, or stands in another file or delivery. Only of files that the mart
-# stands for as they were read last.
+# What dbt has read and does not count: it was rejected, or stands in another file or delivery. Only of files that the
+# mart stands for as they were read last.
 _NOT_COUNTED = """
 with settled as (
     select table_name, file_name, fingerprint from audit.processed_files where model_name = 'invoice_lines'

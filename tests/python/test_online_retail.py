@@ -243,7 +243,10 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     # The ledger knows them by their rows.
     contents = dict(dbt.query("select file_name, content from audit.processed_files where model_name like 'stg_%'"))
     assert contents["data.csv"].startswith("302 rows, ")
-    assert [name for name, content in contents.items() if content == contents["data.csv"]] == ["copy.csv.gz", "data.csv"]
+    assert [name for name, content in contents.items() if content == contents["data.csv"]] == [
+        "copy.csv.gz",
+        "data.csv",
+    ]
     # A delivery that was taken in is judged again once another one holds its rows: here a stream, in two parts.
     landing = tmp_path / "landing"
     landing.mkdir()

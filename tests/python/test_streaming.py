@@ -562,14 +562,13 @@ def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_p
             f"select {columns} from online_retail.invoice_lines where invoice_line_id = 'data.csv:2'"
         ).fetchone()
         connection.execute(
-            "insert into staging.stg_online_retail__streamed_lines by name select * replace ('data.csv.gz' as file_name), "
-            "false as is_repeated, 'day=1/a.ndjson' as landing_file, row_number as landing_position "
+            "insert into staging.stg_online_retail__streamed_lines by name "
+            "select * replace ('data.csv.gz' as file_name), false as is_repeated, "
+            "'day=1/a.ndjson' as landing_file, row_number as landing_position "
             "from staging.stg_online_retail__invoice_lines where row_number in (2, 3)"
         )
         landed = "'online_retail', 'streamed_lines', 'day=1/a.ndjson', '1', 'utf-8', now(), null, null"
-        connection.execute(
-            f"insert into audit.processed_files values ('stg_online_retail__streamed_lines', {landed})"
-        )
+        connection.execute(f"insert into audit.processed_files values ('stg_online_retail__streamed_lines', {landed})")
     streamed = dataclasses.replace(rules.Line(*values), invoice_line_id="data.csv.gz:2")
     with contextlib.closing(SqliteStore(tmp_path / "serving.sqlite")) as store:
 
