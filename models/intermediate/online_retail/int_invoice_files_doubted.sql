@@ -158,7 +158,7 @@ judged as (
     select
         shared.*,
         case
-            -- Of two with the same rows the first in file order stays, and a file gives way to a stream, which may go on.
+            -- Of two with the same rows the first in file order stays. A file gives way to a stream, which may go on.
             when
                 not shared.is_streamed
                 and shared.shared_rows = shared.row_count

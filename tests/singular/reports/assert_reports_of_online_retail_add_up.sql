@@ -1,4 +1,4 @@
--- Reports of Online Retail re-add to the facts that they are made of, whichever way they are cut; a reader may take any of them.
+-- Reports of Online Retail re-add to the facts that they are made of, whichever way they are cut.
 with totals as (
 
     select
