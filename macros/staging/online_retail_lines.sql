@@ -11,7 +11,7 @@
         'unit_price': 'unit_price between -1000000 and 1000000',
         'stock_code': 'length(stock_code) <= 50',
         'description': 'description is null or length(description) <= 1000',
-        'country': 'country is null or length(country) <= 100',
+        'country': 'country is null or (length(country) <= 100 and ' ~ has_no_control_character('country') ~ ')',
     },
 } %}
 

@@ -207,7 +207,7 @@ _INVOICE_NO = {
     "maxLength": 50,
     "examples": ["536365"],
 }
-_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 50, "examples": ["85123A"]}
+_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$", "maxLength": 50, "examples": ["85123A"]}
 _CUSTOMER_ID = {"type": "string", "pattern": r"^[+-]?[0-9]{1,19}([.]0+)?$", "maxLength": 50, "examples": ["17850"]}
 
 
@@ -219,8 +219,9 @@ def _check(name: str, place: str, schema: dict[str, Any]) -> Callable[[str | Non
     matches = re.compile(schema["pattern"].removesuffix("$")).fullmatch
 
     def check(text: str | None) -> str:
-        if text is not None and len(text) <= schema["maxLength"] and matches(text):
-            return text
+        key = keys.clean_key(text or "")
+        if text is not None and len(text) <= schema["maxLength"] and matches(key):
+            return key
         message = f"It must match {schema['pattern']}, in {schema['maxLength']} characters"
         raise _Nonsense([place, name], "Field required" if text is None else message)
 
@@ -361,7 +362,7 @@ def create_app(
         await authorize(request, READ, lookups)
         asked = request.query_params
         invoice_no, stock_code = _invoice_no(asked.get("InvoiceNo")), _stock_code(asked.get("StockCode"))
-        lines = await ask(store.lines, keys.clean_key(invoice_no), keys.clean_key(stock_code))
+        lines = await ask(store.lines, invoice_no, stock_code)
         if not lines:
             raise HTTPException(404, "There is no such transaction")
         return _json(

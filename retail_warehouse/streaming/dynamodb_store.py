@@ -129,6 +129,15 @@ class DynamoDbStore:
             )
         return sorted(invoices.values(), key=lambda invoice: (invoice.invoiced_at, invoice.invoice_no))
 
+    def remove(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, where they are there.
+
+        Raises:
+            StoreError: The table cannot be written; some of the lines may have been removed.
+        """
+        items = {(_transaction(invoice_no, stock_code), line) for invoice_no, stock_code, line in keys}
+        self._delete(items)
+
     def keep_only(self, invoice_line_ids: Iterable[str]) -> int:
         """Remove every line that is not named, and return how many were.
 
@@ -158,9 +167,7 @@ class DynamoDbStore:
                 else:
                     latest[line] = this
 
-        for batch in _batches(old_keys()):
-            keys = [{"transaction": {"S": transaction}, "invoice_line_id": {"S": line}} for transaction, line in batch]
-            self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+        self._delete(old_keys())
         return len(removed)
 
     def close(self) -> None:
@@ -179,6 +186,11 @@ class DynamoDbStore:
             # A page holds 1 MB.
             for page in self._client.get_paginator(operation).paginate(TableName=self._table, **arguments):
                 yield from page["Items"]
+
+    def _delete(self, items: Iterable[tuple[str, str]]) -> None:
+        for batch in _batches(items):
+            keys = [{"transaction": {"S": transaction}, "invoice_line_id": {"S": line}} for transaction, line in batch]
+            self._write([{"DeleteRequest": {"Key": key}} for key in keys])
 
     def _write(self, requests: list[dict]) -> None:
         self._check_open()

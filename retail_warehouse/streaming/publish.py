@@ -12,6 +12,26 @@ _PROCESSED = """
 select file_name from audit.processed_files
 where table_name = 'streamed_lines' and model_name = 'invoice_lines'
 """
+# What dbt has read and does not count: it was rejected, or stands in another file or delivery. Only of files that the
+# mart stands for as they were read last.
+_NOT_COUNTED = """
+with settled as (
+    select table_name, file_name, fingerprint from audit.processed_files where model_name = 'invoice_lines'
+    intersect
+    select table_name, file_name, fingerprint from audit.processed_files
+    where model_name in ('stg_online_retail__invoice_lines', 'stg_online_retail__streamed_lines')
+), staged as (
+    select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__invoice_lines
+    where file_name in (select file_name from settled where table_name = 'invoice_lines')
+    union
+    select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__streamed_lines
+    where landing_file in (select file_name from settled where table_name = 'streamed_lines')
+)
+select invoice_no, stock_code, file_name || ':' || row_number from staged
+where invoice_no is not null and stock_code is not null
+except
+select invoice_no, stock_code, invoice_line_id from online_retail.invoice_lines
+"""
 _PART = 10_000  # lines; the API writes in between
 _COLUMNS = ", ".join(Line.__dataclass_fields__)
 
@@ -19,7 +39,8 @@ _COLUMNS = ", ".join(Line.__dataclass_fields__)
 def publish(
     store: ServingStore, only: bool, tell: Callable[[int], None] = lambda lines: None, landed: Collection[str] = ()
 ) -> int:
-    """Put every line of the warehouse into the serving store and return their number.
+    """Put every line of the warehouse into the serving store and return their number. What dbt has read and does not
+    count is removed: a line that was streamed, and that a file of the same name holds as well, is looked up once.
 
     Args:
         store: Gets them.
@@ -54,6 +75,8 @@ def publish(
                 tell(count)
                 if only:
                     ids.extend(values[0] for values in some)
+            not_counted = connection.execute(_NOT_COUNTED).fetchall()
+        store.remove(not_counted)
         if only:
             store.keep_only(ids)
     except duckdb.CatalogException as error:

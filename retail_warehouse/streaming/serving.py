@@ -96,6 +96,14 @@ class ServingStore(Protocol):
         """
         ...
 
+    def remove(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, where they are there.
+
+        Raises:
+            StoreError: The store cannot be written; some of the lines may have been removed.
+        """
+        ...
+
     def keep_only(self, invoice_line_ids: Iterable[str]) -> int:
         """Remove every line that is not named, and return how many were.
 

@@ -191,6 +191,16 @@ class SqliteStore:
             for invoice_no, invoiced_at, count, quantity, pounds, rest in self._rows(INVOICES, (customer_id,))
         ]
 
+    def remove(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, all or none.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        statement = "delete from lines where (invoice_no, stock_code, invoice_line_id) = (?, ?, ?)"
+        with self._transaction() as connection:
+            connection.executemany(statement, keys)
+
     def keep_only(self, invoice_line_ids: Iterable[str]) -> int:
         """Remove every line that is not named, all or none, and return how many were.
 

@@ -240,6 +240,13 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
         ("in common.csv", 201),
         ("three of one.csv", 101),
     ]
+    # The ledger knows them by their rows.
+    contents = dict(dbt.query("select file_name, content from audit.processed_files where model_name like 'stg_%'"))
+    assert contents["data.csv"].startswith("302 rows, ")
+    assert [name for name, content in contents.items() if content == contents["data.csv"]] == [
+        "copy.csv.gz",
+        "data.csv",
+    ]
     # A delivery that was taken in is judged again once another one holds its rows: here a stream, in two parts.
     landing = tmp_path / "landing"
     landing.mkdir()
@@ -260,7 +267,13 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     (folder / "x.csv").unlink()
     (folder / "till.GZ.csv").unlink(missing_ok=True)
     events = [{"event_id": "packed.csv:2", "landing_position": 1, "line": lines[9]}]
-    (landing / "2.ndjson").write_text(json.dumps(events[0]) + "\n")
+    # And one that is streamed twice, under two names, which can only be told.
+    events += [
+        {"event_id": f"{name}:{n}", "landing_position": first + n, "line": line}
+        for first, name in ((0, "once.csv"), (100, "twice.csv"))
+        for n, line in enumerate(lines[100:200], start=2)
+    ]
+    (landing / "2.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
     (folder / "packed.csv.gz").write_bytes(
         gzip.compress("\n".join([online_retail.HEADER, lines[9], lines[8]]).encode())
     )
@@ -270,6 +283,10 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     assert [row for row in found if "packed" in row[0]] == [
         ("packed.csv.gz:2",),
         ("packed.csv.gz:3",),
+    ]
+    assert dbt.query("select file_name, verdict, detail from audit.doubted_files order by 1") == [
+        (name, "partly_repeated", f"100 of the 100 rows of the stream stand in {other} as well")
+        for name, other in (("once.csv", "twice.csv"), ("twice.csv", "once.csv"))
     ]
 
 

@@ -75,7 +75,7 @@ def test_layers_look_up_only(models):
         "reports": {"marts"},
         "features": {"marts", "features"},
         "predictions": {"source", "features"},
-        "audit": {"source", "staging", "intermediate", "audit"},
+        "audit": {"source", "staging", "intermediate", "features", "audit"},
     }
     for id_, node in models.items():
         parents = {layer(parent, models) for parent in node["depends_on"]["nodes"]}

@@ -1,6 +1,7 @@
 """Rows that arrive one by one end in the same tables as rows of a file."""
 
 import contextlib
+import dataclasses
 import gzip
 import http.server
 import json
@@ -549,6 +550,39 @@ def test_the_serving_store_is_filled_and_repaired(built, tmp_path, monkeypatch):
         assert store.lines("999999", "X")
         assert publish(store, True) == lines
         assert not store.lines("999999", "X")
+
+
+def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_path, monkeypatch):
+    """The API has taken it in as `data.csv.gz:2`, and the file `data.csv` holds it as well: the file counts."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "warehouse.duckdb"))
+    shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        columns = ", ".join(rules.Line.__dataclass_fields__)
+        values = connection.execute(
+            f"select {columns} from online_retail.invoice_lines where invoice_line_id = 'data.csv:2'"
+        ).fetchone()
+        connection.execute(
+            "insert into staging.stg_online_retail__streamed_lines by name "
+            "select * replace ('data.csv.gz' as file_name), false as is_repeated, "
+            "'day=1/a.ndjson' as landing_file, row_number as landing_position "
+            "from staging.stg_online_retail__invoice_lines where row_number in (2, 3)"
+        )
+        landed = "'online_retail', 'streamed_lines', 'day=1/a.ndjson', '1', 'utf-8', now(), null, null"
+        connection.execute(f"insert into audit.processed_files values ('stg_online_retail__streamed_lines', {landed})")
+    streamed = dataclasses.replace(rules.Line(*values), invoice_line_id="data.csv.gz:2")
+    with contextlib.closing(SqliteStore(tmp_path / "serving.sqlite")) as store:
+
+        def found() -> list[str]:
+            lines = store.lines(streamed.invoice_no, streamed.stock_code)
+            return [line.invoice_line_id for line in lines if line.invoice_line_id.endswith(":2")]
+
+        store.put([streamed])
+        publish(store, False)
+        assert found() == ["data.csv:2", "data.csv.gz:2"], "the mart does not stand for it yet"
+        with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+            connection.execute(f"insert into audit.processed_files values ('invoice_lines', {landed})")
+        publish(store, False)
+        assert found() == ["data.csv:2"]
 
 
 def test_one_landing_folder_is_read_once_and_in_order(tmp_path):

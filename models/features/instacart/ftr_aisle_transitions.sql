@@ -84,6 +84,6 @@ select
     {{ ratio(
         'transition_count * (all_transitions + aisle_count) + ' ~ pseudo_count ~ ' * (to_next_aisle + 1)',
         'cast(from_aisle + ' ~ pseudo_count ~ ' as bigint) * (to_next_aisle + 1)',
-        12, 6
+        18, 6, is_large=true
     ) }} as lift
 from totalled

@@ -145,7 +145,7 @@ select
     {{ ratio(
         'ranked.orders_with_both * pair_sample.order_count',
         'cast(products.sampled_order_count as bigint) * partners.sampled_order_count',
-        12, 6
+        18, 6
     ) }} as lift
 from ranked
 inner join products

@@ -135,7 +135,8 @@ pairs_without_invoice as (
 shared as (
 
     select
-        own.file_name,
+        coalesce(own.file_name, own.delivery) as file_name,
+        own.file_name is null as is_streamed,
         coalesce(same.file_name, same.delivery) as other_name,
         own.row_count,
         same.row_count as other_row_count,
@@ -149,8 +150,6 @@ shared as (
         on
             pairs.delivery = pairs_without_invoice.delivery
             and pairs.other_delivery = pairs_without_invoice.other_delivery
-    -- What was streamed may go on, and is never left out as a whole.
-    where own.file_name is not null
 
 ),
 
@@ -159,9 +158,10 @@ judged as (
     select
         shared.*,
         case
-            -- Of two with the same rows the first in file order stays, and a file gives way to a stream.
+            -- Of two with the same rows the first in file order stays. A file gives way to a stream, which may go on.
             when
-                shared.shared_rows = shared.row_count
+                not shared.is_streamed
+                and shared.shared_rows = shared.row_count
                 and (
                     shared.row_count < shared.other_row_count
                     or shared.file_name > shared.other_name
@@ -223,7 +223,8 @@ select
         case
             when verdict = 'repeated' then 'all rows of the file stand in ' || other_name || ' as well'
             else cast(shared_rows as varchar) || ' of the ' || cast(row_count as varchar)
-                || ' rows of the file stand in ' || other_name || ' as well'
+                || ' rows of the ' || case when is_streamed then 'stream' else 'file' end || ' stand in ' || other_name
+                || ' as well'
         end as varchar(1000)
     ) as detail
 from ranked

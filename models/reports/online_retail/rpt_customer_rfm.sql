@@ -53,7 +53,7 @@ select
     last_sale_date,
     cast(recency_days as integer) as recency_days,
     cast(frequency as integer) as frequency,
-    cast(monetary as numeric(18, 3)) as monetary,
+    cast(monetary as numeric(38, 3)) as monetary,
     cast(recency_score as smallint) as recency_score,
     cast(frequency_score as smallint) as frequency_score,
     cast(monetary_score as smallint) as monetary_score,

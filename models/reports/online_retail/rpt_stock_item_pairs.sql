@@ -67,7 +67,8 @@ select
     {{ ratio('pairs.basket_count', 'items_a.basket_count') }} as confidence_a_to_b,
     {{ ratio('pairs.basket_count', 'items_b.basket_count') }} as confidence_b_to_a,
     {{ ratio(
-        'pairs.basket_count * basket_total.basket_count', 'items_a.basket_count * items_b.basket_count', 12, 6
+        'pairs.basket_count * basket_total.basket_count', 'items_a.basket_count * items_b.basket_count',
+        18, 6, is_large=true
     ) }} as lift
 from pairs
 inner join items as items_a
