@@ -56,8 +56,12 @@ def _reachable(edges: set[tuple[str, str]], start: str) -> set[str]:
     return found
 
 
-def _without_shortcuts(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """The arrows without those that a longer way stands for."""
+def without_shortcuts(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the arrows without those that a longer way stands for.
+
+    Args:
+        edges: Arrows from a box to another one, without a circle.
+    """
     return {
         (parent, child)
         for parent, child in edges
@@ -96,7 +100,7 @@ def diagram(artifacts: Path) -> pygraphviz.AGraph:
     for data_set, title in _TITLES.items():
         members = [box for box, of_box in boxes.items() if data_set in of_box[0]["fqn"]]
         graph.add_subgraph(members, name=f"cluster_{data_set}", label=title, color="#BBBBBB", style="rounded")
-    for parent, child in sorted(_without_shortcuts(edges)):
+    for parent, child in sorted(without_shortcuts(edges)):
         graph.add_edge(parent, child)
     return graph
 

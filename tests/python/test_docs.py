@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from urllib.parse import unquote
 
@@ -13,6 +12,10 @@ from conftest import PROJECT
 from test_dashboard import Watched, chromium, dashboard_picture, needs_a_browser, watched  # noqa: F401
 
 from retail_warehouse.dashboard import source
+
+sys.path.insert(0, str(PROJECT / "tools"))
+
+import docs_site
 
 # The query makes the browser load the page anew, which is when it looks at the selection.
 LINKS = re.findall(r"\]\((\?view=\w+#!/overview\?[^)]*)\)", (PROJECT / "models/overview.md").read_text())
@@ -35,6 +38,9 @@ def documentation(built, tmp_path, watched):  # noqa: F811
     page = tmp_path / "moved" / "documentation.html"
     page.parent.mkdir()
     shutil.copy(built.artifacts / "static_index.html", page)
+    docs_site.rearrange(page)
+    docs_site.rearrange(page)
+    assert page.read_text().count('<style id="retail-warehouse">') == 1
     watched.tab.goto(page.as_uri())
     watched.tab.wait_for_selector("text=Start here")
     return watched.tab
@@ -67,6 +73,21 @@ def test_picture_search_and_a_view_of_the_moved_file(documentation, built):
     assert {node["resource_type"] for node in shown} == {"model", "source", "seed"}
     assert not {node["name"] for node in shown} & {node["name"] for node in hidden(built)}
     assert all(node["node_color"] for node in shown if node["resource_type"] == "model")
+
+
+@needs_a_browser
+def test_a_page_begins_with_what_the_table_is(documentation):
+    tab = documentation
+    tab.evaluate("window.location.hash = '#!/model/model.retail_warehouse.orders'")
+    tab.wait_for_selector("text=One row per order")
+    [(about, details, shown)] = tab.evaluate("""() => {
+        const top = id => document.querySelector(`.section:has(> #${id})`).getBoundingClientRect().top;
+        const meta = document.querySelector('.detail-group[ng-if="hasData(meta)"]');
+        return [[top("description"), top("details"), meta && meta.getBoundingClientRect().height]];
+    }""")
+    assert about < details
+    # It is there, for `orders` has a grain and a ledger, and out of sight.
+    assert shown == 0
 
 
 def hidden(built) -> list[dict]:
@@ -137,19 +158,6 @@ def test_pages_hold_what_the_workflow_publishes():
         assert f"target/pages/{name}" in makefile
     overview = (PROJECT / "models/overview.md").read_text()
     assert {"lineage.html", "dashboard.html"} <= set(re.findall(r"\]\((\w+\.html)\)", overview))
-
-
-def test_the_python_of_the_page_on_bi_tools_runs(built, tmp_path):
-    """Every block of it and every line of the console that needs no server."""
-    text = (PROJECT / "docs/bi-tools.md").read_text()
-    shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
-    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    [line] = re.findall(r'\.venv/bin/python -c "(.*)"', text)
-    for code, told in ((block, "December 2010: "), (line, "")):
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(told)
-    assert (tmp_path / "monthly_sales.csv").read_text().startswith("sales_month,country,gross_amount")
 
 
 def test_exposures_name_what_reads_the_warehouse(built):
