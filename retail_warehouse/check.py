@@ -124,5 +124,5 @@ def _report(
         tell("Write the dates as 2010-12-01 08:26:00, or, if all files have that order, declare it: ")
         tell("  dbt build --vars '{online_retail_day_first: true}'")
     if not is_within_limits:
-        tell("More rows would be rejected than the limits allow (README, What happens to bad rows).")
+        tell("More rows would be rejected than the limits allow (docs/rejected_rows.md).")
     return is_within_limits and not refused

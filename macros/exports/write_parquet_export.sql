@@ -1,5 +1,5 @@
 {% macro write_parquet_export(relation, partition_column) %}
-    {# `--empty` builds would put an empty export in place of the real one. #}
+    {# A build with `--empty` would replace the real export by an empty one. #}
     {% if execute and not flags.EMPTY %}
         {{ adapter.dispatch('write_parquet_export', 'retail_warehouse')(relation, partition_column) }}
     {% endif %}

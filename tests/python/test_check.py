@@ -30,7 +30,7 @@ def test_a_folder_is_checked_without_a_warehouse(dbt, tmp_path):
     for told in (
         "41 rows in a.csv, is not valid UTF-8 and is read as Latin-1",
         "rejected: 1 wrong_field_count, such as line 42: 2 fields, the header has 8",
-        "b.csv.gz: all rows of the file stand in a.csv as well; it would be left out",
+        "b.csv.gz: all rows of the file are in a.csv as well; it would be left out",
         "c.csv: the dates of 19 of the 31 rows of the file can only be read with day and month exchanged",
         "dbt build --vars '{online_retail_day_first: true}'",
         "dbt build would fail",

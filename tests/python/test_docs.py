@@ -23,6 +23,10 @@ LAYERS = ("staging", "intermediate", "marts", "reports", "features", "prediction
 # Words that people search for, and the model that answers.
 WORDS = {
     "revenue": "rpt_monthly_totals",
+    "revenue by month": "rpt_monthly_totals",
+    "customer": "customers",
+    "customers": "customers",
+    "best customers": "rpt_customer_rfm",
     "churn": "rpt_customer_rfm",
     "retention": "rpt_cohort_retention",
     "best seller": "rpt_stock_item_performance",
@@ -67,7 +71,9 @@ def test_picture_search_and_a_view_of_the_moved_file(documentation, built):
     assert tab.evaluate(f'document.querySelector("{picture}").naturalWidth') > 500
     for words, model in WORDS.items():
         search = "angular.element(document.body).injector().get('project').search(words)"
-        assert model in tab.evaluate(f"words => {search}.map(found => found.model.name)", words), words
+        found = tab.evaluate(f"words => {search}.map(found => [found.model.name, found.overallWeight])", words)
+        print(words, found[:8])
+        assert model in [name for name, _ in found], words
     shown = [node for node in nodes(tab, LINKS[0]) if not node.get("hidden")]
     assert {"rpt_monthly_totals", "rpt_monthly_sales", "fct_sales"} <= {node["name"] for node in shown}
     assert {node["resource_type"] for node in shown} == {"model", "source", "seed"}

@@ -226,14 +226,14 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     outcome = run(dbt, folder, "--vars", "{max_rejected_rows: 0}", without=("unit_test",))
     assert outcome.ok, outcome.output
     assert dbt.query("select file_name, verdict, detail from audit.doubted_files order by 1") == [
-        ("a part.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
-        ("data.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
-        ("in common.csv", "partly_repeated", "101 of the 201 rows of the file stand in copy.csv.gz as well"),
-        ("one more.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
-        ("three of one.csv", "partly_repeated", "100 of the 101 rows of the file stand in copy.csv.gz as well"),
+        ("a part.csv", "repeated", "all rows of the file are in copy.csv.gz as well"),
+        ("data.csv", "repeated", "all rows of the file are in copy.csv.gz as well"),
+        ("in common.csv", "partly_repeated", "101 of the 201 rows of the file are in copy.csv.gz as well"),
+        ("one more.csv", "repeated", "all rows of the file are in copy.csv.gz as well"),
+        ("three of one.csv", "partly_repeated", "100 of the 101 rows of the file are in copy.csv.gz as well"),
     ]
     assert (
-        "File data.csv: all rows of the file stand in copy.csv.gz as well. It is left out; remove it." in outcome.output
+        "File data.csv: all rows of the file are in copy.csv.gz as well. It is left out; remove it." in outcome.output
     )
     assert dbt.query("select file_name, count(*) from online_retail.fct_sales group by 1 order by 1") == [
         ("copy.csv.gz", 301),

@@ -1,4 +1,4 @@
--- Reports re-add to the facts that they are made of, whichever way they are cut; a reader may take any of them.
+-- Reports add up to the facts that they are built from, however they are grouped; a reader may use any of them.
 with totals as (
 
     select
