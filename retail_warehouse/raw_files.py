@@ -43,8 +43,8 @@ _MAGIC = {
     b"BZh": "packed with bzip2: unpack it",
     b"\xfd7zXZ": "packed with xz: unpack it",
     b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it",
-    b"%PDF": "a PDF document, no CSV file",
-    b"PAR1": "a Parquet file, no CSV file",
+    b"%PDF": "a PDF document, not a CSV file",
+    b"PAR1": "a Parquet file, not a CSV file",
 }
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF16_LE: "utf-16-le"}
 _BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
@@ -52,10 +52,10 @@ _BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
 TOLD = {
     "latin-1": "is not valid UTF-8 and is read as Latin-1",
     "cp1252": "is not valid UTF-8 and is read as Windows-1252",
-    "utf-16": "is UTF-16 and is read as that",
-    "utf-8-bad": "is UTF-8 with bytes that are not; the rows with them are rejected",
+    "utf-16": "is read as UTF-16",
+    "utf-8-bad": "is UTF-8 with some invalid bytes; rows with such bytes are rejected",
     "cr-cr-lf": "ends its lines with two carriage returns and a line feed, and is read as if with one line end",
-    "gz-padded": "holds further bytes after its gzip data, which are left aside",
+    "gz-padded": "has further bytes after its gzip data, which are ignored",
 }
 #: Those of which DuckDB reads a copy in UTF-8.
 CONVERTED = ("cp1252", "utf-16", "utf-8-bad", "gz-padded", "cr-cr-lf")
@@ -183,7 +183,7 @@ def list_files(
             elif of_hidden:
                 hidden.append(name)
             elif not stat.S_ISREG(known.st_mode):
-                problem(f"file {name}", "is no regular file (a pipe or a device); write it to a file")
+                problem(f"file {name}", "is a pipe or a device; write its content to a file")
             elif not _is_utf8(name):
                 problem(f"file {name}", "has a name that is not UTF-8; rename it")
             else:
@@ -196,7 +196,7 @@ def list_files(
     listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
     if hidden:
         listing.notes.append(
-            f"{len(hidden)} hidden or temporary {'file is' if len(hidden) == 1 else 'files are'} left aside, such as "
+            f"{len(hidden)} hidden or temporary {'file is' if len(hidden) == 1 else 'files are'} skipped, such as "
             f"{_printable(hidden[0])}"
         )
     return listing
@@ -209,7 +209,7 @@ def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
 def _why_missing(entry: os.DirEntry, error: OSError) -> str:
     if entry.is_symlink():
         leads_to = _printable(os.readlink(entry.path))  # noqa: PTH115 (a name that is not UTF-8)
-        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; mend or remove it"
+        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; correct or remove it"
     return f"cannot be read: {error.strerror}"
 
 
@@ -246,7 +246,7 @@ def _list_s3(folder: str, wanted: re.Pattern, is_final: bool) -> Listing:
         listing.problems.append(f"the prefix cannot be listed: {error}")
     listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
     if hidden:
-        listing.notes.append(f"{hidden} hidden or temporary files are left aside")
+        listing.notes.append(f"{hidden} hidden or temporary files are skipped")
     return listing
 
 
@@ -300,7 +300,7 @@ class _Pieces:
                 try:
                     piece = unpacker.decompress(data, _PIECE)
                 except zlib.error as error:
-                    raise FileProblem(f"is no whole gzip file, it is damaged ({error}): get it again") from error
+                    raise FileProblem(f"is not a complete gzip file, it is damaged ({error}): get it again") from error
                 if piece:
                     if is_first:
                         _refuse_foreign(piece)
@@ -310,7 +310,7 @@ class _Pieces:
                 if not data and not unpacker.eof:
                     data = file.read(_PIECE)
                     if not data:
-                        raise FileProblem("is no whole gzip file, it is cut off: get it again")
+                        raise FileProblem("is not a complete gzip file, it is cut off: get it again")
             data = unpacker.unused_data or file.read(_PIECE)
 
 

@@ -36,11 +36,7 @@ def _shown(manifest: dict) -> dict[str, dict]:
     }
     read = {parent for node in models.values() for parent in node["depends_on"]["nodes"]}
     # What `retail-warehouse predict` has written is no raw data.
-    raw = {
-        id_: node
-        for id_, node in manifest["sources"].items()
-        if id_ in read and node["source_name"] in _TITLES
-    }
+    raw = {id_: node for id_, node in manifest["sources"].items() if id_ in read and node["source_name"] in _TITLES}
     return raw | models
 
 

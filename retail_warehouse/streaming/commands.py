@@ -99,7 +99,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
             bookmark = player.Bookmark(STATE, file, target.identity())
             begin = 0 if again else bookmark.row_number
             if begin:
-                click.echo(f"Going on after row {begin:,}; --again begins anew.")
+                click.echo(f"Continuing after row {begin:,}; --again starts from the first row.")
             click.echo(f"Reading {file}", err=True)
             count, rows = stack.enter_context(player.rows_of(file, begin))
             bar = stack.enter_context(tqdm(total=count, unit=" rows", unit_scale=True, disable=None))
@@ -215,7 +215,7 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
                 status.count(last)
             click.echo(status.line())
             if has_failed:
-                raise DataError(f"The API or the player has ended; {log} tells why:\n{_tail(log)}")
+                raise DataError(f"The API or the player has ended; {log} says why:\n{_tail(log)}")
             if last and not last.ok:
                 raise DataError(f"dbt failed: {last.problem}")
 

@@ -268,7 +268,7 @@ UNREADABLE = {
         lambda data: (data / "aisles.csv.gz").write_bytes(gzip.compress((data / "aisles.csv").read_bytes())),
         ["both aisles.csv and aisles.csv.gz"],
     ),
-    "folder missing": (shutil.rmtree, ["the folder is missing or holds no CSV file"]),
+    "folder missing": (shutil.rmtree, ["the folder is missing or has no CSV file"]),
 }
 
 

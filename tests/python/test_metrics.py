@@ -177,7 +177,7 @@ def test_saved_queries_are_the_headline_figures(built, metricflow, monkeypatch):
 
 
 def test_mf_validates_and_answers_what_the_page_asks(environment, tmp_path):
-    """The command line, with the commands of docs/reports.md; it ends with 1 if the warehouse does not know a metric."""
+    """The command line, with the commands of docs/reports.md; an unknown metric ends it with 1."""
     validated = CliRunner().invoke(cli, ["validate-configs"])
     assert validated.exit_code == 0, validated.output
     out = tmp_path / "out.csv"

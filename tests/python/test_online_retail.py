@@ -328,7 +328,7 @@ def test_every_csv_file_is_read_whatever_its_name(dbt, tmp_path):
     counts = dbt.reconciliation("online_retail")
     # But for what editors and systems leave behind.
     assert counts == {name: [1, 1, 0] for name in names if name != ".hidden.csv"}
-    assert "1 hidden or temporary file is left aside, such as .hidden.csv" in outcome.output
+    assert "1 hidden or temporary file is skipped, such as .hidden.csv" in outcome.output
 
 
 @pytest.mark.slow
@@ -346,9 +346,9 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
     )
     utf8 = write(tmp_path / "utf8", GOOD.replace("HOLDER", "£1"))
     cases = [
-        (empty, "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
-        (tmp_path / "nowhere", "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
-        (twice / "data.csv", "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
+        (empty, "", "the folder is missing or has no CSV file (*.csv, *.csv.gz)"),
+        (tmp_path / "nowhere", "", "the folder is missing or has no CSV file (*.csv, *.csv.gz)"),
+        (twice / "data.csv", "", "the folder is missing or has no CSV file (*.csv, *.csv.gz)"),
         (twice, "", "both data.csv and data.csv.gz"),
         (packed, "", "file data.csv.gz ends its lines with CRLF, but holds a carriage return without a line feed"),
         (

@@ -46,15 +46,25 @@ RUN_BY = {
     "dbt build": "conftest.py::built",
     "dbt build --full-refresh": "test_incremental.py::test_data_tests_look_at_what_has_not_been_tested",
     "dbt build --vars .*complete_histories.*": "conftest.py::built",
-    "dbt build --vars .*max_rejected_share.*": "test_bad_input.py::test_too_many_rejected_rows_fail_the_build_and_keep_the_marts",
-    "dbt build --vars .*online_retail_day_first.*": "test_online_retail.py::test_a_day_first_file_is_told_and_never_guessed",
+    "dbt build --vars .*max_rejected_share.*": (
+        "test_bad_input.py::test_too_many_rejected_rows_fail_the_build_and_keep_the_marts"
+    ),
+    "dbt build --vars .*online_retail_day_first.*": (
+        "test_online_retail.py::test_a_day_first_file_is_told_and_never_guessed"
+    ),
     "dbt build --(sample|empty).*": "test_dbt_commands.py::test_a_sample_and_an_empty_build_stand_for_no_file",
-    "dbt build --selector (instacart|online_retail)": "test_dbt_commands.py::test_one_source_is_built_alone_in_a_new_warehouse",
-    "dbt build --selector (with_)?parquet_export": "test_parquet_export.py::test_it_is_off_by_default_and_chosen_by_a_selector",
+    "dbt build --selector (instacart|online_retail)": (
+        "test_dbt_commands.py::test_one_source_is_built_alone_in_a_new_warehouse"
+    ),
+    "dbt build --selector (with_)?parquet_export": (
+        "test_parquet_export.py::test_it_is_off_by_default_and_chosen_by_a_selector"
+    ),
     "dbt build --selector micro_batch": "test_streaming.py::test_late_wrong_and_repeated_rows",
     "dbt build --selector (features|predictions)( .*)?": "test_features.py::test_the_plain_build_has_no_features",
     "dbt build --select [+]tag:features .*": "conftest.py::build_features",
-    "dbt build --(selector (new_orders|reports)|select rpt_basket_sizes)": "test_pages.py::test_a_schedule_and_a_first_change",
+    "dbt build --(selector (new_orders|reports)|select rpt_basket_sizes)": (
+        "test_pages.py::test_a_schedule_and_a_first_change"
+    ),
     "dbt source freshness": "test_dbt_commands.py::test_freshness_tells_when_files_were_last_taken_in",
     "dbt docs generate.*": "conftest.py::built",
     "dbt parse": "test_dbt_commands.py::test_nothing_modified_is_no_error",
@@ -64,12 +74,16 @@ RUN_BY = {
     "retail-warehouse fetch instacart.*": "test_fetch.py::test_a_complete_instacart_folder_passes",
     "retail-warehouse check .*": "test_check.py::test_a_folder_is_checked_without_a_warehouse",
     "retail-warehouse generate instacart .*": "test_generator.py::test_command",
-    "retail-warehouse generate online-retail .*": "test_online_retail.py::test_the_bundled_sample_is_the_generators_output",
+    "retail-warehouse generate online-retail .*": (
+        "test_online_retail.py::test_the_bundled_sample_is_the_generators_output"
+    ),
     "retail-warehouse (train|predict|suggest)( .*)?": "test_predictions.py::shop",
     "retail-warehouse evaluate.*": "test_predictions.py::judged",
     "retail-warehouse dashboard.*": "test_dashboard.py::dashboard",
     "retail-warehouse (live|serve|process|stream)( .*)?": "test_streaming.py::test_the_whole_loop_runs_by_one_command",
-    "python benchmarks/predictions.py --write": "test_predictions_benchmark.py::test_judging_one_data_set_leaves_the_others_on_the_page",
+    "python benchmarks/predictions.py --write": (
+        "test_predictions_benchmark.py::test_judging_one_data_set_leaves_the_others_on_the_page"
+    ),
     "python -c .*": "test_pages.py::test_the_python_of_the_pages_runs",
     "uv run dbt build": "test_pages.py::test_uv_runs_a_command_of_the_environment",
     "curl .*": "test_api.py::test_a_row_can_be_looked_up_as_soon_as_it_is_accepted",
@@ -446,7 +460,9 @@ def test_the_table_of_settings_is_the_code():
     assert {name for name, (kind, *_) in rows.items() if kind == "var"} == set(declared)
     assert {name for name, (kind, *_) in rows.items() if kind == "environment"} == variables_of_the_code()
     for name, value in declared.items():
-        assert rows[name][2] == f"`{json.dumps(value) if not isinstance(value, float) else f'{value:f}'.rstrip('0')}`", name
+        assert (
+            rows[name][2] == f"`{json.dumps(value) if not isinstance(value, float) else f'{value:f}'.rstrip('0')}`"
+        ), name
         rule = settings_macro()["vars"][name]
         for bound in {rule.get("min"), rule.get("max")} - {None}:
             assert f"{bound:,}" in rows[name][1], f"{name}: its range stands in the table"
