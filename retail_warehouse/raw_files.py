@@ -27,7 +27,7 @@ _SHORTEST_MEAN_LINE = 4  # bytes with the line end
 _SMALL = 1 << 20
 _PIECE = 1 << 20
 _CSV = r"[.]csv([.]gz)?$"
-#: What Spark, Hadoop, macOS, Jupyter, Excel and the trash of desktops leave behind.
+#: Names of hidden and temporary files of Spark, Hadoop, macOS, Jupyter, Excel and desktop trash.
 _HIDDEN = re.compile(r"[._~#$]|lost\+found$", re.IGNORECASE)
 #: Stands in a converted copy before the two hexadecimal digits of a byte that could not be read. No text holds it:
 #: https://www.unicode.org/faq/private_use.html#nonchar1
@@ -48,7 +48,7 @@ _MAGIC = {
 }
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF16_LE: "utf-16-le"}
 _BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
-#: What a file is told to be, by what is entered into the ledger.
+#: What is said about a file, by the encoding that is recorded in the ledger.
 TOLD = {
     "latin-1": "is not valid UTF-8 and is read as Latin-1",
     "cp1252": "is not valid UTF-8 and is read as Windows-1252",

@@ -184,7 +184,7 @@ class Health(BaseModel):
     """That the service runs."""
 
     detail: str
-    landing: str = Field(description="What tells the landing of this service from others, whatever its address.")
+    landing: str = Field(description="Identifies the landing folder of this service, whatever its address.")
 
 
 class FieldProblem(BaseModel):

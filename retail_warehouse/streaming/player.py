@@ -1,4 +1,4 @@
-"""The player: sends the rows of a file, as a till would that never stops."""
+"""The player: sends the rows of a file, as a till would."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ class Target(Protocol):
     """Where rows are sent to."""
 
     def identity(self) -> str:
-        """What tells the target from others, whatever its address; asked for until it is answered.
+        """Identifies the target, whatever its address; asked for until there is an answer.
 
         Raises:
             DataError: It will never be.
@@ -126,7 +126,7 @@ def _open_raw_views(folder: Path, warehouse: Path) -> None:
 
 
 def check(file: Path) -> None:
-    """Look for what dbt does not mind in a file, and a stream does.
+    """Check a file for what dbt accepts and a stream does not.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.

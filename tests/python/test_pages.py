@@ -1,7 +1,7 @@
-"""What people read is true: every command runs in a test, every link leads somewhere, every setting is in the table.
+"""The pages are true: every command runs in a test, every link leads somewhere, every setting is in the table.
 
-A command of a page is run here, by another test (`RUN_BY`), or it stands in a block that begins with the line
-`# needs an AWS account`. All of them, those within a line too, are held against what the programs accept.
+A command of a page is run here, by another test (`RUN_BY`), or it is in a block that begins with the line
+`# needs an AWS account`. All of them, those within a sentence too, are checked against what the programs accept.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ CLOUD = "# needs an AWS account"
 TEXTS = {page: page.read_text() for page in PAGES}
 
 # Where a command is run: a test or a fixture, or what CI runs. A pattern is one of the whole command without its
-# variables. The words of the command, but for values, stand in that file.
+# variables. The words of the command, except values, are in that file.
 RUN_BY = {
     "make (build|test)": ".ci/run",
     "make check": ".github/workflows/ci.yml",
