@@ -105,7 +105,13 @@ def hidden(built) -> list[dict]:
 def test_views_are_of_models_and_what_is_above_them(built):
     """So that no test and no exposure, which stand below, is among them."""
     models = {node["name"] for node in json.loads(built.manifest.read_text())["nodes"].values()}
-    assert len(LINKS) >= 7
+    rows = re.findall(r"^\| [A-Z].*\? \|.*$", (PROJECT / "models/overview.md").read_text(), re.MULTILINE)
+    assert len(rows) == len(LINKS) >= 15, "a question has one lineage"
+    for row in rows:
+        tables = re.findall(r"\(#!/model/model[.]retail_warehouse[.](\w+)\)", row)
+        assert tables, row
+        assert set(tables) <= models, row
+        assert re.search("g_i=([^)]*)", row)[1] == "%20".join(f"%2B{table}" for table in tables), row
     for link in LINKS:
         selected = unquote(re.search("g_i=(.*)", link)[1]).split()
         assert all(one.startswith("+") for one in selected)
