@@ -12,7 +12,7 @@ from typing import Any
 #: ambiguous.
 SCHEMAS = (
     *("raw_instacart", "raw_online_retail", "raw_predictions", "staging", "intermediate", "instacart", "online_retail"),
-    *("reference", "reports", "features", "predictions", "exports", "audit"),
+    *("reference", "reports", "features", "predictions", "audit"),
 )
 _OF_DUCKDB = ("main", "temp", "system", "memory", "information_schema", "pg_catalog")
 _REFUSED = "#;?'\"\\"

@@ -17,12 +17,12 @@ _COMMON = {
     "max_bin": 63,
 }
 # With fewer rows, threads wait for one another longer than they save.
-_TRAINED_BY_THREADS, _SCORED_BY_THREADS = 200_000, 20_000
+_BY_THREADS = 200_000
 
 
-def _threads(rows: int, least: int) -> int:
+def _threads(rows: int) -> int:
     """Threads for a number of rows; 0 is one per core."""
-    return 0 if rows >= least else 1
+    return 0 if rows >= _BY_THREADS else 1
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def fit(
         tests, stops = fold == member, fold == (member + 1) % split.folds
         data = _dataset(rows, ~tests & ~stops, features)
         booster = lightgbm.train(
-            {**_COMMON, **parameters, "seed": seed + member, "num_threads": _threads(len(fold), _TRAINED_BY_THREADS)},
+            {**_COMMON, **parameters, "seed": seed + member, "num_threads": _threads(len(fold))},
             data,
             rounds,
             [_dataset(rows, stops & judges, features, data)],
@@ -145,4 +145,4 @@ def score(boosters: list[lightgbm.Booster], values: NDArray[np.float32]) -> NDAr
 
 
 def _scored(booster: lightgbm.Booster, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    return booster.predict(values, num_threads=_threads(len(values), _SCORED_BY_THREADS))
+    return booster.predict(values, num_threads=_threads(len(values)))

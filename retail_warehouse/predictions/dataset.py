@@ -1,5 +1,6 @@
 """What training and predicting read: the relations of the schema `features`, a few users at a time."""
 
+import copy
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ class Features:
             DataError: They are not there.
         """
         self.where = unloaded or str(warehouse)
+        self._schema = "memory.features" if unloaded else "warehouse.features"
         self._connection = duckdb.connect()
         for variable, setting in (("DUCKDB_MEMORY_LIMIT", "memory_limit"), ("DUCKDB_THREADS", "threads")):
             if os.environ.get(variable):
@@ -124,7 +126,7 @@ class Features:
         if missing:
             what = "no features" if len(missing) == len(_RELATIONS) else f"no features.{missing[0]}"
             raise DataError(f"The warehouse {warehouse} has {what}. {_BUILD}")
-        self._connection.execute("use warehouse.features")
+        self._connection.execute(f"use {self._schema}")
 
     def _create_views(self, folder: str) -> None:
         self._connection.execute("create schema features")
@@ -136,13 +138,20 @@ class Features:
                 raise DataError(
                     f"{folder} holds no {name}/*.parquet. Unload the features: dbt run-operation unload_features"
                 ) from error
-        self._connection.execute("use memory.features")
+        self._connection.execute(f"use {self._schema}")
 
     def exclude(self, users: NDArray | list[int]) -> None:
         """Leave users out of what is trained on."""
         self._connection.register("given", {"user_id": np.asarray(users, np.int64)})
         self._connection.execute("insert into memory.main.excluded select user_id from given")
         self._connection.unregister("given")
+
+    def for_thread(self) -> "Features":
+        """The same features, for use by another thread at the same time; it is closed on its own."""
+        same = copy.copy(self)
+        same._connection = self._connection.cursor()
+        same._connection.execute(f"use {self._schema}")
+        return same
 
     def close(self) -> None:
         """Close the warehouse, so that dbt can write to it."""

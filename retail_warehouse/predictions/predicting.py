@@ -1,7 +1,9 @@
 """The order to come of every user, as Parquet files that dbt reads as a source."""
 
+import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,13 +142,23 @@ def predict(
     at = now or datetime.now(UTC)
     with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as scratch:
         parts = _Parts(Path(scratch), model.version, at)
-        for chunk in chunks(new):
-            _reorders(parts, features.candidates(names, chunk), chunk, state.columns, model)
-            condition = f"orders_back = 0 and user_id between {chunk[0]} and {chunk[-1]}"
-            _first_purchases(
-                parts, ranker, first_purchases.targets_where(features, co_visits, condition), chunk, co_visits
-            )
-            on_users(len(chunk))
+
+        def rows_of(chunk: NDArray[np.int64]) -> dict[str, dict[str, NDArray]]:
+            own = features.for_thread()
+            try:
+                rows = _reorders(own.candidates(names, chunk), chunk, state.columns, model)
+                condition = f"orders_back = 0 and user_id between {chunk[0]} and {chunk[-1]}"
+                targets = first_purchases.targets_where(own, co_visits, condition)
+                return rows | _first_purchases(ranker, targets, chunk, co_visits)
+            finally:
+                own.close()
+
+        # What takes the time, sorting, sparse products and trees, leaves Python to the other threads.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for chunk, rows in zip(chunks(new), pool.map(rows_of, chunks(new)), strict=True):
+                for table, columns in rows.items():
+                    parts.add(table, **columns)
+                on_users(len(chunk))
         _next_in_cart(parts, co_visits)
         parts.add(
             STATE, **{name: state[name] for name in _STATE_COLUMNS}, model_version=_repeated(model.version, len(state))
@@ -195,8 +207,9 @@ def _changed(out: Path, version: str, state: dict[str, NDArray]) -> NDArray[np.i
 
 
 def _reorders(
-    parts: _Parts, candidates: Candidates, users: NDArray[np.int64], state: dict[str, NDArray], model: Model
-) -> None:
+    candidates: Candidates, users: NDArray[np.int64], state: dict[str, NDArray], model: Model
+) -> dict[str, dict[str, NDArray]]:
+    """Columns by table."""
     names = model.features(buy_again.TASK)
     # Rounded as they are written, so that ranks follow what can be read.
     chances = np.round(buy_again.probabilities(model.boosters.get(buy_again.TASK, []), candidates, names), 6)
@@ -204,43 +217,44 @@ def _reorders(
     orders = state["order_id"][np.searchsorted(state["user_id"], users)]
     counts = np.diff(found.starts)
     ranks = found.ranks()
-    parts.add(
-        "predicted_reorders",
-        user_id=np.repeat(users, counts),
-        product_id=found.products,
-        order_id=np.repeat(orders, counts),
-        probability=found.probabilities,
-        rank=ranks,
-        is_in_basket=ranks <= np.repeat(found.baskets.sizes, counts),
-    )
-    parts.add(
-        "predicted_baskets",
-        user_id=users,
-        order_id=orders,
-        product_count=found.baskets.sizes,
-        includes_none=found.baskets.includes_none,
-        none_probability=np.clip(found.none, 0, 1),
-        expected_f1=np.clip(found.baskets.expected_f1, 0, 1),
-    )
+    return {
+        "predicted_reorders": {
+            "user_id": np.repeat(users, counts),
+            "product_id": found.products,
+            "order_id": np.repeat(orders, counts),
+            "probability": found.probabilities,
+            "rank": ranks,
+            "is_in_basket": ranks <= np.repeat(found.baskets.sizes, counts),
+        },
+        "predicted_baskets": {
+            "user_id": users,
+            "order_id": orders,
+            "product_count": found.baskets.sizes,
+            "includes_none": found.baskets.includes_none,
+            "none_probability": np.clip(found.none, 0, 1),
+            "expected_f1": np.clip(found.baskets.expected_f1, 0, 1),
+        },
+    }
 
 
 def _first_purchases(
-    parts: _Parts,
     ranker: first_purchases.Ranker,
     targets: first_purchases.Targets,
     users: NDArray[np.int64],
     co_visits: CoVisits,
-) -> None:
+) -> dict[str, dict[str, NDArray]]:
+    """Columns by table."""
     targets = targets.of(np.flatnonzero(np.isin(targets.users, users)))
     places, scores = ranker.best(targets)
     rows, columns = np.nonzero(places >= 0)
-    parts.add(
-        "predicted_first_purchases",
-        user_id=targets.users[rows],
-        rank=columns + 1,
-        product_id=co_visits.ids[places[rows, columns]],
-        score=scores[rows, columns],
-    )
+    return {
+        "predicted_first_purchases": {
+            "user_id": targets.users[rows],
+            "rank": columns + 1,
+            "product_id": co_visits.ids[places[rows, columns]],
+            "score": scores[rows, columns],
+        }
+    }
 
 
 def _next_in_cart(parts: _Parts, co_visits: CoVisits) -> None:

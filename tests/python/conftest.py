@@ -282,6 +282,8 @@ def built(_session_dbt, made_once) -> Built:
         arguments = ("--selector", "everything", "--vars", options)
         outcome = _session_dbt("build", *arguments, **files, **WITH_ARTIFACTS)
         assert outcome.ok, outcome.output
+        exported = _session_dbt("run-operation", "export_parquet", "--vars", options, **files)
+        assert exported.ok, exported.output
         docs = _session_dbt("docs", "generate", "--static", "--quiet", *arguments, **files, **WITH_ARTIFACTS)
         assert docs.ok, docs.output
         shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")

@@ -8,6 +8,7 @@ status when it has ended.
 """
 
 import fcntl
+import functools
 import gc
 import hashlib
 import io
@@ -80,6 +81,7 @@ class _Projects:
 
     def _parse(self, folder: Path, options: list[str], warehouse: str):
         from dbt.cli.main import dbtRunner
+        from dbt.clients.jinja import MacroGenerator
 
         folder.mkdir(parents=True, exist_ok=True)
         before, os.environ["WAREHOUSE_PATH"] = os.environ["WAREHOUSE_PATH"], warehouse
@@ -88,7 +90,11 @@ class _Projects:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 # The static parser is native code with threads of its own, which a fork would wait for in vain.
                 arguments = ["--quiet", "--no-static-parser", "parse", "--target-path", str(folder), *options]
-                return dbtRunner().invoke(arguments).result
+                manifest = dbtRunner().invoke(arguments).result
+                # What dbt compiles at the first call of each macro, and keeps while its process lives.
+                for macro in manifest.macros.values() if manifest else ():
+                    MacroGenerator(macro).get_template()
+                return manifest
         finally:
             os.environ["WAREHOUSE_PATH"] = before
 
@@ -121,6 +127,10 @@ def main() -> None:
     import agate  # noqa: F401
     import dbt.adapters.duckdb
     import dbt.cli.main  # noqa: F401
+    import redshift_connector
+
+    # Left without a name, it reads the source text of all its callers to find one, at every connection.
+    redshift_connector.connect = functools.partial(redshift_connector.connect, application_name="dbt")
 
     folder = Path(sys.argv[1])
     _forget_old(folder)

@@ -19,7 +19,7 @@ import docs_site
 
 # The query makes the browser load the page anew, which is when it looks at the selection.
 LINKS = re.findall(r"\]\((\?view=\w+#!/overview\?[^)]*)\)", (PROJECT / "models/overview.md").read_text())
-LAYERS = ("staging", "intermediate", "marts", "reports", "features", "predictions", "exports", "audit")
+LAYERS = ("staging", "intermediate", "marts", "reports", "features", "predictions", "audit")
 # Words that people search for, and the model that answers.
 WORDS = {
     "revenue": "rpt_monthly_totals",

@@ -9,10 +9,10 @@ import yaml
 from conftest import INSTACART, ONLINE_RETAIL, PROJECT, TESTS_OF_BOTH
 from sqlglot import exp
 
-PREFIXES = {"staging": "stg_", "intermediate": "int_", "reports": "rpt_", "features": "ftr_", "exports": "export_"}
-LAYERS = ("source", "staging", "intermediate", "marts", "reports", "features", "predictions", "exports", "audit")
+PREFIXES = {"staging": "stg_", "intermediate": "int_", "reports": "rpt_", "features": "ftr_"}
+LAYERS = ("source", "staging", "intermediate", "marts", "reports", "features", "predictions", "audit")
 # Layers that others rely on: under contract, with tested foreign keys.
-PUBLISHED = ("marts/", "reports/", "features/", "predictions/", "exports/", "audit/")
+PUBLISHED = ("marts/", "reports/", "features/", "predictions/", "audit/")
 DATA_TESTS = ("tests/generic/*.sql", "tests/singular/**/*.sql")
 
 
@@ -75,7 +75,6 @@ def test_layers_look_up_only(models):
         "features": {"marts", "features"},
         "predictions": {"source", "features"},
         "audit": {"source", "staging", "intermediate", "audit"},
-        "exports": {"marts"},
     }
     for id_, node in models.items():
         parents = {layer(parent, models) for parent in node["depends_on"]["nodes"]}

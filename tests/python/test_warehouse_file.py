@@ -20,7 +20,7 @@ def refused(path: Path | str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["instacart", "Staging", "audit", "main", "temp", "system", "online_retail.v2", ".exports"]
+    "name", ["instacart", "Staging", "audit", "main", "temp", "system", "online_retail.v2", ".reports"]
 )
 def test_a_name_that_something_else_has_is_refused(tmp_path, name):
     assert "is the name of a schema in it. Set WAREHOUSE_PATH" in refused(tmp_path / f"{name}.duckdb")

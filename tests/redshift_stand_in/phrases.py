@@ -94,12 +94,19 @@ def check_phrases(statement: Statement) -> None:
         for index in range(len(statement))
         for word in ([statement.word(index)] if statement.kind(index) == Kind.STRING else statement.word(index).split())
     ]
+    places: dict[str, list[int]] = {}
+    for place, (word, _) in enumerate(words):
+        places.setdefault(word, []).append(place)
     for starts, phrase, rule in _PHRASES:
         if starts and statement.word(0) not in starts:
             continue
-        for place in range(len(words) - len(phrase) + 1):
-            found = words[place : place + len(phrase)]
-            if all("*" in part or word in part for part, (word, _) in zip(phrase, found, strict=True)):
+        # Where its first word of its own stands, since hardly a statement holds it.
+        ahead = next(number for number, part in enumerate(phrase) if "*" not in part)
+        for place in sorted(place - ahead for word in phrase[ahead] for place in places.get(word, ())):
+            found = words[place : place + len(phrase)] if place >= 0 else []
+            if len(found) == len(phrase) and all(
+                "*" in part or word in part for part, (word, _) in zip(phrase, found, strict=True)
+            ):
                 told = statement.source(found[0][1], found[-1][1])
                 if statement.kind(found[0][1] - 1) == Kind.DOT:
                     continue  # a column of that name
