@@ -56,7 +56,9 @@ RUN_BY = {
     "dbt build --selector (instacart|online_retail)": (
         "test_dbt_commands.py::test_one_source_is_built_alone_in_a_new_warehouse"
     ),
-    "dbt run-operation export_parquet.*": "test_parquet_export.py::test_facts_are_written_by_month_and_replaced_as_a_whole",
+    "dbt run-operation export_parquet.*": (
+        "test_parquet_export.py::test_facts_are_written_by_month_and_replaced_as_a_whole"
+    ),
     "dbt build --selector micro_batch": "test_streaming.py::test_late_wrong_and_repeated_rows",
     "dbt build --selector (features|predictions)( .*)?": "test_features.py::test_the_plain_build_has_no_features",
     "dbt build --select [+]tag:features .*": "conftest.py::build_features",
