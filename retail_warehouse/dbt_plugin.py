@@ -11,10 +11,10 @@ from typing import Any
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from retail_warehouse import parquet_folders, raw_files
+from retail_warehouse import mending, parquet_folders, raw_files
 from retail_warehouse.warehouse_file import WarehouseProblem, copies_of, refuse_unusable
 
-_FUNCTIONS = ("list_raw_files", "look_at_raw_files", "begin_parquet_folder", "end_parquet_folder")
+_FUNCTIONS = ("list_raw_files", "look_at_raw_files", "mend_header", "begin_parquet_folder", "end_parquet_folder")
 
 
 class Plugin(BasePlugin):
@@ -38,7 +38,7 @@ class Plugin(BasePlugin):
         def look_at_raw_files(asked: str) -> str:
             return json.dumps([_looked_at(file, copies) for file in json.loads(asked)])
 
-        for function in (list_raw_files, look_at_raw_files, begin_parquet_folder, end_parquet_folder):
+        for function in (list_raw_files, look_at_raw_files, mend_header, begin_parquet_folder, end_parquet_folder):
             conn.create_function(function.__name__, function, ["VARCHAR"], "VARCHAR", side_effects=True)
         # A connection with Python functions that is open at the end of the process makes DuckDB complain of leaks.
         atexit.register(_close, weakref.ref(conn))
@@ -74,6 +74,11 @@ def _step(step: Callable[[str], str], folder: str) -> str:
         return json.dumps({"folder": step(folder)})
     except OSError as error:
         return json.dumps({"problem": f"{error.filename or folder}: {error.strerror or error}."})
+
+
+def mend_header(asked: str) -> str:
+    """:func:`retail_warehouse.mending.of_header` with its arguments as a JSON object."""
+    return mending.of_header(**json.loads(asked))
 
 
 def _looked_at(file: dict[str, Any], copies: str) -> dict[str, Any]:

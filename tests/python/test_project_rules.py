@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 import pytest
 import sqlglot
@@ -366,3 +367,34 @@ def test_what_tests_select_leaves_out_nothing_of_the_default_build(dbt):
     assert set().union(*of_each) | reports == listed()
     assert not set().union(*of_each) & reports
     assert len(of_each[0] & of_each[1]) < len(of_each[0])
+
+
+def test_there_is_one_way_to_call_dbt():
+    """The README says once that the environment is activated; from there on, commands stand as one types them."""
+    readme = (PROJECT / "README.md").read_text()
+    [activated] = [match.start() for match in re.finditer(r"^source \.venv/bin/activate\b", readme, re.MULTILINE)]
+    # Within blocks of the console: dbt itself, or after variables.
+    assert activated < re.search(r"^(\w+=\S+ )*(dbt|retail-warehouse) ", readme, re.MULTILINE).start()
+    pages = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").glob("*.md")]
+    programs = [*(PROJECT / "retail_warehouse").rglob("*.py"), *(PROJECT / "macros").rglob("*.sql")]
+    for path in [*pages, *programs, *(PROJECT / "models").rglob("*.md"), PROJECT / "profiles.yml.example"]:
+        text = path.read_text().replace("source .venv/bin/activate", "")
+        assert ".venv/bin/" not in text, path
+        assert not re.search(r"(poetry|pipx) run|python3? -m dbt", text), path
+        # A command for people without make, in the README.
+        assert "uv run" not in text or path.name == "README.md", path
+    makefile = (PROJECT / "Makefile").read_text()
+    assert "$(BIN)" not in "".join(re.findall(r"^.*\becho\b.*$", makefile, re.MULTILINE))
+
+
+def test_uv_installs_what_the_makefile_does_and_leaves_no_host_behind():
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert pyproject["tool"]["uv"]["default-groups"] == ["build"]
+    assert "dbt-core-experimental-parser" in pyproject["tool"]["uv"]["exclude-dependencies"]
+    assert "uv.lock" in (PROJECT / ".gitignore").read_text().splitlines()
+    assert "`uv run dbt build`" in (PROJECT / "README.md").read_text()
+    for lock in PROJECT.glob("requirements*.txt"):
+        text = lock.read_text()
+        assert "://" not in text, lock
+        assert "dbt-core-experimental-parser" not in text, lock
+        assert text.count("==") <= text.count("--hash=sha256:"), lock
