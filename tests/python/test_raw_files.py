@@ -172,12 +172,12 @@ def test_gzip_files_are_read_as_gzip_does(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.csv", gzip.compress(b"id\n1\n"), "is packed with gzip: let its name end in .csv.gz"),
+        ("a.csv", gzip.compress(b"id\n1\n", mtime=0), "is packed with gzip: let its name end in .csv.gz"),
         ("a.csv.gz", b"id\n1\n", "is not packed with gzip: let its name end in .csv"),
-        ("a.csv.gz", gzip.compress(os.urandom(9000))[:5000], "is not a complete gzip file, it is cut off"),
-        ("a.csv.gz", gzip.compress(b"id\n1\n")[:-8] + b"\0" * 8, "is not a complete gzip file, it is damaged"),
+        ("a.csv.gz", gzip.compress(os.urandom(9000), mtime=0)[:5000], "is not a complete gzip file, it is cut off"),
+        ("a.csv.gz", gzip.compress(b"id\n1\n", mtime=0)[:-8] + b"\0" * 8, "is not a complete gzip file, it is damaged"),
         ("a.csv", b"BZh91AY", "is packed with bzip2"),
-        ("a.csv.gz", gzip.compress(b"PK\x03\x04"), "is a zip archive"),
+        ("a.csv.gz", gzip.compress(b"PK\x03\x04", mtime=0), "is a zip archive"),
         ("a.csv", b"id,name\r\n1,a\r2,b\r\n", "holds a carriage return without a line feed as well"),
     ],
 )
