@@ -35,7 +35,7 @@ _OF_EMPTY_LINES = b" \t,;\"'"
 _SMALL = 1 << 20
 _PIECE = 1 << 20
 _CSV = r"[.]csv([.]gz)?$"
-#: What Spark, Hadoop, macOS, Jupyter, Excel and the trash of desktops leave behind.
+#: Names of hidden and temporary files of Spark, Hadoop, macOS, Jupyter, Excel and desktop trash.
 _HIDDEN = re.compile(r"[._~#$]|lost\+found$", re.IGNORECASE)
 #: Stands in a converted copy before the two hexadecimal digits of a byte that could not be read. No text holds it:
 #: https://www.unicode.org/faq/private_use.html#nonchar1
@@ -52,8 +52,8 @@ _MAGIC = {
     b"BZh": ("packed with bzip2: unpack it", "bunzip2 -c"),
     b"\xfd7zXZ": ("packed with xz: unpack it", "xz -dc"),
     b"\x28\xb5\x2f\xfd": ("packed with zstd: unpack it", "zstd -dc"),
-    b"%PDF": ("a PDF document, no CSV file: get the data as CSV", ""),
-    b"PAR1": ("a Parquet file, no CSV file: get the data as CSV", ""),
+    b"%PDF": ("a PDF document, not a CSV file: get the data as CSV", ""),
+    b"PAR1": ("a Parquet file, not a CSV file: get the data as CSV", ""),
 }
 _WITHOUT_RETURNS = r"tr -d '\r'"
 _WITHOUT_EMPTY_LINES = "sed '/^[[:space:]]*$/d'"
@@ -61,14 +61,14 @@ _WITHOUT_EMPTY_LINES = "sed '/^[[:space:]]*$/d'"
 _WORKBOOK = b"[Content_Types].xml"
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF16_LE: "utf-16-le"}
 _BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
-#: What a file is told to be, by what is entered into the ledger.
+#: What is said about a file, by the encoding that is recorded in the ledger.
 TOLD = {
     "latin-1": "is not valid UTF-8 and is read as Latin-1",
     "cp1252": "is not valid UTF-8 and is read as Windows-1252",
-    "utf-16": "is UTF-16 and is read as that",
-    "utf-8-bad": "is UTF-8 with bytes that are not; the rows with them are rejected",
+    "utf-16": "is read as UTF-16",
+    "utf-8-bad": "is UTF-8 with some invalid bytes; rows with such bytes are rejected",
     "cr-cr-lf": "ends its lines with two carriage returns and a line feed, and is read as if with one line end",
-    "gz-padded": "holds further bytes after its gzip data, which are left aside",
+    "gz-padded": "has further bytes after its gzip data, which are ignored",
 }
 #: Those of which DuckDB reads a copy in UTF-8.
 CONVERTED = ("cp1252", "utf-16", "utf-8-bad", "gz-padded", "cr-cr-lf")
@@ -200,7 +200,7 @@ def list_files(
             elif of_hidden:
                 hidden.append(name)
             elif not stat.S_ISREG(known.st_mode):
-                problem(f"file {name}", "is no regular file (a pipe or a device); write it to a file")
+                problem(f"file {name}", "is a pipe or a device; write its content to a file")
             elif not _is_utf8(name):
                 new = re.sub(r"[^!-~]+", "_", _printable(entry.path).replace("\\x", "_"))
                 rename = f"mv $'{_printable(entry.path)}' {shlex.quote(new)}"
@@ -224,7 +224,7 @@ def _made_readable(path: str, error: OSError) -> str:
 
 def _left_aside(hidden: list[str]) -> str:
     files = "file is" if len(hidden) == 1 else "files are"
-    return f"{len(hidden)} hidden or temporary {files} left aside, such as {_printable(hidden[0])}"
+    return f"{len(hidden)} hidden or temporary {files} skipped, such as {_printable(hidden[0])}"
 
 
 def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
@@ -234,7 +234,7 @@ def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
 def _why_missing(entry: os.DirEntry, error: OSError) -> str:
     if entry.is_symlink():
         leads_to = _printable(os.readlink(entry.path))  # noqa: PTH115 (a name that is not UTF-8)
-        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; mend or remove it: " + (
+        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; correct or remove it: " + (
             f"rm {shlex.quote(_printable(entry.path))}"
         )
     return f"cannot be read: {error.strerror}{_made_readable(entry.path, error)}"
@@ -346,7 +346,7 @@ class _Pieces:
                 try:
                     piece = unpacker.decompress(data, _PIECE)
                 except zlib.error as error:
-                    raise FileProblem(f"is no whole gzip file, it is damaged ({error}): get it again") from error
+                    raise FileProblem(f"is not a complete gzip file, it is damaged ({error}): get it again") from error
                 if piece:
                     if is_first:
                         _refuse_foreign(piece, self.path, is_unpacked=True)
@@ -356,7 +356,7 @@ class _Pieces:
                 if not data and not unpacker.eof:
                     data = file.read(_PIECE)
                     if not data:
-                        raise FileProblem("is no whole gzip file, it is cut off: get it again")
+                        raise FileProblem("is not a complete gzip file, it is cut off: get it again")
             data = unpacker.unused_data or file.read(_PIECE)
 
 

@@ -14,7 +14,7 @@
         {% for result in results if result.status == 'error' and sign in (result.message or '') %}
             {% if loop.first %}
                 {% do log(
-                    what_to_do ~ ', and run the same command again. The tables that failed keep the rows that they had before.',
+                    what_to_do ~ ', and run the same command again. Tables that failed keep the rows that they had.',
                     info=true
                 ) %}
             {% endif %}

@@ -24,7 +24,7 @@
         {% endfor %}
         {% set settings = fingerprint_of_settings(source_meta) %}
         {% if not fingerprints and not source_problems %}
-            {% do source_problems.append('the folder is missing or holds no CSV file (*.csv, *.csv.gz)') %}
+            {% do source_problems.append('the folder is missing or has no CSV file (*.csv, *.csv.gz)') %}
         {% endif %}
         {% for note in listing.notes %}
             {% do log('In the folder "' ~ folder ~ '" ' ~ note ~ '.', info=true) %}

@@ -46,7 +46,7 @@ with data_files as (
 
 ),
 
--- Counted from the lines as they were read, before any judgement.
+-- Counted from the lines as they were read, before any row is judged.
 raw_counts as (
 
     {% for source_name in built %}
@@ -89,7 +89,7 @@ accepted_counts as (
 
 ),
 
--- Those in the folder, also without a row, and the deliveries that were streamed.
+-- All files in the folder, including those without rows, and all streamed deliveries.
 deliveries as (
 
     select

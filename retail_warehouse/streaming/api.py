@@ -184,7 +184,7 @@ class Health(BaseModel):
     """That the service runs."""
 
     detail: str
-    landing: str = Field(description="What tells the landing of this service from others, whatever its address.")
+    landing: str = Field(description="Identifies the landing folder of this service, whatever its address.")
 
 
 class FieldProblem(BaseModel):
@@ -483,7 +483,7 @@ def create_app(
 
 
 class _Log:
-    """Tells route, status and time of each request, and not the address: who asked for what is nobody's business. Nor
+    """Logs route, status and time of each request. It does not log the address, which says who asked for what. Nor
     does what goes wrong within reach another log, since it may quote what was sent."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -546,7 +546,7 @@ def _short(row: Any) -> Any:
 
 
 def _refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = None) -> Response:
-    """Where and why, but not the value, which may be large or nobody's business."""
+    """Where and why, but not the value, which may be large or private."""
     problems = []
     for error in errors[:_TOLD_ERRORS]:
         parts = [part for at, part in enumerate(error["loc"]) if at != kind_at]

@@ -75,7 +75,7 @@ class DynamoDbStore:
 
         Raises:
             StoreError: The table cannot be written; some of the lines may have been.
-            ValueError: A line has no number in its id, or money that is no whole number of thousandths; some of the
+            ValueError: A line has no number in its id, or money that is not a whole number of thousandths; some of the
                 lines before it may have been written.
         """
         for batch in _batches(lines):

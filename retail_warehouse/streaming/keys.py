@@ -36,7 +36,7 @@ def customer_id(text: str) -> str:
     """A customer's number in its one spelling: ``007``, ``+7`` and ``7.0`` are ``7``.
 
     Raises:
-        ValueError: It is no whole number.
+        ValueError: It is not a whole number.
     """
     return str(int(text.partition(".")[0]))
 

@@ -326,7 +326,7 @@ class LandingFolder:
 
 
 def digest(line: str) -> bytes:
-    """What tells one content of an event from another."""
+    """A digest of the content of an event."""
     return hashlib.blake2b(line.encode(), digest_size=16).digest()
 
 

@@ -1,4 +1,4 @@
-"""The player: sends the rows of a file, as a till would that never stops."""
+"""The player: sends the rows of a file, as a till would."""
 
 import contextlib
 import json
@@ -59,7 +59,7 @@ class Target(Protocol):
     """Where rows are sent to."""
 
     def identity(self) -> str:
-        """What tells the target from others, whatever its address; asked for until it is answered.
+        """Identifies the target, whatever its address; asked for until there is an answer.
 
         Raises:
             DataError: It will never be.
@@ -126,7 +126,7 @@ def _open_raw_views(folder: Path, warehouse: Path) -> None:
 
 
 def check(file: Path) -> None:
-    """Look for what dbt does not mind in a file, and a stream does.
+    """Check a file for what dbt accepts and a stream does not.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -137,7 +137,7 @@ def check(file: Path) -> None:
     if not file.is_file():
         raise DataError(f"There is no file {file}.")
     if not file.name.lower().endswith((".csv", ".csv.gz")):
-        raise DataError(f"{file} is no CSV file by its name: let it end in .csv or .csv.gz.")
+        raise DataError(f"The name of {file} does not end in .csv or .csv.gz. Rename it.")
     if not file.name.isprintable():
         raise DataError(
             f"The name of {str(file)!r} holds a control character. Rename it: it is the name of the delivery."
@@ -216,14 +216,14 @@ class Api:
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 problem = type(error).__name__
             except requests.RequestException as error:
-                raise DataError(f"{self._address} cannot be asked: {error}") from error
+                raise DataError(f"{self._address} cannot be reached: {error}") from error
             else:
                 if answer.status_code == 200:
                     return answer.json()
                 if answer.status_code == 401:
                     raise DataError(
-                        f"{self._url} does not take the rows: 401, the token is no good (any more). Set "
-                        "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it goes on where it stopped."
+                        f"{self._url} does not take the rows: 401, the token is not valid (any more). Set "
+                        "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it resumes."
                     )
                 if answer.status_code in (400, 403, 404, 405, 413, 415, 422):
                     raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
@@ -231,7 +231,7 @@ class Api:
             wait = pause * random.uniform(0.5, 1)
             self._tell(f"{self._url}: {problem}; again in {wait:.1f} s")
             if self._stopped.wait(wait):
-                raise DataError(f"{self._url} was given up.")
+                raise DataError(f"Stopped before {self._url} has taken all rows.")
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 

@@ -171,7 +171,7 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     level = os.environ.get("LOG_LEVEL", "WARNING").upper()
     if level not in logging.getLevelNamesMapping():
-        raise DataError(f"LOG_LEVEL is {level}; INFO tells of each request, WARNING of trouble alone.")
+        raise DataError(f"LOG_LEVEL is {level}. Use INFO (a line for each request) or WARNING (problems only).")
     logging.getLogger("retail_warehouse.api").setLevel(level)
     # The server hands the signal on once it has ended; what follows it must still be done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

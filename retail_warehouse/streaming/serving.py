@@ -75,7 +75,7 @@ class ServingStore(Protocol):
         """Store lines; one that is there already, by its ``invoice_line_id``, is replaced. Durable on return.
 
         Raises:
-            ValueError: An id without a number, or money that is no whole number of thousandths.
+            ValueError: An id without a number, or money that is not a whole number of thousandths.
             StoreError: The store cannot be written; some of the lines may have been.
         """
         ...
@@ -128,7 +128,7 @@ def check_money(amount: Decimal) -> Decimal:
         amount: GBP.
 
     Raises:
-        ValueError: It is no whole number of thousandths, or too large.
+        ValueError: It is not a whole number of thousandths, or too large.
     """
     if not amount.is_finite() or abs(amount) >= _LIMIT or amount != round(amount, 3):
         raise ValueError(f"{amount} GBP has more than three decimals or fifteen digits before them.")

@@ -162,7 +162,7 @@ class SqliteStore:
 
         Raises:
             StoreError: The file cannot be written.
-            ValueError: A line has no number in its id, or money that is no whole number of thousandths.
+            ValueError: A line has no number in its id, or money that is not a whole number of thousandths.
         """
         with self._transaction() as connection:
             connection.executemany(_PUT, map(_row, lines))

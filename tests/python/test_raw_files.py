@@ -55,7 +55,7 @@ def test_links_are_followed_and_hidden_names_are_left_aside(tmp_path):
     assert not found.problems
     names = ["aisles.csv", "orders/1.csv", "orders/5.csv", "orders/deep/er/2.CSV.GZ", "orders/linked/4.csv"]
     assert [*found.files] == names
-    assert "4 hidden or temporary files are left aside, such as orders/" in found.notes[0]
+    assert "4 hidden or temporary files are skipped, such as orders/" in found.notes[0]
     assert re.fullmatch(
         rf"1 bytes, \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(, still changing)?, in {data}", found.files["aisles.csv"]
     )
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
         "link orders/folder is a link to gone",
         "folder orders/loop is a link to a folder above it",
         "file orders/self.csv is a link to self.csv",
-        "file orders/pipe.csv is no regular file",
+        "file orders/pipe.csv is a pipe or a device",
         "file orders/till \\xe9.csv has a name that is not UTF-8",
     ):
         assert any(told in problem for problem in found.problems), (told, found.problems)
@@ -174,12 +174,12 @@ def test_gzip_files_are_read_as_gzip_does(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.csv", gzip.compress(b"id\n1\n"), "is packed with gzip: let its name end in .csv.gz"),
+        ("a.csv", gzip.compress(b"id\n1\n", mtime=0), "is packed with gzip: let its name end in .csv.gz"),
         ("a.csv.gz", b"id\n1\n", "is not packed with gzip: let its name end in .csv"),
-        ("a.csv.gz", gzip.compress(os.urandom(9000))[:5000], "is no whole gzip file, it is cut off"),
-        ("a.csv.gz", gzip.compress(b"id\n1\n")[:-8] + b"\0" * 8, "is no whole gzip file, it is damaged"),
+        ("a.csv.gz", gzip.compress(os.urandom(9000), mtime=0)[:5000], "is not a complete gzip file, it is cut off"),
+        ("a.csv.gz", gzip.compress(b"id\n1\n", mtime=0)[:-8] + b"\0" * 8, "is not a complete gzip file, it is damaged"),
         ("a.csv", b"BZh91AY", "is packed with bzip2"),
-        ("a.csv.gz", gzip.compress(b"PK\x03\x04"), "is a zip archive"),
+        ("a.csv.gz", gzip.compress(b"PK\x03\x04", mtime=0), "is a zip archive"),
         ("a.csv", b"id,name\r\n1,a\r2,b\r\n", "holds a carriage return without a line feed as well"),
     ],
 )
@@ -291,7 +291,7 @@ def test_a_prefix_of_s3_is_a_folder(tmp_path, monkeypatch):
         assert len(listing.files) == 4 + 1001
         assert next(iter(listing.files)) == "orders.csv"
         assert listing.notes == [
-            "2 hidden or temporary files are left aside, such as orders/.ipynb_checkpoints/part.csv"
+            "2 hidden or temporary files are skipped, such as orders/.ipynb_checkpoints/part.csv"
         ]
         assert list(list_files("s3://bucket/in", depth=0).files) == ["orders.csv"]
         assert listing.files["orders.csv"].startswith(f"{len(rows.encode())} bytes, ")

@@ -444,7 +444,7 @@ def test_a_file_is_played_into_a_folder_and_gone_on_with(tmp_path, monkeypatch):
     played = CliRunner().invoke(main, arguments)
     assert f"{len(LINES)} landed, 0 duplicate, 0 rejected" in played.output
     again = CliRunner().invoke(main, arguments)
-    assert f"Going on after row {len(LINES) + 1}" in again.output
+    assert f"Continuing after row {len(LINES) + 1}" in again.output
     assert "0 landed, 0 duplicate" in again.output
     # Another folder has nothing of it yet.
     elsewhere = CliRunner().invoke(main, [*arguments[:4], str(tmp_path / "elsewhere"), *arguments[5:]])

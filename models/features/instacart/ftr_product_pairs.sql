@@ -88,7 +88,7 @@ pairs as (
         on
             steps.user_id = first_purchases.user_id
             and steps.order_age - 1 = first_purchases.order_age
-            -- Seldom otherwise: lines of the first order may have been lost.
+            -- Rarely false: only if lines of the first order were lost.
             and steps.product_id <> first_purchases.product_id
     where steps.is_followed_in_statistics
 

@@ -50,7 +50,7 @@ user_aisles as (
 
 ),
 
--- One more each, so that no aisle is unknown to the statistics.
+-- One is added to each count, so that every aisle has a share.
 aisles as (
 
     select

@@ -32,7 +32,7 @@ history as (
         case
             when order_products.previous_order_age = order_products.order_age + 1 then 1 else 0
         end as is_next_order_repeat,
-        -- What comes after the history is looked at only to tell that it is no part of it, and for the label.
+        -- Later orders are read only to exclude them from the history, and for the label.
         case
             when order_products.next_order_age > targets.orders_back then 0 else 1
         end as is_last_purchase,
@@ -103,6 +103,6 @@ select
     cast(same_dow_count as integer) as same_dow_count,
     {{ ratio('hour_difference_sum', 'order_count', 7, 4) }} as mean_hour_difference,
     cast(next_order_repeats as integer) as next_order_repeats,
-    -- Not known of the order to be predicted.
+    -- Unknown for the order to be predicted.
     case when orders_back > 0 then cast(is_bought_next as smallint) end as is_bought
 from summed

@@ -15,8 +15,8 @@ with files as (
 
 ),
 
--- More rows can only be read with day and month exchanged than can only be read as they stand, so that those that can
--- be read both ways are read wrongly.
+-- More dates can only be read with day and month exchanged than can only be read as they are, so the dates that can be
+-- read both ways would be read wrongly.
 of_other_order as (
 
     select * from files
@@ -51,7 +51,7 @@ deliveries as (
 
 ),
 
--- Rows that are the same are of the same invoice, and hardly any invoice stands in two deliveries.
+-- Equal rows have the same invoice, and hardly any invoice is in two deliveries.
 shared_invoices as (
 
     select invoice_no as shared_invoice_no
@@ -158,7 +158,7 @@ judged as (
     select
         shared.*,
         case
-            -- Of two with the same rows the first in file order stays. A file gives way to a stream, which may go on.
+            -- Of two files with the same rows the first by name is kept. Of a file and a stream, the stream is kept.
             when
                 not shared.is_streamed
                 and shared.shared_rows = shared.row_count
@@ -199,7 +199,7 @@ ranked as (
         on judged.other_name = repeated.file_name
     where
         judged.verdict = 'repeated'
-        -- Rows that count once are not doubted.
+        -- Rows that count only once are no reason for a warning.
         or (judged.verdict is not null and repeated.file_name is null)
 
 )
@@ -221,9 +221,9 @@ select
     cast(other_name as varchar(1000)) as other_name,
     cast(
         case
-            when verdict = 'repeated' then 'all rows of the file stand in ' || other_name || ' as well'
+            when verdict = 'repeated' then 'all rows of the file are in ' || other_name || ' as well'
             else cast(shared_rows as varchar) || ' of the ' || cast(row_count as varchar)
-                || ' rows of the ' || case when is_streamed then 'stream' else 'file' end || ' stand in ' || other_name
+                || ' rows of the ' || case when is_streamed then 'stream' else 'file' end || ' are in ' || other_name
                 || ' as well'
         end as varchar(1000)
     ) as detail

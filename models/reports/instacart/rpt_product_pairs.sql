@@ -26,7 +26,7 @@ product_orders as (
 
 ),
 
--- What is in too few orders is in no pair worth a row, and would make most of the pairs.
+-- Products in too few orders are left out first: they would make most of the pairs, none of which is kept.
 counted as (
 
     select product_orders.*

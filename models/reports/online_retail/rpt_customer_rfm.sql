@@ -4,7 +4,7 @@ with sales as (
 
 ),
 
--- The day after the last sale, so that a sale on that day lies one day back.
+-- The day after the last sale, so that the latest sale is one day ago.
 last_sale as (
 
     select max(invoice_date) as last_invoice_date from sales

@@ -30,7 +30,7 @@ cancellations as (
 
 ),
 
--- Products alone have a place: postage and fees are no best sellers.
+-- Only products are ranked; postage and fees cannot be best sellers.
 ranked as (
 
     select

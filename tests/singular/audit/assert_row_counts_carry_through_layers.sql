@@ -1,4 +1,4 @@
--- The reconciliation covers every staged row, and every accepted row stands in its mart.
+-- The reconciliation covers every staged row, and every accepted row is in its mart.
 {% set sources = {
     'instacart': {
         'aisles': 'stg_instacart__aisles',

@@ -1,4 +1,4 @@
--- The products that a user has bought before, each of them and no other, have a probability, once models were trained.
+-- Every product that a user has bought before has a probability, and no other product has one, once models were trained.
 with predicted as (
 
     select

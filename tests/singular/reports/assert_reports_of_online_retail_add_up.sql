@@ -1,4 +1,4 @@
--- Reports of Online Retail re-add to the facts that they are made of, whichever way they are cut.
+-- Reports of Online Retail add up to the facts that they are built from, however they are grouped.
 with totals as (
 
     select
