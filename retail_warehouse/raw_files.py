@@ -22,8 +22,10 @@ from typing import IO, Any
 
 from retail_warehouse.mending import is_packed, renamed, rewritten, unpacked
 
-#: Longest line that is read, in bytes; in UTF-8 it takes at most three times as many, which `read_lines` tells DuckDB.
-LONGEST_LINE = 5 << 20
+#: Longest line that is read, in bytes: with the piece that it ends in no more than `read_lines` tells DuckDB.
+LONGEST_LINE = 15 << 20
+#: The same in a file of which a copy is read, since a byte may take three in UTF-8.
+_LONGEST_CONVERTED = 5 << 20
 #: DuckDB holds some two thousand lines at once, so that a file may have a few long ones, but not many.
 _LONG_LINE = 64 << 10  # bytes
 _MOST_OF_LONG_LINES = 64 << 20  # bytes
@@ -31,6 +33,7 @@ _MOST_OF_LONG_LINES = 64 << 20  # bytes
 _MOST_EMPTY_LINES = 1_000_000
 _SHORT_MEAN_LINE = 8  # bytes; a piece with longer ones has few empty lines
 _OF_EMPTY_LINES = b" \t,;\"'"
+_TOO_LONG = "has a line of more than {} MB, line {:,}: is it a CSV file?"
 #: A plain file of at most so many bytes is read whole, together with others.
 _SMALL = 1 << 20
 _PIECE = 1 << 20
@@ -395,6 +398,8 @@ class _Bytes:
     returns: int = 0
     returns_before_feeds: int = 0
     two_returns_before_feeds: int = 0
+    longest: int = 0  # up to the end of a piece
+    longest_at: int = 0
     wide: str = ""
     first: bytes = b""
     last: bytes = b""
@@ -440,8 +445,10 @@ def _scan(path: str, pieces: Iterable[bytes], tell: Callable[[int], object]) -> 
         else:
             length += len(piece)
         line += max(feeds, returns)
+        if length > counted.longest:
+            counted.longest, counted.longest_at = length, line
         if length > LONGEST_LINE:
-            raise FileProblem(f"has a line of more than {LONGEST_LINE >> 20} MB, line {line:,}: is it a CSV file?")
+            raise FileProblem(_TOO_LONG.format(LONGEST_LINE >> 20, line))
         long_lines += _bytes_of_long_lines(piece)
         if long_lines > _MOST_OF_LONG_LINES:
             raise FileProblem(
@@ -539,6 +546,8 @@ def look(path: str, copies: str = "", declared: str = "", tell: Callable[[int], 
                     "ends its lines with CRLF, but holds a carriage return without a line feed as well; write all "
                     f"line ends alike: {rewritten(path, _WITHOUT_RETURNS)}"
                 )
+        if encoding in CONVERTED and encoding != "utf-16" and counted.longest > _LONGEST_CONVERTED:
+            raise FileProblem(_TOO_LONG.format(_LONGEST_CONVERTED >> 20, counted.longest_at))
         found = reopen(path, encoding, copies)
         found.lines = counted.lines(encoding)
         return found

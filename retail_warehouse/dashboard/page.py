@@ -149,7 +149,7 @@ def _about(data: Data) -> list[str]:
                 f"Incomplete at the edge of the data: {', '.join(cut)}. Such months are drawn paler and never compared."
             )
     if data.missing:
-        lines.append("Some tables are not built yet: run dbt build --selector reports.")
+        lines.append("Some tables are not built yet: run dbt build.")
     return lines
 
 

@@ -13,7 +13,7 @@ import lightgbm
 
 from retail_warehouse.deliveries import DataError
 
-FORMAT = 1  # of the folder; raised whenever an older program would read it wrongly
+FORMAT = 2  # of the folder; raised whenever an older program would read it wrongly
 CARD = "card.json"
 REPORT = "report.html"
 
@@ -72,10 +72,14 @@ def write(model: Model, folder: Path, report: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
+        files: dict[str, list[str]] = {}
         for task, boosters in model.boosters.items():
             for number, booster in enumerate(boosters):
-                (new / _file(task, number)).write_text(booster.model_to_string(), encoding="utf-8")  # the best rounds
-        card = model.card | {"format": FORMAT, "files": {task: len(found) for task, found in model.boosters.items()}}
+                text = booster.model_to_string().encode()  # the best rounds
+                (new / _file(task, number)).write_bytes(text)
+                files.setdefault(task, []).append(hashlib.sha256(text).hexdigest())
+        card = model.card | {"format": FORMAT, "files": files}
+        card["checksum"] = _checksum(card)
         (new / CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         (new / REPORT).write_text(report, encoding="utf-8")
         if folder.exists():
@@ -89,6 +93,38 @@ def _file(task: str, number: int) -> str:
     return f"{task}-{number}.txt"
 
 
+def _checksum(card: dict[str, Any]) -> str:
+    """Of all that a card says, whatever the order and the blanks."""
+    told = {name: value for name, value in card.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """The card of a model, which is complete and as it was written.
+
+    Raises:
+        DataError: It is damaged, or another version of this program wrote it.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if card["format"] != FORMAT:
+            raise _OtherFormat(
+                f"The model in {folder} has format {card['format']}, and this version reads format {FORMAT}. {_AGAIN}"
+            )
+        if card["checksum"] != _checksum(card):
+            raise DataError(f"The model in {folder} is damaged: {CARD} is not as it was written. {_AGAIN}")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"The model in {folder} is damaged: {CARD} cannot be read. {_AGAIN}") from error
+    return card
+
+
+class _OtherFormat(DataError):
+    """Another version of this program wrote a model."""
+
+
+_AGAIN = "Train it anew: retail-warehouse train"
+
+
 def read(folder: Path) -> Model:
     """Read a model.
 
@@ -98,23 +134,19 @@ def read(folder: Path) -> Model:
     path = folder / CARD
     if not path.is_file():
         raise DataError(f"There is no trained model in {folder}. Train one: retail-warehouse train")
-    again = "Train it anew: retail-warehouse train"
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        if card["format"] != FORMAT:
-            raise DataError(
-                f"The model in {folder} has format {card['format']}, and this version reads format {FORMAT}. {again}"
-            )
-        boosters = {
-            task: [lightgbm.Booster(model_file=str(folder / _file(task, number))) for number in range(count)]
-            for task, count in card["files"].items()
-        }
-        for task, found in boosters.items():
-            for booster in found:
-                if booster.feature_name() != card["tasks"][task]["features"]:
-                    raise DataError(f"The model of {task} in {folder} has other features than its card. {again}")
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, lightgbm.basic.LightGBMError) as error:
-        raise DataError(f"The model in {folder} is damaged: {error}. {again}") from error
+    card = _card(folder)
+    boosters: dict[str, list[lightgbm.Booster]] = {}
+    for task, checksums in card["files"].items():
+        for number, checksum in enumerate(checksums):
+            name = _file(task, number)
+            try:
+                text = (folder / name).read_bytes()
+            except OSError as error:
+                raise DataError(f"The model in {folder} is damaged: {name} cannot be read. {_AGAIN}") from error
+            # LightGBM ends the process where a tree is cut short.
+            if hashlib.sha256(text).hexdigest() != checksum:
+                raise DataError(f"The model in {folder} is damaged: {name} is not as it was written. {_AGAIN}")
+            boosters.setdefault(task, []).append(lightgbm.Booster(model_str=text.decode()))
     return Model(card, boosters)
 
 
@@ -133,20 +165,28 @@ def must_fit_columns(model: Model, task: str, columns: Sequence[str], relation: 
 
 
 def _cards(folder: Path) -> list[tuple[dict[str, Any], Path]]:
-    """The cards in a folder of models that can be read, the oldest first."""
+    """The cards in a folder of models, the oldest first; those of other formats are passed over.
+
+    Raises:
+        DataError: One is damaged, and may be that of the model trained last.
+    """
     found = []
     for path in sorted(folder.glob(f"*/{CARD}")):
         try:
-            card = json.loads(path.read_text(encoding="utf-8"))
-            if card["format"] == FORMAT:
-                found.append((card, path.parent))
-        except (ValueError, KeyError, TypeError, OSError):
+            found.append((_card(path.parent), path.parent))
+        except _OtherFormat:
             continue
+        except DataError as error:
+            raise DataError(f"{error}, or remove the folder.") from error
     return sorted(found, key=lambda entry: (entry[0]["trained_at"], entry[0]["model_version"]))
 
 
 def cards(folder: Path) -> list[dict[str, Any]]:
-    """The cards of all models in a folder, the oldest first; those of other formats are passed over."""
+    """The cards of all models in a folder, the oldest first; those of other formats are passed over.
+
+    Raises:
+        DataError: One is damaged.
+    """
     return [card for card, _ in _cards(folder)]
 
 
@@ -154,7 +194,7 @@ def latest(folder: Path) -> Path:
     """The model that was trained last.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or one is damaged.
     """
     found = _cards(folder)
     if found:

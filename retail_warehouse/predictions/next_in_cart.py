@@ -240,7 +240,8 @@ class Carts:
         size = len(cart)
 
         at = np.searchsorted(places, shopper.products)
-        own = np.flatnonzero((at < len(places)) & (places[np.minimum(at, len(places) - 1)] == shopper.products))
+        own = np.flatnonzero(at < len(places))
+        own = own[places[at[own]] == shopper.products[own]]
 
         def spread(values: NDArray, missing: float = 0.0) -> NDArray[np.float64]:
             every = np.full(len(places), missing)

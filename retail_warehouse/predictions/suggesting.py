@@ -22,6 +22,7 @@ from retail_warehouse.predictions.model_folder import Model, must_fit_columns
 COLUMNS = ("query_id", "user_id", "position", "product_id")
 RANKS = 10
 _CHUNK_USERS = 500
+_MOST_DIGITS = 18  # of a number; more do not fit into 64 bits
 
 
 @dataclass
@@ -61,6 +62,8 @@ def read_carts(path: Path) -> list[Cart]:
             return _carts(path, csv.reader(file))
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file in UTF-8: {error}.") from error
 
@@ -83,8 +86,12 @@ def _carts(path: Path, lines: "csv._reader") -> list[Cart]:  # type: ignore[name
             raise DataError(f"{path}, line {lines.line_num}: query_id is empty.")
         numbers = {}
         for name, text in (("user_id", user), ("position", position), ("product_id", product)):
-            if text and not (text.isascii() and text.isdigit()):
-                raise DataError(f"{path}, line {lines.line_num}: {name} {text!r} is not a whole number.")
+            if text and not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+                told = text if len(text) <= 50 else f"{text[:50]}..."
+                raise DataError(
+                    f"{path}, line {lines.line_num}: {name} {told!r} is not a whole number of at most "
+                    f"{_MOST_DIGITS} digits."
+                )
             numbers[name] = int(text) if text else None
         cart = carts.setdefault(query, Cart(query, numbers["user_id"]))
         if cart.user_id != numbers["user_id"]:

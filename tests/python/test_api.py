@@ -395,7 +395,7 @@ def test_a_customers_invoices(api):
     [
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "OTHER"}, 404),
         ("/transactions", {"InvoiceNo": "1", "StockCode": "85123A"}, 404),
-        ("/transactions", {"InvoiceNo": "536365", "StockCode": " "}, 404),
+        ("/transactions", {"InvoiceNo": "536365", "StockCode": " "}, 422),
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "85123A' or 1=1 --"}, 404),
         ("/transactions", {"InvoiceNo": "536365"}, 422),
         ("/transactions", {"StockCode": "85123A"}, 422),

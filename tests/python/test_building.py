@@ -81,7 +81,7 @@ def test_what_keeps_dbt_from_running_is_told_once(built_dbt, tmp_path):
     assert status == 0, "it reads no file"
     status, output = run(built_dbt, "--select", "stg_instacart__aisles", data=tmp_path / "nowhere")
     assert status == 2
-    assert output.count("the folder is missing or holds no CSV file") == 1
+    assert output.count("the folder is missing or has no CSV file") == 1
     assert "> in macro" not in output
     assert "Traceback" not in output
     status, output = run(built_dbt, "--selct", "aisles")

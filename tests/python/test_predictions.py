@@ -515,9 +515,16 @@ def broken_card(shop):
     (shop.model / "card.json").write_text((shop.model / "card.json").read_text()[:-200])
 
 
+def edited_card(shop):
+    (shop.model / "card.json").write_text(
+        json.dumps({name: value for name, value in shop.card.items() if name != "seed"})
+    )
+
+
 def broken_trees(shop):
+    """Cut within a tree, which LightGBM would end the process for."""
     path = shop.model / "buy_again-0.txt"
-    path.write_text(path.read_text()[:400])
+    path.write_text(path.read_text()[:3000])
 
 
 def missing_trees(shop):
@@ -564,11 +571,12 @@ def no_users(shop):
     ("spoil", "said"),
     [
         (no_model, "There is no trained model in .*retail-warehouse train"),
-        (other_format, "has format 99, and this version reads format 1.*retail-warehouse train"),
-        (broken_card, "There is no trained model|is damaged.*retail-warehouse train"),
-        (broken_trees, "is damaged.*retail-warehouse train"),
-        (missing_trees, "is damaged.*retail-warehouse train"),
-        (other_trees, "other features than its card.*retail-warehouse train"),
+        (other_format, "has format 99, and this version reads format 2.*retail-warehouse train"),
+        (broken_card, "is damaged: card.json cannot be read.*retail-warehouse train"),
+        (edited_card, "is damaged: card.json is not as it was written.*retail-warehouse train"),
+        (broken_trees, "is damaged: buy_again-0.txt is not as it was written.*retail-warehouse train"),
+        (missing_trees, "is damaged: buy_again-0.txt cannot be read.*retail-warehouse train"),
+        (other_trees, "is damaged: buy_again-0.txt is not as it was written.*retail-warehouse train"),
         (missing_column, "has no decay_80, streak.*retail-warehouse train"),
         (other_data, "was trained on other data: of its products 100%.*retail-warehouse train"),
         (no_warehouse, "There is no warehouse .*make build"),
@@ -614,6 +622,10 @@ def test_a_model_does_not_replace_other_files(shop, tmp_path):
         ("query_id,user_id,position,product_id\n1,,1\n", "line 2: 3 fields instead of 4"),
         ("query_id,user_id,position,product_id\n1,,1,x\n", "line 2: product_id 'x' is not a whole number"),
         ("query_id,user_id,position,product_id\n1,-4,1,1\n", "line 2: user_id '-4' is not a whole number"),
+        (
+            f"query_id,user_id,position,product_id\n1,,1,{'9' * 5000}\n",
+            "line 2: product_id '99999.* of at most 18 digits",
+        ),
         ("query_id,user_id,position,product_id\n,,1,1\n", "line 2: query_id is empty"),
         ("query_id,user_id,position,product_id\n1,,1,\n", "line 2: position and product_id go together"),
         ("query_id,user_id,position,product_id\n1,4,1,1\n1,5,2,2\n", "line 3: the query 1 names two users"),

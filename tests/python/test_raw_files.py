@@ -201,7 +201,7 @@ MEGABYTE = 1 << 20
 @pytest.mark.parametrize(
     ("pieces", "told"),
     [
-        ([b"x" * MEGABYTE] * 64, "has a line of more than 5 MB, line 2: is it a CSV file"),
+        ([b"x" * MEGABYTE] * 64, "has a line of more than 15 MB, line 2: is it a CSV file"),
         ([b"\n" * MEGABYTE] * 48, "has more than 1,000,000 empty lines up to line 1,04"),
         ([b" , ,\r\n" * 500_000] * 16, "has more than 1,000,000 empty lines"),
         ([b"1,a long name\n" * 500_000, *([b"\n" * MEGABYTE] * 16)], "has more than 1,000,000 empty lines"),
@@ -213,7 +213,7 @@ def test_bombs_end_in_bounded_time_and_memory(tmp_path, pieces, told):
     """Gigabytes in one line or in a few, and millions of empty lines, from a megabyte and less."""
     for name, encoding in (("bomb.csv.gz", None), ("wide.csv.gz", "utf-16")):
         with gzip.open(tmp_path / name, "wb", compresslevel=1) as file:
-            for piece in [b"id,name\n", *pieces][: 9 if encoding else None]:
+            for piece in [b"id,name\n", *pieces][: 20 if encoding else None]:
                 file.write(piece.decode().encode("utf-16-le") if encoding else piece)
     tracemalloc.start()
     start = time.monotonic()
@@ -290,9 +290,7 @@ def test_a_prefix_of_s3_is_a_folder(tmp_path, monkeypatch):
         listing = list_files("s3://bucket/in", tables=["orders"])
         assert len(listing.files) == 4 + 1001
         assert next(iter(listing.files)) == "orders.csv"
-        assert listing.notes == [
-            "2 hidden or temporary files are skipped, such as orders/.ipynb_checkpoints/part.csv"
-        ]
+        assert listing.notes == ["2 hidden or temporary files are skipped, such as orders/.ipynb_checkpoints/part.csv"]
         assert list(list_files("s3://bucket/in", depth=0).files) == ["orders.csv"]
         assert listing.files["orders.csv"].startswith(f"{len(rows.encode())} bytes, ")
 
@@ -303,7 +301,7 @@ def test_a_prefix_of_s3_is_a_folder(tmp_path, monkeypatch):
         client.put_object(Bucket="bucket", Key="in/orders/windows.csv", Body="id,name\n1,€ 7\n".encode("cp1252"))
         again = look("s3://bucket/in/orders/windows.csv", copies=str(tmp_path))
         assert gzip.decompress(Path(again.path).read_bytes()).decode() == "id,name\n1,€ 7\n"
-        with pytest.raises(FileProblem, match="is no whole gzip file, it is cut off"):
+        with pytest.raises(FileProblem, match="is not a complete gzip file, it is cut off"):
             look("s3://bucket/in/orders/cut.csv.gz")
         with pytest.raises(FileProblem, match=r"cannot be read: .*NoSuchKey"):
             look("s3://bucket/in/orders/gone.csv")
