@@ -143,7 +143,8 @@ def test_training_again_gives_the_same_model(shop, tmp_path):
     for path in shop.model.glob("*.txt"):
         assert (again / path.name).read_bytes() == path.read_bytes()
     card = json.loads((again / "card.json").read_text())
-    assert card | {"trained_at": ""} == shop.card | {"trained_at": ""}
+    when = {"trained_at": "", "checksum": ""}
+    assert card | when == shop.card | when
 
 
 def test_the_card_tells_what_was_trained_on_and_how_good_it_is(shop):
@@ -225,7 +226,7 @@ def test_files_have_the_columns_that_dbt_declares(shop):
             ("rank", integer),
             ("next_product_id", integer),
             ("probability", share),
-            ("lift", "DECIMAL(12,6)"),
+            ("lift", "DECIMAL(18,6)"),
             *stamp,
         ],
     }
@@ -624,7 +625,7 @@ def test_a_model_does_not_replace_other_files(shop, tmp_path):
         ("query_id,user_id,position,product_id\n1,-4,1,1\n", "line 2: user_id '-4' is not a whole number"),
         (
             f"query_id,user_id,position,product_id\n1,,1,{'9' * 5000}\n",
-            "line 2: product_id '99999.* of at most 18 digits",
+            "is not a whole number of at most 18 digits",
         ),
         ("query_id,user_id,position,product_id\n,,1,1\n", "line 2: query_id is empty"),
         ("query_id,user_id,position,product_id\n1,,1,\n", "line 2: position and product_id go together"),
