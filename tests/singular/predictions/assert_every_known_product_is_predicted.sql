@@ -1,4 +1,4 @@
--- Every product that a user has bought before has a probability, and no other product has one, once models were trained.
+-- Every product that a user has bought before has a probability, and no other product, once models were trained.
 with predicted as (
 
     select
