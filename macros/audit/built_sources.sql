@@ -7,9 +7,7 @@
     {% for source_name, names in models.items() %}
         {% for name in names if source_name not in built %}
             {% set node = graph.nodes['model.retail_warehouse.' ~ name] %}
-            {% if load_cached_relation(
-                api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)
-            ) is not none %}
+            {% if load_cached_relation(relation_of(node)) is not none %}
                 {% do built.append(source_name) %}
             {% endif %}
         {% endfor %}

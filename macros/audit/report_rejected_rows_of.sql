@@ -1,5 +1,5 @@
 {% macro report_rejected_rows_of(node) %}
-    {% set relation = api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias) %}
+    {% set relation = relation_of(node) %}
     {% set hint = node.config.meta.hint %}
     {% set query %}
         select

@@ -18,9 +18,7 @@
         {% endfor %}
         {% for name in wanted %}
             {% set node = known[name] %}
-            {% set relation = load_relation(
-                api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)
-            ) %}
+            {% set relation = load_relation(relation_of(node)) %}
             {% if relation is none %}
                 {% do exceptions.raise_compiler_error(
                     'export_parquet: ' ~ node.schema ~ '.' ~ node.alias ~ ' is not built yet: dbt build --select +' ~ name

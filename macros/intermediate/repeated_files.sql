@@ -23,19 +23,7 @@
 
     near_first_row as (
 
-        select
-            file_name,
-            {{ content }} as content
-        from {{ lines }}
-        where {{ key }} in (select row_key from first_row_of_several_files where row_key is not null)
-        union all
-        select
-            file_name,
-            {{ content }} as content
-        from {{ lines }}
-        where
-            {{ key }} is null
-            and (select count(*) from first_row_of_several_files where row_key is null) > 0
+        {{ rows_with_keys_of('first_row_of_several_files', lines, key, content) }}
 
     ),
 
@@ -69,19 +57,7 @@
 
     near as (
 
-        select
-            file_name,
-            {{ content }} as content
-        from {{ lines }}
-        where {{ key }} in (select row_key from first_rows_of_several_files where row_key is not null)
-        union all
-        select
-            file_name,
-            {{ content }} as content
-        from {{ lines }}
-        where
-            {{ key }} is null
-            and (select count(*) from first_rows_of_several_files where row_key is null) > 0
+        {{ rows_with_keys_of('first_rows_of_several_files', lines, key, content) }}
 
     ),
 

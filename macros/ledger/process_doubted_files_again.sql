@@ -1,9 +1,7 @@
 {% macro process_doubted_files_again(classified_name) %}
     {% if execute and flags.WHICH != 'clone' and not is_of_part_of_the_rows() %}
         {% set classified_node = graph.nodes['model.retail_warehouse.' ~ classified_name] %}
-        {% set classified = load_cached_relation(api.Relation.create(
-            database=classified_node.database, schema=classified_node.schema, identifier=classified_node.alias
-        )) %}
+        {% set classified = load_cached_relation(relation_of(classified_node)) %}
         {% set table = raw_table_of(staged_models(model)[0]) %}
         {% if classified %}
             {# A further delivery has changed what becomes of a file that was processed before. #}

@@ -339,12 +339,12 @@ FAULTS = {
         "when order_count > 0 then",
     ),
     "rpt_department_performance_counts_orders_once": (
-        "models/reports/instacart/rpt_department_performance.sql",
-        "    select distinct\n",
-        "    select\n",
+        "macros/reports/measured_items.sql",
+        "select distinct\n",
+        "select\n",
     ),
     "rpt_aisle_performance_counts_orders_once": (
-        "models/reports/instacart/rpt_aisle_performance.sql",
+        "macros/reports/measured_items.sql",
         "count(*) as user_count",
         "sum(order_count) as user_count",
     ),
