@@ -361,7 +361,10 @@ def create_app(
         await authorize(request, READ, lookups)
         asked = request.query_params
         invoice_no, stock_code = _invoice_no(asked.get("InvoiceNo")), _stock_code(asked.get("StockCode"))
-        lines = await ask(store.lines, keys.clean_key(invoice_no), keys.clean_key(stock_code))
+        invoice_no, stock_code = keys.clean_key(invoice_no), keys.clean_key(stock_code)
+        if intake.doubts(invoice_no=invoice_no, stock_code=stock_code):
+            raise StoreError("The serving store may hold lines that were refused.")
+        lines = await ask(store.lines, invoice_no, stock_code)
         if not lines:
             raise HTTPException(404, "There is no such transaction")
         return _json(
@@ -389,6 +392,8 @@ def create_app(
         """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
         await authorize(request, READ, lookups)
         customer_id = keys.customer_id(_customer_id(request.path_params["customer_id"]))
+        if intake.doubts(customer_id=customer_id):
+            raise StoreError("The serving store may hold lines that were refused.")
         invoices = await ask(store.invoices, customer_id)
         if not invoices:
             raise HTTPException(404, "There is no such customer")

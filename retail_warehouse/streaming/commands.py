@@ -130,7 +130,10 @@ def process(every: float, once: bool) -> None:
             if batch.ok:
                 result = ", ".join(["ok", *batch.notes])
             click.echo(f"{time.strftime('%H:%M:%S')} {batch.files:,} landed files, {batch.seconds:.1f} s: {result}")
+            if batch.ok:
+                _publish_deliveries()
 
+        _publish_deliveries()
         if once:
             batch = batches.run()
             if batch:
@@ -140,6 +143,20 @@ def process(every: float, once: bool) -> None:
             return
         click.echo(f"Looking for landed rows every {every:g} s; Ctrl-C ends it.")
         batches.forever(every, tell)
+
+
+def _publish_deliveries() -> None:
+    """Let look-ups follow what dbt has loaded from files, where a store was made; what goes wrong is told, and done after
+    the next batch."""
+    from retail_warehouse.streaming.publish import publish_deliveries
+    from retail_warehouse.streaming.service import open_store, store_is_made
+
+    try:
+        if store_is_made():
+            with contextlib.closing(open_store()) as store:
+                publish_deliveries(store, lambda message: click.echo(message, err=True))
+    except DataError as error:
+        click.echo(f"Look-ups do not know yet what was loaded from files: {error}", err=True)
 
 
 @click.command("publish")
@@ -200,12 +217,17 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
             click.echo(f"  curl -H \"Authorization: Bearer $TOKEN\" '{url}/transactions?InvoiceNo=...&StockCode=...'")
             status = _Status(folder)
 
+            def count(batch: Batch) -> None:
+                status.count(batch)
+                if batch.ok:
+                    _publish_deliveries()
+
             def is_over() -> bool:
                 # Nothing more comes where one of them is gone, unless the player is done with its file.
                 return api.poll() is not None or bool(playing.poll()) or (until_done and playing.poll() is not None)
 
             with status:
-                batches.forever(every, status.count, until=is_over)
+                batches.forever(every, count, until=is_over)
             has_failed = api.poll() is not None or bool(playing.poll())
             # The player first, which would wait for the API. That hands over the last rows when it ends.
             _end(playing)

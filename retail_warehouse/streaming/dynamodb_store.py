@@ -111,15 +111,16 @@ class DynamoDbStore:
         taken = taken_by(self.deliveries({place_of(line.invoice_line_id)[0] for line in lines}))
         return [line for line in lines if not taken(line.invoice_line_id)]
 
-    def holds(self, lines: Iterable[Line]) -> set[str]:
-        """The ids of those lines that are there as they are.
+    def holds(self, lines: Iterable[Line]) -> set[Line]:
+        """Those lines that are there as they are.
 
         Raises:
             StoreError: The table cannot be read.
         """
-        asked = {line.invoice_line_id: line for line in lines}
-        found = map(_line, self._items_of([_key_of(line) for line in asked.values()]))
-        return {line.invoice_line_id for line in found if line == asked[line.invoice_line_id]}
+        asked = set(lines)
+        # DynamoDB refuses a batch that names an item twice.
+        keys = {(line.invoice_line_id, line.invoice_no, line.stock_code): _key_of(line) for line in asked}
+        return asked.intersection(map(_line, self._items_of(keys.values())))
 
     def remove(self, lines: Iterable[Line]) -> None:
         """Remove streamed lines, as far as they are there. What a delivery in bulk has in their place stays.
@@ -141,9 +142,7 @@ class DynamoDbStore:
         """
         beyond = file_order(after) if after else ("", -1)
         items = (
-            item
-            for item in self._lines_of(invoice_no, stock_code)
-            if file_order(item["invoice_line_id"]["S"]) > beyond
+            item for item in self._lines_of(invoice_no, stock_code) if file_order(item["invoice_line_id"]["S"]) > beyond
         )
 
         def order(item: dict) -> tuple[str, int]:

@@ -3,21 +3,23 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event, Rejection, Rules, RulesError
-from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
+from retail_warehouse.streaming.serving import Line, ServingStore, StoreError, place_of, taken_by
 
 # What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
 MOST_WAITING_EVENTS = 50_000
 # Taken in together, with one wait for the disk.
 _BATCH_EVENTS = 5_000
 _TAKE_OVER_SECONDS = 10.0
+_UNDO_SECONDS = 1.0
 _CONTRADICTION = Rejection("duplicate_key", "event_id was received before with another content")
+_IN_A_FILE = Rejection("duplicate_key", "the line of this event_id stands in a file, with another content")
 
 
 class Full(Exception):
@@ -74,6 +76,9 @@ class Intake:
         self._tell = tell
         self._landing = LandingFolder(folder, seal_bytes, seal_seconds)
         self.landing_identity = self._landing.identity
+        # What was refused, and may be found by look-ups until it is removed from the store: keys of `Line`.
+        self._doubted: dict[str, Line] = {}
+        self._landing.undo(self._remove)
         self._landing.take_over(self._store_again)
         self._queue: queue.Queue[tuple[Sequence[Event], Future] | None] = queue.Queue()
         self._waiting = 0
@@ -96,6 +101,16 @@ class Intake:
         self._queue.put((events, future))
         return future
 
+    def doubts(self, **key: str) -> bool:
+        """Whether the store may hold lines that were refused, and could not be removed yet.
+
+        Args:
+            key: Fields of :class:`Line`, with the values that are looked up.
+        """
+        return any(
+            all(getattr(line, name) == text for name, text in key.items()) for line in list(self._doubted.values())
+        )
+
     def close(self) -> None:
         """Take in what waits, hand the last file to dbt and stop.
 
@@ -108,11 +123,12 @@ class Intake:
 
     def _write(self) -> None:
         next_take_over = time.monotonic() + _TAKE_OVER_SECONDS
+        next_undo = 0.0
         wait = None
         while True:
             requests = []
             try:
-                next_work = next_take_over - time.monotonic()
+                next_work = (min(next_take_over, next_undo) if self._doubted else next_take_over) - time.monotonic()
                 first = self._queue.get(timeout=max(0.01, next_work if wait is None else min(wait, next_work)))
                 if first is None:
                     return
@@ -130,6 +146,9 @@ class Intake:
             if requests:
                 self._take_in(requests)
             wait = self._tidy(self._landing.seal)
+            if time.monotonic() >= (next_undo if self._doubted else next_take_over):
+                self._tidy(lambda: self._landing.undo(self._remove))
+                next_undo = time.monotonic() + _UNDO_SECONDS
             if time.monotonic() >= next_take_over:
                 self._tidy(lambda: self._landing.take_over(self._store_again))
                 next_take_over = time.monotonic() + _TAKE_OVER_SECONDS
@@ -145,36 +164,75 @@ class Intake:
 
     def _take_in(self, requests: list[tuple[Sequence[Event], Future]]) -> None:
         # Who gave up waiting gets its events taken in as well, and is not told.
-        waiting = [future.set_running_or_notify_cancel() for _, future in requests]
+        waiting = {id(future): future.set_running_or_notify_cancel() for _, future in requests}
+        count = sum(len(events) for events, _ in requests)
         try:
-            verdicts = self._verdicts([event for events, _ in requests for event in events])
+            in_files = self._in_files([event for events, _ in requests for event in events])
+            undecided = {event for event, verdict in in_files.items() if verdict is None}
+            for events, future in requests if undecided else ():
+                if waiting[id(future)] and not undecided.isdisjoint(events):
+                    future.set_exception(StoreError("A file of these rows is being published, or that was cut off."))
+            requests = [(events, future) for events, future in requests if undecided.isdisjoint(events)]
+            verdicts = self._verdicts([event for events, _ in requests for event in events], in_files)
         except Exception as error:  # whatever it is, whoever waits is told
-            for (_, future), waits in zip(requests, waiting, strict=True):
-                if waits:
+            for _, future in requests:
+                if waiting[id(future)] and not future.done():
                     future.set_exception(error)
         else:
             place = 0
-            for (events, future), waits in zip(requests, waiting, strict=True):
-                if waits:
+            for events, future in requests:
+                if waiting[id(future)]:
                     future.set_result(verdicts[place : place + len(events)])
                 place += len(events)
         finally:
             with self._lock:
-                self._waiting -= sum(len(events) for events, _ in requests)
+                self._waiting -= count
 
-    def _verdicts(self, events: Sequence[Event]) -> list[Verdict]:
+    def _in_files(self, events: Sequence[Event]) -> dict[Event, Verdict | None]:
+        """What becomes of events whose place a row of a file has that was loaded in bulk; none where the lines of the
+        file are not known yet."""
+        deliveries = self._store.deliveries({place_of(event.event_id)[0] for event in events})
+        if not deliveries:
+            return {}
+        taken = taken_by(deliveries)
+        found = list(dict.fromkeys(event for event in events if taken(event.event_id)))
+        # Each content is judged, under a name of its own: any of them may be what stands in the file.
+        judged = self._rules.judge([Event(f"file:{number}", event.line) for number, event in enumerate(found, 2)])
+        rows = {}
+        for number, event in enumerate(found, 2):
+            name, row_number = place_of(event.event_id)
+            line = judged[f"file:{number}"]
+            row_id = f"{deliveries[name].file_name}:{row_number}"
+            rows[event] = replace(line, invoice_line_id=row_id) if isinstance(line, Line) else line
+        there = self._store.holds(row for row in rows.values() if isinstance(row, Line))
+        verdicts: dict[Event, Verdict | None] = {}
+        for event, row in rows.items():
+            event_id = event.event_id
+            if isinstance(row, Rejection):
+                verdicts[event] = Verdict(event_id, "rejected", row)
+            elif row in there:
+                verdicts[event] = Verdict(event_id, "duplicate")
+            else:
+                is_known = deliveries[place_of(event_id)[0]].fingerprint
+                verdicts[event] = Verdict(event_id, "rejected", _IN_A_FILE) if is_known else None
+        return verdicts
+
+    def _verdicts(self, events: Sequence[Event], in_files: Mapping[Event, Verdict | None]) -> list[Verdict]:
         first: dict[str, Event] = {}
         for event in events:
-            first.setdefault(event.event_id, event)
+            if event not in in_files:
+                first.setdefault(event.event_id, event)
         # Outside of the transaction, in which other processes wait.
         judged = self._rules.judge(list(first.values()))
-        with self._landing.transaction():
+        lines: list[Line] = []
+        with self._landing.transaction(lambda: self._take_back(lines)):
             known = self._landing.known(list(first))
             # The one that was received before may come after one that contradicts it: it is judged as it is.
             late = {
                 event.event_id: event
                 for event in events
                 if event.event_id in known
+                and event not in in_files
                 and event != first[event.event_id]
                 and digest(event.line) == known[event.event_id].digest
             }
@@ -183,10 +241,16 @@ class Intake:
             new = [event for event_id, event in first.items() if event_id not in known]
             if new:
                 self._landing.append(new)
-                self._store.put(line for event in new if isinstance(line := judged[event.event_id], Line))
-        verdicts = []
+                lines += [line for event in new if isinstance(line := judged[event.event_id], Line)]
+                self._store.put(lines, streamed=True)
+        for line in lines if self._doubted else ():
+            self._doubted.pop(line.invoice_line_id, None)
+        verdicts: list[Verdict] = []
         told: set[str] = set()
         for event in events:
+            if event in in_files:
+                verdicts.append(in_files[event])
+                continue
             event_id = event.event_id
             before = known.get(event_id)
             same = digest(event.line) == (before.digest if before else digest(first[event_id].line))
@@ -200,6 +264,20 @@ class Intake:
             told.add(event_id)
         return verdicts
 
+    def _take_back(self, lines: Sequence[Line]) -> None:
+        """Remove lines that were refused after all from the store, where they may be or not."""
+        if not lines:
+            return
+        self._doubted |= {line.invoice_line_id: line for line in lines}
+        self._store.remove(lines)
+        for line in lines:
+            self._doubted.pop(line.invoice_line_id, None)
+
+    def _remove(self, events: Sequence[Event]) -> None:
+        if events:
+            self._take_back([line for line in self._rules.judge(events).values() if isinstance(line, Line)])
+
     def _store_again(self, events: Sequence[Event]) -> None:
         if events:
-            self._store.put(line for line in self._rules.judge(events).values() if isinstance(line, Line))
+            lines = [line for line in self._rules.judge(events).values() if isinstance(line, Line)]
+            self._store.put(lines, streamed=True)

@@ -1,11 +1,13 @@
 """The landing of events: acknowledged lines as files that dbt reads, which survive a crash of the machine."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +19,8 @@ from retail_warehouse.streaming.rules import Event
 
 _BUSY_SECONDS = 30.0
 _VERSION = 1
+_REFUSED = ".refused"
+_RESERVE = 2 << 20  # bytes that stay free, so that what has begun can be finished or taken back
 _INDEX = """
     create table landing_files (landing_file_id integer primary key, name text not null unique);
     create table events (
@@ -27,6 +31,10 @@ _INDEX = """
 
 class LandingError(Exception):
     """The landing folder does not take events; the message names it and says what to do."""
+
+
+class InDoubt(Exception):
+    """Whether events are taken in is not known: they can be neither kept nor taken back now."""
 
 
 class Known(NamedTuple):
@@ -151,11 +159,16 @@ class LandingFolder:
     # The file that grows
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Nobody else takes in events meanwhile, and an error takes back what was landed within.
+    def transaction(self, take_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Nobody else takes in events meanwhile, and an error takes back what was landed within: now or, if that fails
+        too, later (see :meth:`undo`), but before anybody is told of the error.
+
+        Args:
+            take_back: Removes from elsewhere what was put there within, after an error.
 
         Raises:
             LandingError: The index cannot be locked or written.
+            InDoubt: Nothing can be taken back, so that the events may be taken in later.
         """
         with self._errors():
             self._index.execute("begin immediate")
@@ -167,8 +180,26 @@ class LandingFolder:
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self._index.execute("rollback")
-            self._take_back(size, position)
+            try:
+                take_back()
+            except Exception:  # whatever it is; the first error is the one to be told
+                self._take_back_later(size)
+            else:
+                self._take_back(size, position)
             raise
+
+    def _take_back_later(self, size: int) -> None:
+        """Mark what stands behind a size of the file as refused, which needs no space on the disk."""
+        if self._file < 0:
+            return
+        path = self._open / (self._name or "")
+        try:
+            path.rename(path.with_name(f"{path.name}.{size}{_REFUSED}"))
+            _sync_folder(self._open)
+        except OSError as error:
+            raise InDoubt(f"Refused events cannot be taken back in {self.folder}: {error.strerror}.") from error
+        finally:
+            self._let_go()
 
     def _take_back(self, size: int, position: int) -> None:
         if self._file >= 0 and self._size > size:
@@ -177,8 +208,7 @@ class LandingFolder:
                 os.fsync(self._file)
                 self._size, self._position = size, position
             except OSError:
-                # It is left as a dead process leaves it, and taken over.
-                self._let_go()
+                self._take_back_later(size)
 
     def append(self, events: Sequence[Event]) -> None:
         """Land events for good, within a :meth:`transaction`.
@@ -190,6 +220,9 @@ class LandingFolder:
             if self._file < 0:
                 self._start()
             text = b"".join(_record(event, position) for position, event in enumerate(events, start=self._position + 1))
+            # What is written elsewhere for it is about as large.
+            if shutil.disk_usage(self._open).free < _RESERVE + 4 * len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             # Counted before it is written, so that a part of it is taken back too.
             start, self._size = self._size, self._size + len(text)
             self._position += len(events)
@@ -254,19 +287,40 @@ class LandingFolder:
 
     # What others left behind
 
-    def take_over(self, store: Callable[[Sequence[Event]], None]) -> int:
-        """Hand over the files of processes that died, without events that they had not yet entered into the index
-        while another process took them in. `store` gets the events of such a file, to store those that are accepted
-        where they are looked up. Returns the number of files.
+    def undo(self, remove: Callable[[Sequence[Event]], None]) -> int:
+        """Finish what could not be taken back at once, by whichever process. `remove` gets the refused events that were
+        not taken in since. Returns the number of files.
 
         Raises:
             LandingError: A file cannot be read or moved, and is kept.
         """
-        taken = 0
+        done = 0
+        for path, file in self._left(_REFUSED):
+            name, size = path.stem.rsplit(".", 1)
+            with self.transaction():
+                with self._errors():
+                    events = list(_read(path))
+                    kept = list(_read(path, int(size)))
+                known = self.known([event.event_id for event in events])
+                remove([event for event in events[len(kept) :] if event.event_id not in known])
+                with self._errors():
+                    self._enter(self._index, name, kept)
+            with self._errors():
+                os.ftruncate(file, int(size))
+                os.fsync(file)
+                if kept:
+                    self._sync(self._move(path, name))
+                else:
+                    path.unlink()
+            done += 1
+        return done
+
+    def _left(self, suffix: str) -> Iterator[tuple[Path, int]]:
+        """Files in ``.open`` that nobody has, with a descriptor each, locked until the next."""
         with self._errors():
             paths = sorted(self._open.iterdir())
         for path in paths:
-            if path.name == self._name or path.suffix:
+            if path.name == self._name or path.suffix != suffix:
                 continue
             with self._errors():
                 try:
@@ -281,10 +335,22 @@ class LandingFolder:
             try:
                 # Another process may have been faster.
                 if path.exists():
-                    self._take_over(path, store)
-                    taken += 1
+                    yield path, file
             finally:
                 os.close(file)
+
+    def take_over(self, store: Callable[[Sequence[Event]], None]) -> int:
+        """Hand over the files of processes that died, without events that they had not yet entered into the index
+        while another process took them in. `store` gets the events of such a file, to store those that are accepted
+        where they are looked up. Returns the number of files.
+
+        Raises:
+            LandingError: A file cannot be read or moved, and is kept.
+        """
+        taken = 0
+        for path, _ in self._left(""):
+            self._take_over(path, store)
+            taken += 1
         return taken
 
     def _take_over(self, path: Path, store: Callable[[Sequence[Event]], None]) -> None:
@@ -335,11 +401,11 @@ def _record(event: Event, position: int) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
-def _read(path: Path) -> Iterator[Event]:
-    """The events of a file, up to the first that was not written whole."""
+def _read(path: Path, size: int | None = None) -> Iterator[Event]:
+    """The events of a file, or of its first bytes, up to the first that was not written whole."""
     with path.open("rb") as file:
         for text in file:
-            if not text.endswith(b"\n"):
+            if not text.endswith(b"\n") or (size is not None and file.tell() > size):
                 return
             try:
                 row = json.loads(text)

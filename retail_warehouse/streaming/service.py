@@ -81,7 +81,7 @@ def open_store() -> ServingStore:
     Raises:
         DataError: It cannot be opened.
     """
-    name = os.environ.get("SERVING_STORE") or str(STATE / "serving.sqlite")
+    name = _store_name()
     try:
         if name.startswith(_DYNAMODB):
             # boto3 takes a while to import.
@@ -93,6 +93,15 @@ def open_store() -> ServingStore:
         return SqliteStore(Path(name))
     except StoreError as error:
         raise DataError(str(error)) from error
+
+
+def _store_name() -> str:
+    return os.environ.get("SERVING_STORE") or str(STATE / "serving.sqlite")
+
+
+def store_is_made() -> bool:
+    """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
+    return _store_name().startswith(_DYNAMODB) or Path(_store_name()).is_file()
 
 
 def landing() -> tuple[Path, str | None]:

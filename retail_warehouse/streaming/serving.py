@@ -115,8 +115,8 @@ class ServingStore(Protocol):
         """
         ...
 
-    def holds(self, lines: Iterable[Line]) -> set[str]:
-        """The ids of those lines that are there as they are.
+    def holds(self, lines: Iterable[Line]) -> set[Line]:
+        """Those lines that are there as they are.
 
         Raises:
             StoreError: The store cannot be read.

@@ -237,15 +237,16 @@ class SqliteStore:
                 lines = (line for line in lines if not taken(line.invoice_line_id))
             connection.executemany(_PUT, map(_row, lines))
 
-    def holds(self, lines: Iterable[Line]) -> set[str]:
-        """The ids of those lines that are there as they are.
+    def holds(self, lines: Iterable[Line]) -> set[Line]:
+        """Those lines that are there as they are.
 
         Raises:
             StoreError: The file cannot be read.
         """
-        asked = {line.invoice_line_id: line for line in lines}
+        asked = set(lines)
         query = f"select {_COLUMNS} from lines where invoice_line_id in (select value from json_each(?))"
-        return {row[0] for row in self._rows(query, (json.dumps(list(asked)),)) if _line(row) == asked[row[0]]}
+        ids = json.dumps(list({line.invoice_line_id for line in asked}))
+        return asked.intersection(map(_line, self._rows(query, (ids,))))
 
     def remove(self, lines: Iterable[Line]) -> None:
         """Remove streamed lines, all or none, as far as they are there. What a delivery in bulk has in their place

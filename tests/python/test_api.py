@@ -15,6 +15,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -34,9 +35,10 @@ from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming import api as api_module
 from retail_warehouse.streaming import intake as intake_module
 from retail_warehouse.streaming import keys, landing_folder, rules, service
+from retail_warehouse.streaming.api import Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event, Rules
-from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.streaming.serving import Delivery, StoreError
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer, Verifier
 
@@ -88,14 +90,14 @@ class FaultyStore(SqliteStore):
         self.go = threading.Event()
         self.go.set()
 
-    def put(self, lines) -> None:
+    def put(self, lines, streamed=False) -> None:
         lines = list(lines)
         self.puts += 1
         assert self.go.wait(30)
         if self.fails:
-            super().put(lines[: len(lines) // 2])
+            super().put(lines[: len(lines) // 2], streamed)
             raise StoreError("The store is away.")
-        super().put(lines)
+        super().put(lines, streamed)
 
     def lines(self, invoice_no, stock_code):
         if self.fails:
@@ -459,6 +461,63 @@ def test_a_row_can_be_looked_up_as_soon_as_it_is_accepted(api):
         assert statuses(api.post(row(number))) == ["accepted"]
         assert api.pair().json()["line_count"] == number - 1
         assert api.get("/customers/17850/invoices").json()["invoices"][0]["line_count"] == number - 1
+
+
+# What was loaded in bulk
+
+
+@pytest.fixture
+def loaded(api, judge) -> Server:
+    """An API whose store knows a file of four rows, of which one cannot be accepted."""
+    rows = [row(2, "data.csv.gz"), row(3, "data.csv.gz"), row(5, "data.csv.gz", Description=None)]
+    lines = judge.judge([Row(**one).event() for one in rows]).values()
+    api.store.put(lines)
+    api.store.set_delivery(Delivery("data.csv.gz", 5, "1"))
+    return api
+
+
+def test_a_streamed_line_never_takes_the_place_of_one_that_was_loaded_in_bulk(loaded):
+    before = loaded.pair().json()
+    for delivery in ("data.csv.gz", "data.csv", "data.csv.GZ"):
+        forged = [row(2, delivery, Quantity="60"), row(3, delivery, InvoiceNo="1"), row(4, delivery)]
+        answer = loaded.post(
+            [*forged, row(5, delivery, Quantity="x"), {"event_id": f"{delivery}:2", "raw_record": "x"}]
+        )
+        assert [(one["status"], one["reason"]) for one in answer.json()["rows"]] == [
+            *[("rejected", "duplicate_key")] * 3,
+            ("rejected", "unreadable_value"),
+            ("rejected", "wrong_field_count"),
+        ]
+        assert "stands in a file" in answer.json()["rows"][0]["detail"]
+        # The same line is a duplicate, whatever else is said of its place in the same request.
+        same = [row(2, delivery, Quantity="60"), row(2, delivery, UnitPrice="2.550"), row(5, delivery, Description="")]
+        assert statuses(loaded.post(same)) == ["rejected", "duplicate", "duplicate"]
+    assert loaded.pair().json() == before
+    assert loaded.pair("1").status_code == 404
+    others = [row(6, "data.csv.gz"), row(2, "data.csv.gz.gz"), row(2, "other.csv")]
+    assert statuses(loaded.post(others)) == ["accepted"] * 3
+    loaded.close()
+    assert landed_ids(loaded.folder) == ["data.csv.gz:6", "data.csv.gz.gz:2", "other.csv:2"]
+
+
+def test_a_line_that_was_streamed_before_its_file_came_is_judged_by_the_file(loaded):
+    assert statuses(loaded.post([row(2), row(3)])) == ["accepted"] * 2
+    [streamed] = loaded.store.lines("536365", "85123A", 1, "data.csv.gz:5")
+    loaded.store.set_delivery(Delivery("till", 3, "1"))
+    loaded.store.put([replace(streamed, quantity=7, line_amount=Decimal("17.850"))])
+    sent = [row(2), row(2, Quantity="7"), row(3), row(4)]
+    assert statuses(loaded.post(sent)) == ["rejected", "duplicate", "duplicate", "accepted"]
+
+
+def test_rows_of_a_file_that_is_being_published_have_to_wait_and_no_others(loaded):
+    loaded.store.set_delivery(Delivery("data.csv.gz", 5, ""))
+    assert answers(lambda: loaded.post([row(2), row(4, "data.csv")])) == AWAY
+    assert loaded.pair().json()["line_count"] == 3, "nothing of the request was taken"
+    with ThreadPoolExecutor(8) as pool:
+        asked = [[row(4, "data.csv")] if at % 2 else [row(at + 10, "till")] for at in range(8)]
+        got = list(pool.map(lambda rows: loaded.another().post(rows).status_code, asked))
+    assert got == [200, 503] * 4
+    assert statuses(loaded.post([row(2, "data.csv")])) == ["duplicate"], "what is there already is known"
 
 
 # Tokens and limits
@@ -948,7 +1007,7 @@ def test_a_full_disk_takes_nothing_and_is_told(serve, monkeypatch, caplog, faili
     assert landed_ids(api.folder) == [f"till:{number}" for number in range(2, 10)]
 
 
-def test_what_a_full_disk_does_not_even_let_take_back_is_landed_once(serve, monkeypatch):
+def test_what_a_full_disk_does_not_even_let_take_back_is_not_landed(serve, monkeypatch):
     api = serve()
     api.post(row(2))
 
@@ -961,10 +1020,136 @@ def test_what_a_full_disk_does_not_even_let_take_back_is_landed_once(serve, monk
         assert answers(lambda: api.post([row(3), row(4)])) == AWAY
     assert statuses(api.post([row(4), row(5)])) == ["accepted"] * 2
     api.close()
-    api = serve()  # takes over
-    assert statuses(api.post([row(3), row(4), row(5)])) in (["duplicate"] * 3, ["accepted", *["duplicate"] * 2])
+    api = serve()
+    assert "till:3" not in landed_ids(api.folder), "503 means that it was not taken"
+    assert statuses(api.post([row(3), row(4), row(5)])) == ["accepted", *["duplicate"] * 2]
     api.close()
     assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 6)]
+
+
+def full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+class Refusing:
+    """The index of a landing, which does not take what was entered."""
+
+    def __init__(self, index: sqlite3.Connection) -> None:
+        self._index = index
+
+    def __getattr__(self, name: str):
+        return getattr(self._index, name)
+
+    def execute(self, statement: str, *values):
+        return full() if statement == "commit" else self._index.execute(statement, *values)
+
+
+ROWS = [row(3), row(4), row(5, CustomerID="1", InvoiceNo="7")]
+
+
+def refused(api: Server, monkeypatch) -> None:
+    """Rows that were stored for look-ups when the index fails."""
+    with monkeypatch.context() as patch:
+        patch.setattr(api.intake._landing, "_index", Refusing(api.intake._landing._index))
+        assert answers(lambda: api.post(ROWS)) == AWAY
+
+
+def taken(api: Server) -> tuple[list[str], int]:
+    lines = api.pair().json()["lines"]
+    return [one["invoice_line_id"] for one in lines], api.get("/customers/1/invoices").status_code
+
+
+def test_503_means_that_nothing_was_taken(serve, monkeypatch):
+    api = serve()
+    api.post(row(2))
+    refused(api, monkeypatch)
+    assert taken(api) == (["till:2"], 404)
+    [path] = (api.folder / ".open").iterdir()
+    assert path.read_bytes().count(b"\n") == 1
+    assert statuses(api.post([*ROWS[:1], row(4, Quantity="7")])) == ["accepted"] * 2
+    api.close()
+    assert landed_ids(api.folder) == ["till:2", "till:3", "till:4"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_cannot_be_taken_back_at_once_is_taken_back_before_anybody_sees_it(serve, monkeypatch, restarted):
+    monkeypatch.setattr(intake_module, "_UNDO_SECONDS", 3600.0)
+    api = serve()
+    api.post(row(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(api.store, "remove", lambda lines: (_ for _ in ()).throw(StoreError("The store is away.")))
+        refused(api, monkeypatch)
+    assert {one.invoice_line_id for one in api.store.lines("536365", "85123A")} == {"till:2", "till:3", "till:4"}
+    assert answers(api.pair) == AWAY, "it would tell of what was refused"
+    assert answers(lambda: api.get("/customers/1/invoices")) == AWAY
+    assert api.get("/customers/2/invoices").status_code == 404
+    assert statuses(api.post(ROWS[1])) == ["accepted"], "it is sent again, and taken"
+    if restarted:
+        api.close()
+        api = serve()
+    else:
+        monkeypatch.setattr(intake_module, "_UNDO_SECONDS", 0.05)
+        api.intake._landing.undo(api.intake._remove)
+    assert taken(api) == (["till:2", "till:4"], 404)
+    assert statuses(api.post([row(2), *ROWS])) == ["duplicate", "accepted", "duplicate", "accepted"]
+    api.close()
+    assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 6)]
+    assert list((api.folder / ".open").iterdir()) == []
+
+
+def test_whoever_dies_before_the_answer_has_taken_all_or_nothing(serve, monkeypatch, judge):
+    """Between any two steps: what the next process finds is landed and can be looked up, or neither."""
+
+    class Dead(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Dead
+
+    steps = [
+        (LandingFolder, "append"),
+        (landing_folder.os, "pwrite"),
+        (landing_folder.os, "fdatasync"),
+        (LandingFolder, "_enter"),
+        (SqliteStore, "put"),
+        (None, "commit"),
+    ]
+    for at, (owner, name) in enumerate(steps):
+        api = serve()
+        landing = api.intake._landing
+        with monkeypatch.context() as patch:
+            if owner:
+                patch.setattr(owner, name, staticmethod(die) if name == "_enter" else die)
+            else:
+                patch.setattr(sys.modules[__name__], "full", die)
+                patch.setattr(landing, "_index", Refusing(landing._index))
+            # A dead process tidies nothing up.
+            patch.setattr(landing, "_take_back", lambda *_: None)
+            patch.setattr(landing, "_take_back_later", lambda *_: None)
+            patch.setattr(api.store, "remove", lambda lines: None)
+            with pytest.raises(Dead):
+                api.intake._verdicts([Row(**row(10 + at)).event()], {})
+        api.store.close()
+        landing._index.close()
+        if landing._file >= 0:
+            landing._let_go()
+        api = serve()
+        event_id = f"till:{10 + at}"
+        is_found = event_id in {one["invoice_line_id"] for one in api.pair().json().get("lines", ())}
+        assert is_found == (event_id in landed_ids(api.folder)), name
+        assert statuses(api.post(row(10 + at))) == ["duplicate" if is_found else "accepted"], name
+        api.close()
+    assert sorted(landed_ids(api.folder)) == sorted(f"till:{10 + at}" for at in range(len(steps)))
+
+
+def test_nothing_is_taken_while_hardly_any_disk_is_left(serve, monkeypatch):
+    api = serve()
+    usage = shutil.disk_usage(api.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(landing_folder.shutil, "disk_usage", lambda _: usage._replace(free=2 << 20))
+        assert answers(lambda: api.post(row(2))) == AWAY
+        assert api.pair().status_code == 404
+    assert statuses(api.post(row(2))) == ["accepted"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path, judge, serve):
@@ -1022,6 +1207,7 @@ def test_a_file_that_cannot_be_handed_over_is_kept_and_told(serve, monkeypatch):
 LIMITED = """
 import resource, sys
 from pathlib import Path
+from retail_warehouse.streaming.api import Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event
 
