@@ -146,8 +146,8 @@ def process(every: float, once: bool) -> None:
 
 
 def _publish_deliveries() -> None:
-    """Let look-ups follow what dbt has loaded from files, where a store was made; what goes wrong is told, and done after
-    the next batch."""
+    """Let look-ups follow what dbt has loaded from files, where a store was made; what goes wrong is told, and done
+    after the next batch."""
     from retail_warehouse.streaming.publish import publish_deliveries
     from retail_warehouse.streaming.service import open_store, store_is_made
 

@@ -37,7 +37,9 @@ _KEY_BYTES = 2048  # the longest partition key
 _READS = 100  # the most that DynamoDB reads at once by their keys
 _DELIVERIES = "deliveries"  # the partition of the deliveries; a transaction has a # in its key
 _ADVICE = {
-    "AccessDeniedException": "Allow this role to query and scan the table, to batch-get and batch-write it and to query its indexes.",
+    "AccessDeniedException": (
+        "Allow this role to query, scan, batch-get and batch-write the table and to query its indexes."
+    ),
     "EndpointConnectionError": "Look whether the region is right and can be reached from here.",
     "ExpiredTokenException": "Renew the AWS credentials.",
     "NoCredentialsError": "Give this process AWS credentials, best by a role.",

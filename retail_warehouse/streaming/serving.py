@@ -78,8 +78,8 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A file that was loaded in bulk. Its rows, from 2 to the last, are its own: no streamed line takes the place of one,
-    whether the warehouse has accepted that row or not.
+    """A file that was loaded in bulk. Its rows, from 2 to the last, are its own: no streamed line takes the place of
+    one, whether the warehouse has accepted that row or not.
 
     Args:
         file_name: As the warehouse has it, such as ``data.csv.gz``.
