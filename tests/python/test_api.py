@@ -1,5 +1,6 @@
 """The API: what it answers is landed for good, exactly once, whatever fails; and what it is sent leaves no trace."""
 
+import gzip
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ import schemathesis
 from api_server import GOOD, Client, Process, Server, landed, landed_ids, row, statuses, wait_until
 from conftest import PROJECT
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -296,6 +298,44 @@ def test_what_makes_no_sense_is_refused_as_a_whole_and_nothing_stops(api, sent, 
     assert landed_ids(api.folder) == ["till:9"]
 
 
+TWICE = "This key stands twice in one row"
+
+
+def test_a_key_that_stands_twice_in_a_row_is_refused(api):
+    good, other = json.dumps(row(2))[:-1].encode(), json.dumps(row(3)).encode()
+    escaped = json.dumps(row(4, Description='\\" \\\\ "x": "y\\" \\\\" ☃')).encode()
+    for sent, places in (
+        (good + b', "Quantity": "60"}', [["Quantity"]]),
+        (good + b', "Quantity": "6"}', [["Quantity"]]),
+        (good + b', "Quantit\\u0079": "60"}', [["Quantity"]]),
+        (good + b', "Quantity": null}', [["Quantity"]]),
+        (b"\n [" + other + b"," + good + b', "event_id": "till:9"}]', [[1, "event_id"]]),
+        (b"[" + escaped + b"," + good + b', "Country": "", "Country": "", "InvoiceNo": "1"}]', [[1, "Country"]] * 2),
+        (b'{"event_id": "a:2", "raw_record": "x", "raw_record": "\\\\"}', [["raw_record"]]),
+    ):
+        answer = api.post(sent)
+        assert answer.status_code == 422, sent
+        told = answer.json()["detail"]
+        assert [one["loc"] for one in told][: len(places)] == [["body", *place] for place in places]
+        assert {one["msg"] for one in told} == {TWICE}
+    assert api.get("/transactions?InvoiceNo=536365&StockCode=85123A", InvoiceNo="1").status_code == 422
+    assert statuses(api.post(b"[" + other + b",\n\t" + escaped + b"]")) == ["accepted"] * 2
+    assert statuses(api.post({"event_id": "a:2", "raw_record": '"\\'})) == ["rejected"]
+    api.close()
+    assert landed_ids(api.folder) == ["till:3", "till:4", "a:2"]
+
+
+@given(
+    texts=st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=12), min_size=8, max_size=8),
+    is_ascii=st.booleans(),
+)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+def test_strings_are_counted_whatever_they_hold(texts, is_ascii):
+    content = [dict(zip(GOOD, texts, strict=True)), {"event_id": '\\"', "raw_record": "\\"}]
+    written = json.dumps(content, ensure_ascii=is_ascii).encode()
+    assert api_module._strings_written(written) == api_module._strings_in(content)
+
+
 def test_a_row_of_half_a_million_keys_does_not_hold_up_others(api):
     body = b"[{" + b",".join(b'"k%d":0' % number for number in range(500_000)) + b"}]"
     start = time.monotonic()
@@ -314,7 +354,12 @@ def test_a_list_of_the_largest_size_is_taken(api):
 def test_what_is_not_said_to_be_json_and_other_methods_are_refused(api):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "text/csv", ""):
         assert api.post(row(), Content_Type=kind).status_code == 415
+    for packed in ("gzip", "br", "deflate", "gzip, identity", ""):
+        answer = api.post(gzip.compress(json.dumps(row(7)).encode()), Content_Encoding=packed)
+        assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
+        assert answer.json() == {"detail": "The body must not be compressed"}
     assert statuses(api.post(row(), Content_Type="Application/JSON; charset=utf-8")) == ["accepted"]
+    assert statuses(api.post(row(), Content_Encoding="Identity")) == ["duplicate"]
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"):
         assert api.session.request(method, f"{api.url}/transactions").status_code == 405
     assert api.get("/nothing").status_code == 404
