@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 import orjson
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
@@ -39,6 +40,7 @@ BODY_SECONDS = 30
 _TOLD_ERRORS = 20
 _TOKEN_SECONDS = 1.0  # in which a token that was found good is not looked at again
 _MOST_TOKENS = 1_000
+_ASKING_ISSUER = 8  # threads that may wait for the issuer of tokens at once
 _log = logging.getLogger("retail_warehouse.api")
 
 EventId = Annotated[
@@ -248,6 +250,7 @@ _invoice_no = _check("InvoiceNo", "query", _INVOICE_NO)
 _stock_code = _check("StockCode", "query", _STOCK_CODE)
 _customer_id = _check("customer_id", "path", _CUSTOMER_ID)
 
+
 def _asked(request: Request) -> QueryParams:
     """The parameters of a request, none of which may stand there twice."""
     asked = request.query_params
@@ -309,6 +312,7 @@ def create_app(
     failures = parse("100 per 10 second")
 
     callers: dict[str, tuple[Caller, float]] = {}  # by header, and until when
+    asking_issuer = CapacityLimiter(_ASKING_ISSUER)
 
     async def caller_of(header: str) -> Caller:
         caller, until = callers.get(header, (None, 0.0))
@@ -316,8 +320,11 @@ def create_app(
             if caller is not None:
                 # Others with this token do not wait for the look at it.
                 callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
-            kind, _, token = header.partition(" ")
-            caller = await run_in_threadpool(verifier.verify, token.strip() if kind.lower() == "bearer" else None)
+            kind, _, text = header.partition(" ")
+            token = text.strip() if kind.lower() == "bearer" else None
+            # Whoever has to wait for the issuer does not keep threads from those who have not.
+            threads = asking_issuer if verifier.may_wait(token) else None
+            caller = await to_thread.run_sync(verifier.verify, token, limiter=threads)
             if len(callers) >= _MOST_TOKENS:
                 callers.clear()
             callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
@@ -325,10 +332,7 @@ def create_app(
 
     async def authorize(request: Request, scope: str, rate: RateLimitItem) -> None:
         """Comes before everything else: without a token nobody learns what a request should be like."""
-        peer = request.client.host if request.client else ""
         header = request.headers.get("authorization", "")
-        if header not in callers and not limiter.test(failures, peer):
-            raise HTTPException(429, "Too many requests", {"Retry-After": "10"})
         try:
             caller = await caller_of(header)
             caller.must(scope)
@@ -338,7 +342,9 @@ def create_app(
         except TokenError as error:
             _log.info("401: %s", error)
             callers.pop(header, None)
-            limiter.hit(failures, peer)
+            # A good token is never refused for the bad ones of its address, which may be everybody's.
+            if not limiter.hit(failures, request.client.host if request.client else ""):
+                raise HTTPException(429, "Too many requests", {"Retry-After": "10"}) from None
             raise HTTPException(401, "No valid token", {"WWW-Authenticate": "Bearer"}) from None
         except ScopeError as error:
             _log.info("403: %s", error)

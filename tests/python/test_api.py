@@ -660,11 +660,36 @@ def test_too_many_requests_are_refused_per_use_and_caller(serve, issuer):
     assert len(landed_ids(api.folder)) == sum(answer.ok for answer in sent) < 16
 
 
-def test_too_many_bad_tokens_are_refused(api):
+def test_too_many_bad_tokens_are_refused_and_no_good_one_with_them(api, issuer):
     nobody = api.of("garbage")
     answers = [nobody.pair() for _ in range(115)]
     assert [answer.status_code for answer in answers[:100]] == [401] * 100
     assert (answers[-1].status_code, answers[-1].headers["Retry-After"]) == (429, "10")
+    for _ in range(3):
+        fresh = api.of(issuer.token([READ]))
+        assert fresh.pair().status_code == 404, "a token that was never seen, from the same address"
+    assert nobody.pair().status_code == 429
+
+
+def test_threads_that_wait_for_the_issuer_hold_up_no_other_token(api, issuer, monkeypatch):
+    go, verify, may_wait = threading.Event(), Verifier.verify, Verifier.may_wait
+
+    def slow(self, token):
+        if token == "unknown":
+            assert go.wait(20)
+        return verify(self, token)
+
+    monkeypatch.setattr(Verifier, "verify", slow)
+    monkeypatch.setattr(Verifier, "may_wait", lambda self, token: token == "unknown" or may_wait(self, token))
+    with ThreadPoolExecutor(50) as pool:
+        waiting = [pool.submit(api.of("unknown").pair) for _ in range(50)]
+        for _ in range(3):
+            start = time.monotonic()
+            assert api.of(issuer.token([READ])).pair().status_code == 404
+            assert time.monotonic() - start < 2
+        assert not any(one.done() for one in waiting)
+        go.set()
+        assert {one.result().status_code for one in waiting} == {401}
 
 
 def test_more_events_than_may_wait_are_refused(serve, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import boto3
 import jwt
@@ -678,10 +679,11 @@ def test_who_has_a_key_does_not_wait_while_another_thread_reads(asking, issuer, 
     with ThreadPoolExecutor(2) as threads:
         reading = threads.submit(asking.verify, hot)
         assert issuer.asked.wait(10)
+        start = time.monotonic()
         threads.submit(asking.verify, token(key, jti="hidden-new", **LONG)).result(3)
-        assert not reading.done()
+        reading.result(3)
+        assert time.monotonic() - start < 3
         issuer.gate.set()
-        reading.result(10)
     assert len(issuer.requests) == 2
 
 
@@ -691,10 +693,56 @@ def test_a_thread_waits_for_a_hanging_read_only_so_long(asking, issuer, key, mon
     with ThreadPoolExecutor(2) as threads:
         reading = threads.submit(asking.verify, token(key))
         assert issuer.asked.wait(10)
-        with pytest.raises(IssuerError):
-            threads.submit(asking.verify, token(key)).result(3)
-        issuer.gate.set()
-        reading.result(10)
+        for waiting in (reading, threads.submit(asking.verify, token(key))):
+            with pytest.raises(IssuerError):
+                waiting.result(3)
+    issuer.gate.set()
+    monkeypatch.setattr(tokens, "_WAIT", 10.0)
+    asking.verify(token(key))
+    assert len(issuer.requests) == 1
+
+
+class Dribbling(BaseHTTPRequestHandler):
+    """Answers byte after byte, each of them in time, without an end."""
+
+    ANSWERS: ClassVar = {
+        "head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000,
+        "body": b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b" " * 10_000,
+    }
+
+    def handle(self):
+        self.server.gone = threading.Event()
+        self.request.recv(10_000)
+        with contextlib.suppress(OSError):
+            for byte in self.ANSWERS[self.server.kind]:
+                self.request.sendall(bytes([byte]))
+                time.sleep(0.01)
+        self.server.gone.set()
+
+
+@pytest.mark.parametrize("kind", Dribbling.ANSWERS)
+def test_an_issuer_that_dribbles_costs_a_limited_time(key, clock, monkeypatch, kind):
+    monkeypatch.setattr(tokens, "READ_SECONDS", 0.4)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dribbling) as server:
+        server.kind = kind
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        keys = IssuerKeys(f"http://127.0.0.1:{server.server_port}/", clock)
+        start = time.monotonic()
+        with pytest.raises(IssuerError, match="cannot be read"):
+            keys(KID)
+        assert time.monotonic() - start < 3
+        assert server.gone.wait(3), "the connection is cut"
+        server.shutdown()
+
+
+def test_whoever_may_have_to_wait_for_the_issuer_is_known_before(asking, verifier, key):
+    assert asking.may_wait(token(key))
+    asking.verify(token(key))
+    assert not asking.may_wait(token(key))
+    assert asking.may_wait(token(key, "hidden-other"))
+    assert not verifier.may_wait(token(key, "hidden-other")), "its keys are at hand"
+    for nonsense in (None, "", "garbage", "ä", "x" * 10_000, token(key, header={"kid": 7})):
+        assert not asking.may_wait(nonsense)
 
 
 def test_only_keys_that_sign_with_rs256_are_taken(key):
