@@ -281,7 +281,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def create_app(
-    intake: Intake,
+    running: Callable[[], Intake | None],
     store: ServingStore,
     verifier: Verifier,
     lookups_per_second: int = 500,
@@ -290,7 +290,7 @@ def create_app(
     """The API as an ASGI application.
 
     Args:
-        intake: Takes in rows.
+        running: Gives what takes in rows; none while that is being made ready.
         store: Where look-ups are answered from.
         verifier: Judges tokens.
         lookups_per_second: Most look-ups of one client, on average over ten seconds.
@@ -352,6 +352,12 @@ def create_app(
         if not limiter.hit(rate, scope, caller.client, caller.subject):
             raise HTTPException(429, "Too many requests", {"Retry-After": "1"})
 
+    def the_intake() -> Intake:
+        found = running()
+        if found is None:
+            raise HTTPException(503, "Starting; try again soon", {"Retry-After": "2"})
+        return found
+
     @app.exception_handler(_Nonsense)
     async def refuse(_: Request, error: _Nonsense) -> Response:
         return _refusal([error.problem])
@@ -382,7 +388,7 @@ def create_app(
         asked = _asked(request)
         invoice_no, stock_code = _invoice_no(asked.get("InvoiceNo")), _stock_code(asked.get("StockCode"))
         invoice_no, stock_code = keys.clean_key(invoice_no), keys.clean_key(stock_code)
-        if intake.doubts(invoice_no=invoice_no, stock_code=stock_code):
+        if the_intake().doubts(invoice_no=invoice_no, stock_code=stock_code):
             raise StoreError("The serving store may hold lines that were refused.")
         lines = await ask(store.lines, invoice_no, stock_code)
         if not lines:
@@ -412,7 +418,7 @@ def create_app(
         """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
         await authorize(request, READ, lookups)
         customer_id = keys.customer_id(_customer_id(request.path_params["customer_id"]))
-        if intake.doubts(customer_id=customer_id):
+        if the_intake().doubts(customer_id=customer_id):
             raise StoreError("The serving store may hold lines that were refused.")
         invoices = await ask(store.invoices, customer_id)
         if not invoices:
@@ -448,6 +454,7 @@ def create_app(
         `rejected` with the reason. What is answered is stored for good, and can be looked up. A row may be sent again
         with the same `event_id` as often as you like; with another content it is rejected."""
         await authorize(request, WRITE, posts)
+        intake = the_intake()
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "The body must be application/json", {"Connection": "close"})
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -487,10 +494,10 @@ def create_app(
             counts[verdict.status] += 1
         return _json({**counts, "rows": results})
 
-    @app.get("/health", summary="Whether the service runs", response_model=Health)
+    @app.get("/health", summary="Whether the service runs", response_model=Health, responses=_problems(503))
     async def get_health(_: Request) -> Response:
         """Needs no token."""
-        return _json({"detail": "ok", "landing": intake.landing_identity})
+        return _json({"detail": "ok", "landing": the_intake().landing_identity})
 
     async def ask(question: Callable, *arguments: str) -> Any:
         # A store on this machine answers sooner than a thread would be found.
@@ -530,10 +537,15 @@ class _Log:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            try:
+                await send(message)
+            except (RuntimeError, OSError) as error:  # the connection has just been closed
+                raise ClientDisconnect from error
 
         try:
             await self._app(scope, receive, note)
+        except ClientDisconnect:
+            pass  # nobody is left to be told
         except Exception as error:
             _log.error("%s", _place(error))
             if not status:

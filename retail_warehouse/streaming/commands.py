@@ -41,10 +41,21 @@ _STATUS_SECONDS = 10.0  # between lines where they are kept
 @click.option("--posts", default=50, show_default=True, type=click.IntRange(1), help="Per second and client.")
 def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int) -> None:
     """Serve the API: rows come in, customers look up transactions. Its page is at /docs."""
-    with told_as_error():
-        from retail_warehouse.streaming import service
+    status = 0
+    try:
+        with told_as_error():
+            from retail_warehouse.streaming import service
 
-        service.serve(host, port, seal_seconds, lookups, posts)
+            service.serve(host, port, seal_seconds, lookups, posts)
+    except click.ClickException as error:
+        if threading.active_count() == 1:
+            raise
+        error.show()
+        status = error.exit_code
+    # Whatever threads still wait for, such as a store that does not answer, is left to the next process.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @click.command("token")

@@ -1,6 +1,7 @@
 """Compiles the SQL of the project's own rules, for :mod:`retail_warehouse.streaming.rules`. A program of its own, since
 dbt takes seconds to import and much memory, which the API should not hold."""
 
+import fcntl
 import json
 import os
 import sys
@@ -18,7 +19,18 @@ _SOURCE = "source.retail_warehouse.online_retail.streamed_lines"
 
 
 def main() -> None:
-    """Write the rules as JSON to the file that the first argument names."""
+    """Write the rules as JSON to the file that the first argument names, unless another process has done so meanwhile;
+    one does it, and the others wait. Who started it may have ended by then."""
+    file = Path(sys.argv[1])
+    with file.with_name("streaming_rules.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.is_file():
+            new = file.with_suffix(".new")
+            new.write_text(json.dumps(_compiled()), encoding="utf-8")
+            new.replace(file)
+
+
+def _compiled() -> dict[str, Any]:
     from dbt.cli.main import dbtRunner
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,7 +58,7 @@ def main() -> None:
     def relation(model: str) -> dict:
         return {"relation": node[model].relation_name, "sql": node[model].compiled_code}
 
-    rules = {
+    return {
         "database": _DATABASE,
         "raw": {
             "relation": name.results[0].node.compiled_code.strip(),
@@ -58,7 +70,6 @@ def main() -> None:
         "views": [relation(model) for model in _VIEWS],
         "seed": {"relation": node[_SEED].relation_name, "path": node[_SEED].original_file_path},
     }
-    Path(sys.argv[1]).write_text(json.dumps(rules), encoding="utf-8")
 
 
 if __name__ == "__main__":

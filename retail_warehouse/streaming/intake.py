@@ -111,14 +111,22 @@ class Intake:
             all(getattr(line, name) == text for name, text in key.items()) for line in list(self._doubted.values())
         )
 
-    def close(self) -> None:
+    def close(self, seconds: float | None = None) -> None:
         """Take in what waits, hand the last file to dbt and stop.
+
+        Args:
+            seconds: How long it may take; what waits by then is given up, and nobody is told that it was taken.
 
         Raises:
             LandingError: The last file cannot be moved; the next process takes it over.
         """
         self._queue.put(None)
-        self._writer.join()
+        self._writer.join(seconds)
+        if self._writer.is_alive():
+            raise LandingError(
+                f"What was landed last is left in {self._landing.folder}, and the next API takes it over: the disk or "
+                "the serving store does not answer."
+            )
         self._landing.close()
 
     def _write(self) -> None:

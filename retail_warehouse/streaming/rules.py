@@ -5,7 +5,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,13 +144,11 @@ def load(project: Path) -> dict:
     kept = project / "target" / f"streaming_rules_{digest.hexdigest()[:16]}.json"
     if not kept.is_file():
         kept.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            compiled = Path(scratch) / "rules.json"
-            program = [sys.executable, "-m", "retail_warehouse.streaming.compiled_rules", str(compiled)]
-            run = subprocess.run(program, cwd=project, capture_output=True, text=True, check=False)
-            if run.returncode or not compiled.is_file():
-                raise DataError(f"dbt cannot compile the rules:\n{(run.stdout + run.stderr).strip()[-4000:]}")
-            compiled.replace(kept)
+        program = [sys.executable, "-m", "retail_warehouse.streaming.compiled_rules", str(kept.absolute())]
+        # In a group of its own: it goes on when this process is ended, and the next one finds what it compiled.
+        run = subprocess.run(program, cwd=project, capture_output=True, text=True, check=False, start_new_session=True)
+        if run.returncode or not kept.is_file():
+            raise DataError(f"dbt cannot compile the rules:\n{(run.stdout + run.stderr).strip()[-4000:]}")
     rules = json.loads(kept.read_text(encoding="utf-8"))
     rules["seed"]["path"] = str(project / rules["seed"]["path"])
     return rules

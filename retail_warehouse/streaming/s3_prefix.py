@@ -80,19 +80,26 @@ class S3Prefix:
         """Move files in a thread as they come."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, seconds: float | None = None) -> None:
         """End the thread, and move what is left.
+
+        Args:
+            seconds: How long it may take; what is not moved by then is moved when the API runs again.
 
         Raises:
             LandingError: S3 does not take it; it is moved when the API runs again.
         """
         self._ends.set()
-        self._thread.join()
-        self.move()
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            raise LandingError(f"{self.url} does not answer; what is left in {self._folder} is moved by the next API.")
 
     def _move_always(self) -> None:
         pause = _PAUSE
-        while not self._ends.wait(pause):
+        is_over = False
+        while not is_over:
+            # Once more after the end, for what was handed over last.
+            is_over = self._ends.wait(pause)
             try:
                 self.move()
                 pause = _PAUSE

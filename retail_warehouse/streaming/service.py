@@ -1,19 +1,21 @@
 """The API as a process: opened from the environment, served by uvicorn."""
 
-import asyncio
 import contextlib
 import gc
+import ipaddress
 import logging
 import os
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming.api import create_app
+from retail_warehouse.streaming.connections import Config, Connections, most_connections
 from retail_warehouse.streaming.intake import Intake
 from retail_warehouse.streaming.landing_folder import LandingError, handed_over
 from retail_warehouse.streaming.rules import Rules, RulesError, load
@@ -23,56 +25,8 @@ from retail_warehouse.streaming.tokens import ConfigurationError, verifier_from_
 # The key of the local issuer and the serving store, below the project's folder.
 STATE = Path(".streaming")
 _DYNAMODB = "dynamodb:"
-_KEEP_ALIVE_SECONDS = 30
-_END_SECONDS = 5  # for requests under way; container managers kill after ten
-HEAD_SECONDS = 10
-MOST_HEAD_BYTES = 64 << 10
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP with limits of time and size for the head of a request, which httptools takes at any length."""
-
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See the base class, as below."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def _await_head(self) -> None:
-        if self._head_timer is None:
-            self._head_bytes = 0
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
-
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def on_message_begin(self) -> None:  # noqa: D102
-        super().on_message_begin()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:  # noqa: D102
-        self._end_head()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:  # noqa: D102
-        timer = self._head_timer
-        super().data_received(data)
-        if timer is not None and timer is self._head_timer:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self._close()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
-        self._end_head()
-        super().connection_lost(exc)
+_CLOSE_SECONDS = 0.8  # for what waits to be written, and once more for S3; what is left, the next process takes over
+_ADVICE_PROXIES = "Name the addresses or networks of your load balancer, by commas, such as 10.0.0.0/16."
 
 
 def open_store() -> ServingStore:
@@ -177,7 +131,7 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     Raises:
         DataError: Something that the API needs cannot be opened; the text says what to do.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     level = os.environ.get("LOG_LEVEL", "WARNING").upper()
     if level not in logging.getLevelNamesMapping():
         raise DataError(f"LOG_LEVEL is {level}; INFO tells of each request, WARNING of trouble alone.")
@@ -188,49 +142,87 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
         _serve(listener, seal_seconds, lookups_per_second, posts_per_second)
 
 
+class _Start:
+    """What takes a while until the API can answer, done by a thread beside it."""
+
+    def __init__(self, make: Callable[[], Intake], failed: Callable[[], None]) -> None:
+        self.intake: Intake | None = None
+        self.error: Exception | None = None
+        self._make, self._failed = make, failed
+        self._thread = threading.Thread(target=self._run, name="start", daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            intake = self._make()
+            # What is there now stays; looking through it for garbage again and again makes callers wait.
+            gc.collect()
+            gc.freeze()
+            self.intake = intake
+        except Exception as error:
+            self.error = error
+            self._failed()
+
+
+def proxies() -> list[str]:
+    """The addresses and networks that ``TRUSTED_PROXIES`` names, by commas.
+
+    Raises:
+        DataError: One is neither.
+    """
+    named = [name.strip() for name in os.environ.get("TRUSTED_PROXIES", "").split(",") if name.strip()]
+    for name in named:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            raise DataError(f"TRUSTED_PROXIES names {name}: {error}. {_ADVICE_PROXIES}") from error
+    return named
+
+
 def _serve(listener: socket.socket, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
     try:
         verifier = verifier_from_environment(STATE)
     except ConfigurationError as error:
         raise DataError(str(error)) from error
-    store = open_store()
-    tell = logging.getLogger("retail_warehouse.intake").error
+    trusted = proxies()
+    log = logging.getLogger("retail_warehouse.intake")
+    most, warning = most_connections()
+    if warning:
+        log.warning(warning)
     folder, url = landing()
+    store = open_store()
     s3 = None
     if url:
         # boto3 takes a while to import.
         from retail_warehouse.streaming.s3_prefix import S3Prefix
 
-        s3 = S3Prefix(url, folder, tell)
+        s3 = S3Prefix(url, folder, log.error)
+
+    def make() -> Intake:
+        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=log.error)
+        if s3:
+            s3.start()
+        return intake
+
+    start = _Start(make, lambda: setattr(server, "should_exit", True))
+    app = create_app(lambda: start.intake, store, verifier, lookups_per_second, posts_per_second)
+    # What uvicorn would log quotes requests, or is told by the API itself.
+    server = uvicorn.Server(Config(app, Connections(most, proxies=trusted), trusted, log_level="critical"))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
+        signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
+    start.begin()
+    with contextlib.suppress(KeyboardInterrupt):  # how it ends
+        server.run([listener])
+    if isinstance(start.error, LandingError | StoreError | RulesError | DataError):
+        raise DataError(str(start.error)) from start.error
+    if start.error:
+        raise start.error
     try:
-        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=tell)
-    except (LandingError, StoreError, RulesError) as error:
-        raise DataError(str(error)) from error
-    if s3:
-        s3.start()
-    app = create_app(intake, store, verifier, lookups_per_second, posts_per_second)
-    # What is there now stays; looking through it for garbage again and again makes callers wait.
-    gc.collect()
-    gc.freeze()
-    try:
-        config = uvicorn.Config(
-            app,
-            access_log=False,
-            server_header=False,
-            log_level="warning",
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_END_SECONDS,
-            http=Protocol,
-            ws="none",
-        )
-        with contextlib.suppress(KeyboardInterrupt):  # how it ends
-            uvicorn.Server(config).run([listener])
-    finally:
-        try:
-            intake.close()
+        if start.intake:
+            start.intake.close(_CLOSE_SECONDS)
             if s3:
-                s3.stop()
-        except LandingError as error:
-            raise DataError(str(error)) from error
-        finally:
-            store.close()
+                s3.stop(_CLOSE_SECONDS)
+    except LandingError as error:
+        raise DataError(str(error)) from error

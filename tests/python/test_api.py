@@ -35,9 +35,10 @@ from schemathesis.specs.openapi import checks
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming import api as api_module
+from retail_warehouse.streaming import connections, keys, landing_folder, rules, service
 from retail_warehouse.streaming import intake as intake_module
-from retail_warehouse.streaming import keys, landing_folder, rules, service
 from retail_warehouse.streaming.api import Row
+from retail_warehouse.streaming.connections import Connections
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event, Rules
 from retail_warehouse.streaming.serving import Delivery, StoreError
@@ -793,7 +794,7 @@ def test_heads_have_limits(api, monkeypatch):
                 connection.sendall(b"x" * 65_536)
                 sent += 65_536
         assert sent < 10 << 20
-    monkeypatch.setattr(service, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     with api.connection() as connection, api.connection() as silent:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\nGET /health HTTP/1.1\r\n")
         start = time.monotonic()
@@ -809,6 +810,124 @@ def test_heads_have_limits(api, monkeypatch):
         time.sleep(0.5)
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n")
         assert answer_of(connection).count(b"200 OK") == 2, "one that keeps a connection is not cut"
+
+
+def open_connections(api: Server) -> int:
+    return api.connections._count
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Limits of time that a test can wait for."""
+    for name, seconds in (("HEAD_SECONDS", 0.4), ("REST_SECONDS", 0.3), ("ANSWER_SECONDS", 0.4)):
+        monkeypatch.setattr(connections, name, seconds)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_SECONDS", 1)
+
+
+def test_no_connection_is_held(quick, serve):
+    """What nobody ends: no head, half a head, empty lines, a body that is announced and never comes, with a token and
+    without, a body that dribbles behind its answer, and requests whose answers nobody takes."""
+    api = serve()
+    nobody = b"POST /transactions HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+    unread = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 1_000
+    kept = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    kinds = [b"", b"GET /health HT", b"\r\n", nobody, nobody + b"x", unread, kept, kept + b"\r\n", kept + b"GET /"]
+    kinds += [api.head("Content-Length: 1000000000"), nobody.replace(b"POST", b"GET"), b"nonsense\r\n\r\n"]
+    held = []
+    for first in kinds * 5:
+        held.append(socket.create_connection(("127.0.0.1", api.port)))
+        held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        held[-1].settimeout(1)
+        with suppress(OSError):
+            held[-1].sendall(first)
+    empty_lines = (b"\r\n", kept + b"\r\n")
+    dribbling = {one: b"\r\n" if first in empty_lines else b"x" for one, first in zip(held, kinds * 5, strict=True)}
+    dribbling = {one: byte for one, byte in dribbling.items() if held.index(one) % len(kinds) != kinds.index(unread)}
+    start = time.monotonic()
+    while open_connections(api) and time.monotonic() - start < 15:
+        for one, byte in dribbling.items():
+            with suppress(OSError):
+                one.send(byte, socket.MSG_DONTWAIT)
+        assert api.of(None).get("/health").ok
+        time.sleep(0.05)
+        api.session.close()
+        if open_connections(api) <= 1:
+            break
+    assert time.monotonic() - start < 10, open_connections(api)
+    for one in held:
+        one.close()
+
+
+def test_a_body_behind_its_answer_may_still_come(quick, serve):
+    api = serve()
+    with api.connection() as connection:
+        for _ in range(3):
+            connection.sendall(b"POST /transactions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 401")
+            time.sleep(0.1)
+            connection.sendall(b"[{}]")
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+
+
+def test_one_address_does_not_get_all_connections(serve, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_OF_ADDRESS", 20)
+    api = serve()
+    api.connections._most = 30
+    held = [socket.create_connection(("127.0.0.1", api.port), source_address=("127.0.0.2", 0)) for _ in range(100)]
+    wait_until(lambda: open_connections(api) == 20)
+    held += [socket.create_connection(("127.0.0.1", api.port), source_address=("127.0.0.3", 0)) for _ in range(100)]
+    wait_until(lambda: open_connections(api) == 30)
+    for _ in range(5):
+        assert Client(api.url, None).get("/health").ok, "those of the address with the most make room"
+    assert open_connections(api) <= 30
+    for one in held:
+        one.close()
+    wait_until(lambda: open_connections(api) < 10)
+
+
+def test_addresses_are_told_apart_and_proxies_named():
+    class Fake:
+        address = None
+        is_idle = True
+
+    def admitted(limits: Connections, *peers: str) -> list[bool]:
+        return [limits.admit(Fake(), peer) for peer in peers]
+
+    limits = Connections(100, 2, ["10.0.0.0/8", "fd00::1"])
+    assert admitted(limits, "1.2.3.4", "1.2.3.4", "1.2.3.4", "::ffff:1.2.3.4", "1.2.3.5") == [
+        *(True, True, False, False, True)
+    ]
+    assert admitted(limits, "2001:db8::1", "2001:db8::ffff:1", "2001:db8::2%eth0", "2001:db8:0:1::1") == [
+        *(True, True, False, True)
+    ]
+    assert admitted(limits, *["10.1.2.3"] * 5, *["fd00::1"] * 3, "fd00::2", "") == [True] * 10
+
+
+def test_forwarded_addresses_are_believed_of_named_proxies_alone(serve):
+    for proxies, statuses_of in (((), {429}), (("127.0.0.0/8",), {401})):
+        api = serve(proxies=proxies)
+        client = api.of("garbage")
+        got = []
+        for at in range(105):
+            client.session.headers["X-Forwarded-For"] = f"192.0.2.{at}"
+            got.append(client.pair().status_code)
+        assert set(got[101:]) == statuses_of, proxies
+        api.close()
+
+
+def test_a_low_limit_of_files_is_told(monkeypatch):
+    given = {"limits": (1_024, 1_024)}
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: given["limits"])
+    monkeypatch.setattr(connections.resource, "setrlimit", lambda _, limits: given.update(limits=limits))
+    most, told = connections.most_connections()
+    assert most == 824
+    assert "may open 1,024 files, so that it takes 824 connections at a time. Raise the limit to 2,200" in told
+    given["limits"] = (256, 100_000)
+    assert connections.most_connections() == (2_000, "")
+    assert given["limits"] == (2_200, 100_000), "raised as far as it is allowed"
+    given["limits"] = (256, connections.resource.RLIM_INFINITY)
+    assert connections.most_connections() == (2_000, "")
 
 
 # Landing
@@ -1278,6 +1397,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from retail_warehouse.streaming.api import Row
+from retail_warehouse.streaming.connections import Connections
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event
 
@@ -1511,8 +1631,30 @@ def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
         time.sleep(0.3)
         start = time.monotonic()
         assert api.end() == 0
-    assert time.monotonic() - start < 15  # and not the 30 seconds that a body may take
+    assert time.monotonic() - start < 5  # and not the 30 seconds that a body may take
     assert landed_ids(api.folder) == ["till:2"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_waits_neither_for_the_issuer_nor_tells_pages(tmp_path, number):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        api = Process(tmp_path, COGNITO_ISSUER=issuer, COGNITO_CLIENT_IDS="a").ready()
+        with ThreadPoolExecutor(3) as pool:
+            asking = [pool.submit(lambda: suppressed(api.another().pair)) for _ in range(3)]
+            silent.settimeout(10)
+            silent.accept()[0].detach()
+            start = time.monotonic()
+            assert api.end(number) == 0
+            assert time.monotonic() - start < 5
+            for one in asking:
+                one.result()
+    assert api.output.read_text() == ""
+
+
+def suppressed(call) -> None:
+    with suppress(requests.RequestException):
+        call()
 
 
 @pytest.mark.parametrize(
@@ -1524,23 +1666,35 @@ def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
         ({"SERVING_STORE": "/proc/nothing/serving.sqlite"}, "cannot be made"),
         ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is LOUD"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8, balancer"}, "TRUSTED_PROXIES names balancer: .*Name the addresses"),
     ],
 )
 def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, environment, message):
     monkeypatch.chdir(tmp_path)
     shutil.copy(PROJECT / "dbt_project.yml", tmp_path)
     monkeypatch.setattr(service, "load", lambda folder: rules.load(PROJECT))
-    monkeypatch.setattr(service.uvicorn, "Server", lambda *_: pytest.fail("it starts"))
+
+    class Fake:
+        should_exit = False
+
+        def __init__(self, config) -> None:
+            pass
+
+        def run(self, sockets) -> None:
+            wait_until(lambda: self.should_exit)
+
+    monkeypatch.setattr(service.uvicorn, "Server", Fake)
     for name in ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     for name, text in ({"ONLINE_RETAIL_LANDING": str(tmp_path / "landing")} | environment).items():
         monkeypatch.setenv(name, text)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(DataError, match=message):
             service.serve("127.0.0.1", 0, 2.0, 1, 1)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # The description
