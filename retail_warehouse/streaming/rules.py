@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ _DEFINITIONS = (
     "models/intermediate/online_retail/*",
     "seeds/reference/*.csv",
 )
+_COMPILER = (sys.executable, "-m", "retail_warehouse.streaming.compiled_rules")
 _FIELDS = tuple(Line.__dataclass_fields__)
 
 
@@ -144,11 +146,13 @@ def load(project: Path) -> dict:
     kept = project / "target" / f"streaming_rules_{digest.hexdigest()[:16]}.json"
     if not kept.is_file():
         kept.parent.mkdir(exist_ok=True)
-        program = [sys.executable, "-m", "retail_warehouse.streaming.compiled_rules", str(kept.absolute())]
-        # In a group of its own: it goes on when this process is ended, and the next one finds what it compiled.
-        run = subprocess.run(program, cwd=project, capture_output=True, text=True, check=False, start_new_session=True)
-        if run.returncode or not kept.is_file():
-            raise DataError(f"dbt cannot compile the rules:\n{(run.stdout + run.stderr).strip()[-4000:]}")
+        program = [*_COMPILER, str(kept.absolute())]
+        with tempfile.TemporaryFile("w+") as told:
+            # In a group of its own: it goes on when this process is ended, and the next one finds what it compiled.
+            run = subprocess.run(program, cwd=project, stdout=told, stderr=told, check=False, start_new_session=True)
+            if run.returncode or not kept.is_file():
+                told.seek(0)
+                raise DataError(f"dbt cannot compile the rules:\n{told.read().strip()[-4000:]}")
     rules = json.loads(kept.read_text(encoding="utf-8"))
     rules["seed"]["path"] = str(project / rules["seed"]["path"])
     return rules

@@ -1657,6 +1657,62 @@ def suppressed(call) -> None:
         call()
 
 
+def test_while_the_rules_are_made_ready_everything_is_answered_503(api, monkeypatch):
+    ready, api.intake = api.intake, None
+    calls = [lambda: api.get("/health"), api.pair, lambda: api.post(row(2)), lambda: api.get("/customers/1/invoices")]
+    for call in calls:
+        assert answers(call) == (503, "2", '{"detail":"Starting; try again soon"}')
+    assert api.of("garbage").pair().status_code == 401
+    api.intake = ready
+    assert api.get("/health").ok
+    assert statuses(api.post(row(2))) == ["accepted"]
+
+
+LOADING = """
+import sys
+from pathlib import Path
+from retail_warehouse.streaming import rules
+
+rules._COMPILER = (sys.executable, "-c", sys.argv[1])
+rules.load(Path.cwd())
+"""
+COMPILING = """
+import sys, time
+from pathlib import Path
+from retail_warehouse.streaming import compiled_rules
+
+def compiled():
+    with Path("begun").open("a") as file:
+        file.write("x")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return {"seed": {"path": "a.csv"}}
+
+compiled_rules._compiled = compiled
+compiled_rules.main()
+"""
+
+
+def test_what_was_compiled_is_kept_though_whoever_asked_for_it_is_killed(tmp_path):
+    (tmp_path / "dbt_project.yml").touch()
+    begun = tmp_path / "begun"
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-c", LOADING, COMPILING]
+        return subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+
+    killed = start()
+    wait_until(begun.exists, 20)
+    killed.kill()
+    killed.wait()
+    others = [start(), start()]
+    time.sleep(0.5)
+    (tmp_path / "go").touch()
+    assert [other.wait(20) for other in others] == [0, 0]
+    assert begun.read_text() == "x", "it is compiled once, whoever waits for it"
+    assert len(list((tmp_path / "target").glob("streaming_rules_*.json"))) == 1
+
+
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
