@@ -8,6 +8,8 @@ import logging
 import re
 import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
@@ -30,16 +32,21 @@ from retail_warehouse.streaming import keys
 from retail_warehouse.streaming.intake import Full, Intake
 from retail_warehouse.streaming.landing_folder import LandingError
 from retail_warehouse.streaming.rules import Event, RulesError
-from retail_warehouse.streaming.serving import Line, ServingStore, StoreError
+from retail_warehouse.streaming.serving import Line, ServingStore, StoreError, Total
 from retail_warehouse.streaming.tokens import READ, WRITE, Caller, IssuerError, ScopeError, TokenError, Verifier
 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
 MOST_CHARACTERS = 1_000_000  # of a line that is sent as it stands
 BODY_SECONDS = 30
+USUAL_PAGE = 100  # lines of a transaction, or invoices of a customer
+MOST_OF_PAGE = 1_000
 _TOLD_ERRORS = 20
+_EPOCH = datetime(1, 1, 1)
 _TOKEN_SECONDS = 1.0  # in which a token that was found good is not looked at again
 _MOST_TOKENS = 1_000
+_LONG_ANSWERS = 2  # threads that look up what takes long, on this machine
+_ANSWERS_OF_OTHERS = 40  # and where the store is on another one
 _ASKING_ISSUER = 8  # threads that may wait for the issuer of tokens at once
 _log = logging.getLogger("retail_warehouse.api")
 
@@ -150,15 +157,19 @@ class LineOut(BaseModel):
     invoiced_at: str
 
 
+NextCursor = Annotated[str | None, Field(description="`cursor` of the next page; null where this one is the last.")]
+
+
 class TransactionOut(BaseModel):
-    """All lines of an invoice and a stock code, and what they add up to."""
+    """The lines of an invoice and a stock code, page by page, and what all of them add up to."""
 
     invoice_no: str
     stock_code: str
-    line_count: int
+    line_count: int = Field(description="Of all lines, on this page or not, as are `quantity` and `amount`.")
     quantity: int
     amount: str
     lines: list[LineOut]
+    next_cursor: NextCursor
 
 
 class InvoiceOut(BaseModel):
@@ -172,10 +183,12 @@ class InvoiceOut(BaseModel):
 
 
 class CustomerOut(BaseModel):
-    """The invoices of a customer, the earliest first."""
+    """The invoices of a customer, the earliest first, page by page."""
 
     customer_id: str
+    invoice_count: int = Field(description="Of all invoices, on this page or not.")
     invoices: list[InvoiceOut]
+    next_cursor: NextCursor
 
 
 class Problem(BaseModel):
@@ -215,8 +228,19 @@ _STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength":
 _CUSTOMER_ID = {"type": "string", "pattern": r"^[+-]?[0-9]{1,19}([.]0+)?$", "maxLength": 50, "examples": ["17850"]}
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": True, "schema": schema}
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_OF_PAGE, "default": USUAL_PAGE}
+_LINE_CURSOR = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+:([0-9]|[1-9][0-9]{1,8})$", "maxLength": 1000}
+# Microseconds and invoice.
+_INVOICE_CURSOR = {"type": "string", "pattern": r"^[0-9]{1,17}:[^\x00-\x1f\x7f]+$", "maxLength": 100}
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], required: bool = True) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": required, "schema": schema}
+
+
+def _page(cursor: dict[str, Any]) -> list[dict[str, Any]]:
+    limit = _parameter("limit", "query", _LIMIT, False) | {"description": "Most entries of the page."}
+    return [limit, _parameter("cursor", "query", cursor, False) | {"description": "`next_cursor` of the page before."}]
 
 
 def _check(name: str, place: str, schema: dict[str, Any]) -> Callable[[str | None], str]:
@@ -249,6 +273,21 @@ class _Nonsense(Exception):
 _invoice_no = _check("InvoiceNo", "query", _INVOICE_NO)
 _stock_code = _check("StockCode", "query", _STOCK_CODE)
 _customer_id = _check("customer_id", "path", _CUSTOMER_ID)
+_line_cursor = _check("cursor", "query", _LINE_CURSOR)
+_invoice_cursor = _check("cursor", "query", _INVOICE_CURSOR)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return USUAL_PAGE
+    if re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= MOST_OF_PAGE:
+        return int(text)
+    raise _Nonsense(["query", "limit"], f"It must be a whole number from 1 to {MOST_OF_PAGE:,}")
+
+
+def _time_of_cursor(cursor: str) -> tuple[datetime, str]:
+    time, _, invoice_no = cursor.partition(":")
+    return _EPOCH + timedelta(microseconds=int(time)), invoice_no
 
 
 def _asked(request: Request) -> QueryParams:
@@ -313,6 +352,7 @@ def create_app(
 
     callers: dict[str, tuple[Caller, float]] = {}  # by header, and until when
     asking_issuer = CapacityLimiter(_ASKING_ISSUER)
+    long_answers = CapacityLimiter(_LONG_ANSWERS if store.is_local else _ANSWERS_OF_OTHERS)
 
     async def caller_of(header: str) -> Caller:
         caller, until = callers.get(header, (None, 0.0))
@@ -378,6 +418,7 @@ def create_app(
             "parameters": [
                 _parameter("InvoiceNo", "query", _INVOICE_NO),
                 _parameter("StockCode", "query", _STOCK_CODE),
+                *_page(_LINE_CURSOR),
             ],
             "security": [{"token": [READ]}],
         },
@@ -390,19 +431,12 @@ def create_app(
         invoice_no, stock_code = keys.clean_key(invoice_no), keys.clean_key(stock_code)
         if the_intake().doubts(invoice_no=invoice_no, stock_code=stock_code):
             raise StoreError("The serving store may hold lines that were refused.")
-        lines = await ask(store.lines, invoice_no, stock_code)
-        if not lines:
+        limit = _limit(asked.get("limit"))
+        after = _line_cursor(cursor) if (cursor := asked.get("cursor")) is not None else None
+        answer = await ask(limit, store, _transaction, invoice_no, stock_code, limit, after)
+        if answer is None:
             raise HTTPException(404, "There is no such transaction")
-        return _json(
-            {
-                "invoice_no": lines[0].invoice_no,
-                "stock_code": lines[0].stock_code,
-                "line_count": len(lines),
-                "quantity": sum(line.quantity for line in lines),
-                "amount": str(sum(line.line_amount for line in lines)),
-                "lines": [_line(line) for line in lines],
-            }
-        )
+        return answer
 
     @app.get(
         "/customers/{customer_id}/invoices",
@@ -410,7 +444,7 @@ def create_app(
         response_model=CustomerOut,
         responses=_problems(401, 403, 404, 422, 429, 503),
         openapi_extra={
-            "parameters": [_parameter("customer_id", "path", _CUSTOMER_ID)],
+            "parameters": [_parameter("customer_id", "path", _CUSTOMER_ID), *_page(_INVOICE_CURSOR)],
             "security": [{"token": [READ]}],
         },
     )
@@ -420,24 +454,13 @@ def create_app(
         customer_id = keys.customer_id(_customer_id(request.path_params["customer_id"]))
         if the_intake().doubts(customer_id=customer_id):
             raise StoreError("The serving store may hold lines that were refused.")
-        invoices = await ask(store.invoices, customer_id)
-        if not invoices:
+        asked = _asked(request)
+        limit = _limit(asked.get("limit"))
+        after = _time_of_cursor(_invoice_cursor(cursor)) if (cursor := asked.get("cursor")) is not None else None
+        answer = await ask(limit, store, _customer, customer_id, limit, after)
+        if answer is None:
             raise HTTPException(404, "There is no such customer")
-        return _json(
-            {
-                "customer_id": customer_id,
-                "invoices": [
-                    {
-                        "invoice_no": invoice.invoice_no,
-                        "invoiced_at": invoice.invoiced_at.isoformat(sep=" "),
-                        "line_count": invoice.line_count,
-                        "quantity": invoice.quantity,
-                        "amount": str(invoice.amount),
-                    }
-                    for invoice in invoices
-                ],
-            }
-        )
+        return answer
 
     @app.post(
         "/transactions",
@@ -499,9 +522,15 @@ def create_app(
         """Needs no token."""
         return _json({"detail": "ok", "landing": the_intake().landing_identity})
 
-    async def ask(question: Callable, *arguments: str) -> Any:
-        # A store on this machine answers sooner than a thread would be found.
-        return question(*arguments) if store.is_local else await run_in_threadpool(question, *arguments)
+    async def ask(limit: int, store: ServingStore, question: Callable, *arguments: Any) -> Response | None:
+        # A store on this machine gives a short answer sooner than a thread would be found. Others must not wait for a
+        # long one.
+        if store.is_local and limit <= USUAL_PAGE:
+            try:
+                return question(store, *arguments, is_short=True)
+            except _LongAnswer:
+                pass
+        return await to_thread.run_sync(partial(question, store, *arguments), limiter=long_answers)
 
     describe = app.openapi
 
@@ -630,6 +659,83 @@ def _refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = Non
         message = f"Unknown column; the columns are event_id, {', '.join(COLUMNS)}" if unknown else error["msg"]
         problems.append({"loc": location, "msg": message})
     return _json({"detail": problems}, 422)
+
+
+class _LongAnswer(Exception):
+    pass
+
+
+def _transaction(
+    store: ServingStore, invoice_no: str, stock_code: str, limit: int, after: str | None, is_short: bool = False
+) -> Response | None:
+    """A page of a transaction; none where there is no such transaction.
+
+    Raises:
+        _LongAnswer: It takes long, and a short answer is wanted.
+    """
+    lines = store.lines(invoice_no, stock_code, limit + 1, after)
+    if after is None and len(lines) <= limit:
+        if not lines:
+            return None
+        total = Total(len(lines), sum(line.quantity for line in lines), sum(line.line_amount for line in lines))
+    elif is_short:
+        raise _LongAnswer
+    else:
+        total = store.total(invoice_no, stock_code)
+        if not total.line_count:
+            return None
+    page = lines[:limit]
+    return _json(
+        {
+            "invoice_no": invoice_no,
+            "stock_code": stock_code,
+            "line_count": total.line_count,
+            "quantity": total.quantity,
+            "amount": str(total.amount),
+            "lines": [_line(line) for line in page],
+            "next_cursor": page[-1].invoice_line_id if len(lines) > limit else None,
+        }
+    )
+
+
+def _customer(
+    store: ServingStore, customer_id: str, limit: int, after: tuple[datetime, str] | None, is_short: bool = False
+) -> Response | None:
+    """A page of a customer's invoices; none where there is no such customer.
+
+    Raises:
+        _LongAnswer: It takes long, and a short answer is wanted.
+    """
+    invoices = store.invoices(customer_id, limit + 1, after)
+    if after is None and len(invoices) <= limit:
+        count = len(invoices)
+    elif is_short:
+        raise _LongAnswer
+    else:
+        count = store.invoice_count(customer_id)
+    if not count:
+        return None
+    page = invoices[:limit]
+    cursor = None
+    if len(invoices) > limit:
+        cursor = f"{(page[-1].invoiced_at - _EPOCH) // timedelta(microseconds=1)}:{page[-1].invoice_no}"
+    return _json(
+        {
+            "customer_id": customer_id,
+            "invoice_count": count,
+            "invoices": [
+                {
+                    "invoice_no": invoice.invoice_no,
+                    "invoiced_at": invoice.invoiced_at.isoformat(sep=" "),
+                    "line_count": invoice.line_count,
+                    "quantity": invoice.quantity,
+                    "amount": str(invoice.amount),
+                }
+                for invoice in page
+            ],
+            "next_cursor": cursor,
+        }
+    )
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -388,6 +388,7 @@ def test_a_transaction_is_a_list_of_lines_with_an_exact_total(api):
         "line_count": 3,
         "quantity": 3,
         "amount": "-1234.000",
+        "next_cursor": None,
     }
     assert [one["invoice_line_id"] for one in lines] == ["till:9", "till:10", "till:11"]
     assert sum(Decimal(one["line_amount"]) for one in lines) == Decimal("-1234")
@@ -419,6 +420,8 @@ def test_a_customers_invoices(api):
     )
     assert api.get("/customers/17850/invoices").json() == {
         "customer_id": "17850",
+        "invoice_count": 2,
+        "next_cursor": None,
         "invoices": [
             {
                 "invoice_no": "2",
@@ -436,6 +439,67 @@ def test_a_customers_invoices(api):
             },
         ],
     }
+
+
+PAIR = {"InvoiceNo": "536365", "StockCode": "85123A"}
+
+
+def pages(api: Client, path: str, parameters: dict) -> list[dict]:
+    """All pages of an answer."""
+    found = [api.get(path, **parameters).json()]
+    while cursor := found[-1]["next_cursor"]:
+        found.append(api.get(path, **parameters, cursor=cursor).json())
+    return found
+
+
+def test_long_answers_come_in_pages(api):
+    rows = [row(at, InvoiceNo=str(at % 250), Quantity=str(at)) for at in range(2, 700)]
+    api.post([*rows, *(row(at, "other", UnitPrice="0.001") for at in range(2, 703))])
+    for limit, count in ((None, 8), ("700", 2), ("701", 1), ("1000", 1)):
+        found = pages(api, "/transactions", PAIR | ({"limit": limit} if limit else {}))
+        assert len(found) == count
+        assert [one["invoice_line_id"] for page in found for one in page["lines"]] == [
+            f"other:{at}" for at in range(2, 703)
+        ]
+        assert {(page["line_count"], page["quantity"], page["amount"]) for page in found} == {(701, 4206, "4.206")}
+        found = pages(api, "/customers/17850/invoices", {"limit": limit} if limit else {})
+        numbers = [one["invoice_no"] for page in found for one in page["invoices"]]
+        assert numbers == sorted({*(one["InvoiceNo"] for one in rows), "536365"})
+        assert {page["invoice_count"] for page in found} == {251}
+    beyond = api.get("/transactions", **PAIR, cursor="other:702").json()
+    assert (beyond["line_count"], beyond["lines"], beyond["next_cursor"]) == (701, [], None)
+    assert api.get("/transactions", InvoiceNo="9999", StockCode="85123A", cursor="other:702").status_code == 404
+    assert api.get("/customers/1/invoices", cursor="1:1").status_code == 404
+
+
+def test_nobody_waits_for_long_answers(api, monkeypatch):
+    """Neither for their totals, nor for their lines."""
+    api.post([row(at) for at in range(2, 600)])
+    api.post(row(2, "other", InvoiceNo="1"))
+    go, asked = threading.Event(), []
+    for name in ("total", "lines"):
+        real = getattr(api.store, name)
+
+        def slow(*arguments, real=real):
+            if arguments[0] == "536365" and threading.current_thread() is not api._thread:
+                asked.append(arguments)
+                assert go.wait(20)
+            return real(*arguments)
+
+        monkeypatch.setattr(api.store, name, slow)
+    with ThreadPoolExecutor(60) as pool:
+        # With a cursor, and with a limit that is no short one.
+        waiting = [pool.submit(api.another().get, "/transactions", **PAIR, cursor="till:2") for _ in range(30)]
+        waiting += [pool.submit(api.another().get, "/transactions", **PAIR, limit="900") for _ in range(30)]
+        wait_until(lambda: len(asked) == 2)
+        for _ in range(5):
+            start = time.monotonic()
+            assert api.pair("1").status_code == 200
+            assert statuses(api.post(row(2))) == ["duplicate"]
+            assert time.monotonic() - start < 2
+        assert not any(one.done() for one in waiting)
+        go.set()
+        assert {one.result().status_code for one in waiting} == {200}
 
 
 @pytest.mark.parametrize(
@@ -456,6 +520,9 @@ def test_a_customers_invoices(api):
         ("/transactions", {"InvoiceNo": "536365", "StockCode": ""}, 422),
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "\x00"}, 422),
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "x" * 51}, 422),
+        *(("/transactions", PAIR | {"limit": bad}, 422) for bad in ("0", "1001", "", "1.0", "٣", "-1")),
+        *(("/transactions", PAIR | {"cursor": bad}, 422) for bad in ("", "till", "till:x", ":2", "a\n:2", "x" * 1001)),
+        *(("/customers/1/invoices", {"cursor": bad}, 422) for bad in ("", "x:1", "9" * 18 + ":1", "1:", "1")),
         ("/customers/1/invoices", {}, 404),
         ("/customers/Unknown/invoices", {}, 422),
         ("/customers/-1/invoices", {}, 404),
@@ -1569,7 +1636,7 @@ def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
         with left.open("ab") as file:
             file.write(b'{"event_id": "torn:2", "landing_position": 9')
     api = Process(tmp_path, "--hand-over", "0.2").ready()
-    found = {one["invoice_line_id"] for one in api.pair().json()["lines"]}
+    found = {one["invoice_line_id"] for page in pages(api, "/transactions", PAIR) for one in page["lines"]}
     assert set(acknowledged) <= found, "they can be looked up"
     assert set(acknowledged) <= set(landed_ids(api.folder)), "they are handed over"
     for rows in sent:
