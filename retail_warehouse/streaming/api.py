@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from pydantic.json_schema import models_json_schema
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retail_warehouse.streaming import keys
@@ -65,19 +66,20 @@ Text = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=100_0
 WholeLine = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=MOST_CHARACTERS)]
 
 
+# The examples look up what stands in the bundled sample and in the complete file.
 class Row(BaseModel):
     """A row with the columns of the raw file, each as text, as it would stand there."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="Row")
 
-    event_id: EventId
-    InvoiceNo: Text | None = Field(examples=["536365"])
-    StockCode: Text | None = Field(examples=["85123A"])
-    Description: Text | None = Field(examples=["WHITE HANGING HEART T-LIGHT HOLDER"])
-    Quantity: Text | None = Field(examples=["6"])
-    InvoiceDate: Text | None = Field(examples=["12/1/2010 8:26"])
-    UnitPrice: Text | None = Field(examples=["2.55"])
-    CustomerID: Text | None = Field(examples=["17850"])
+    event_id: EventId = Field(examples=["till-1/2026-11-22:2"])
+    InvoiceNo: Text | None = Field(examples=["536380"])
+    StockCode: Text | None = Field(examples=["22961"])
+    Description: Text | None = Field(examples=["JAM MAKING SET PRINTED"])
+    Quantity: Text | None = Field(examples=["24"])
+    InvoiceDate: Text | None = Field(examples=["12/1/2010 9:41"])
+    UnitPrice: Text | None = Field(examples=["1.45"])
+    CustomerID: Text | None = Field(examples=["12374"])
     Country: Text | None = Field(examples=["United Kingdom"])
 
     def event(self) -> Event:
@@ -123,6 +125,8 @@ def _described() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 _ROWS, _BODY = _described()
+# What the other examples look up.
+_EXAMPLE = {name: field.examples[0] for name, field in Row.model_fields.items() if field.examples}
 
 
 class RowResult(BaseModel):
@@ -222,10 +226,10 @@ _INVOICE_NO = {
     "type": "string",
     "pattern": r"^ *[AaCc]?[0-9]{1,19}([.]0+)? *$",
     "maxLength": 50,
-    "examples": ["536365"],
+    "examples": ["536380"],
 }
-_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 50, "examples": ["85123A"]}
-_CUSTOMER_ID = {"type": "string", "pattern": r"^[+-]?[0-9]{1,19}([.]0+)?$", "maxLength": 50, "examples": ["17850"]}
+_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 50, "examples": ["22961"]}
+_CUSTOMER_ID = {"type": "string", "pattern": r"^[+-]?[0-9]{1,19}([.]0+)?$", "maxLength": 50, "examples": ["12374"]}
 
 
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_OF_PAGE, "default": USUAL_PAGE}
@@ -325,6 +329,7 @@ def create_app(
     verifier: Verifier,
     lookups_per_second: int = 500,
     posts_per_second: int = 50,
+    docs: bool = True,
 ) -> FastAPI:
     """The API as an ASGI application.
 
@@ -334,16 +339,18 @@ def create_app(
         verifier: Judges tokens.
         lookups_per_second: Most look-ups of one client, on average over ten seconds.
         posts_per_second: Most requests with rows of one client, likewise.
+        docs: Whether the API describes itself, at ``/docs`` and ``/openapi.json``.
     """
-    app = FastAPIOffline(
-        title="Retail Warehouse",
-        summary="Rows of Online Retail come in; customers look up their transactions.",
-        version="1",
-        swagger_ui_parameters={"tryItOutEnabled": True},
-        redoc_url=None,
+    options: dict[str, Any] = {
+        "title": "Retail Warehouse",
+        "summary": "Rows of Online Retail come in; customers look up their transactions.",
+        "version": "1",
+        "swagger_ui_parameters": {"tryItOutEnabled": True},
+        "redoc_url": None,
         # Traces would tell what was asked.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-    )
+        "telemetry": {"tracing": False, "metrics": False, "logs": False},
+    }
+    app = FastAPIOffline(**options) if docs else FastAPI(**options, docs_url=None, openapi_url=None)
     app.router.route_class = _Direct
     limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
     lookups = parse(f"{10 * lookups_per_second} per 10 second")
@@ -468,7 +475,10 @@ def create_app(
         response_model=RowResults,
         responses=_problems(401, 403, 408, 413, 415, 422, 429, 503),
         openapi_extra={
-            "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": _BODY, "example": _EXAMPLE}},
+            },
             "security": [{"token": [WRITE]}],
         },
     )
@@ -532,6 +542,12 @@ def create_app(
                 pass
         return await to_thread.run_sync(partial(question, store, *arguments), limiter=long_answers)
 
+    if docs:
+
+        @app.get("/", include_in_schema=False)
+        async def get_root(_: Request) -> Response:
+            return RedirectResponse("/docs")
+
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -546,6 +562,10 @@ def create_app(
     app.openapi = openapi  # type: ignore[method-assign]
     app.add_middleware(_Log)
     return app
+
+
+# Answers are for the caller alone, and what they say they are.
+_PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class _Log:
@@ -566,6 +586,7 @@ class _Log:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), *_PRIVATE]}
             try:
                 await send(message)
             except (RuntimeError, OSError) as error:  # the connection has just been closed

@@ -87,7 +87,10 @@ class LandingFolder:
         self._began = 0.0
         self._is_open = False
         with self._errors():
-            self._open.mkdir(parents=True, exist_ok=True)
+            # What customers bought is nobody else's business.
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            self._open.mkdir(exist_ok=True, mode=0o700)
             _sync_folder(self.folder.parent)
             _sync_folder(self.folder)
             self._index = self._open_index()
@@ -109,6 +112,7 @@ class LandingFolder:
     # The index
 
     def _open_index(self) -> sqlite3.Connection:
+        make_private(self.folder / ".index.sqlite")
         index = sqlite3.connect(
             self.folder / ".index.sqlite",
             timeout=_BUSY_SECONDS,
@@ -118,6 +122,7 @@ class LandingFolder:
         _write_ahead(index)
         # Acknowledged means acknowledged: a contradiction is seen after a power cut as well.
         index.execute("pragma synchronous = full")
+        index.execute("pragma fullfsync = on")  # for macOS, see `sync`
         index.execute("begin immediate")
         [version] = index.execute("pragma user_version").fetchone()
         if version == 0:
@@ -229,13 +234,13 @@ class LandingFolder:
             written = 0
             while written < len(text):
                 written += os.pwrite(self._file, text[written:], start + written)
-            os.fdatasync(self._file)
+            sync(self._file)
             self._enter(self._index, self._name or "", events)
 
     def _start(self) -> None:
         while True:
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}"
-            file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 # Held for as long as the process lives: whoever gets it finds a file that nobody writes any more.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -277,7 +282,7 @@ class LandingFolder:
     def _move(self, path: Path, name: str) -> Path:
         day = datetime.strptime(name[:8], "%Y%m%d").date()
         target = self.folder / f"day={day}"
-        target.mkdir(exist_ok=True)
+        target.mkdir(exist_ok=True, mode=0o700)
         path.rename(target / f"{name}.ndjson")
         return target
 
@@ -370,6 +375,7 @@ class LandingFolder:
         with self._errors():
             if kept:
                 whole = path.with_suffix(".whole")
+                make_private(whole)
                 with whole.open("wb") as file:
                     file.writelines(_record(event, position) for position, event in enumerate(kept, start=1))
                     file.flush()
@@ -389,6 +395,30 @@ class LandingFolder:
             self._index.close()
             if self._file >= 0:
                 self._let_go()
+
+
+def make_private(path: Path) -> None:
+    """Make a file, if it is missing, that its owner alone may read and write; one that is there becomes so."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def sync(file: int) -> None:
+    """Have the content of an open file on the disk when this returns; also on macOS, where there is no ``fdatasync``,
+    and where ``fsync`` leaves it in the memory of the disk (its manual, fsync(2))."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        try:
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+        except OSError:  # not every file system can
+            os.fsync(file)
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(file)
+    else:
+        os.fsync(file)
 
 
 def digest(line: str) -> bytes:

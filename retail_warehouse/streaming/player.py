@@ -23,7 +23,7 @@ from retail_warehouse import raw_files
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
 from retail_warehouse.streaming.api import COLUMNS, MOST_CHARACTERS, Row
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest, make_private
 from retail_warehouse.streaming.rules import Event
 
 _VIEW_COLUMNS = "invoice_no, stock_code, description, quantity, invoiced_at, unit_price, customer_id, country"
@@ -380,7 +380,8 @@ class Bookmark:
             OSError: It cannot be written.
         """
         self.row_number = row_number
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = self._path.with_suffix(".new")
+        make_private(new)
         new.write_text(json.dumps({"key": self._key, "row_number": row_number}), encoding="utf-8")
         new.replace(self._path)

@@ -20,7 +20,7 @@ from retail_warehouse.streaming.intake import Intake
 from retail_warehouse.streaming.landing_folder import LandingError, handed_over
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 from retail_warehouse.streaming.serving import ServingStore, StoreError
-from retail_warehouse.streaming.tokens import ConfigurationError, verifier_from_environment
+from retail_warehouse.streaming.tokens import ConfigurationError, is_production, verifier_from_environment
 
 # The key of the local issuer and the serving store, below the project's folder.
 STATE = Path(".streaming")
@@ -207,7 +207,12 @@ def _serve(listener: socket.socket, seal_seconds: float, lookups_per_second: int
         return intake
 
     start = _Start(make, lambda: setattr(server, "should_exit", True))
-    app = create_app(lambda: start.intake, store, verifier, lookups_per_second, posts_per_second)
+    has_docs = os.environ.get("API_DOCS", "false" if is_production() else "true").strip().lower()
+    if has_docs not in ("true", "false"):
+        raise DataError(f"API_DOCS is {has_docs}; it is true or false: whether the API describes itself at /docs.")
+    app = create_app(
+        lambda: start.intake, store, verifier, lookups_per_second, posts_per_second, docs=has_docs == "true"
+    )
     # What uvicorn would log quotes requests, or is told by the API itself.
     server = uvicorn.Server(Config(app, Connections(most, proxies=trusted), trusted, log_level="critical"))
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+from retail_warehouse.streaming.landing_folder import make_private
 from retail_warehouse.streaming.serving import (
     UNKNOWN,
     Delivery,
@@ -199,12 +200,17 @@ class SqliteStore:
         # What takes longer has a connection of its own, and nobody else waits for it.
         self._reading, self._reading_long, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._path.parent.is_dir():
+                self._path.parent.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise StoreError(
                 f"The folder of the serving store {self._path} cannot be made: {error.strerror}. Name a file in a "
                 "folder in which this user may write."
             ) from error
+        # What customers bought is nobody else's business. What goes wrong here, SQLite tells.
+        with contextlib.suppress(OSError):
+            make_private(self._path)
         with contextlib.ExitStack() as opened, self._told():
             self._writer = opened.enter_context(contextlib.closing(self._connect()))
             is_made = self._version() == SCHEMA_VERSION  # before another program's file is changed
@@ -404,6 +410,7 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         connection.execute("pragma synchronous = full")
+        connection.execute("pragma fullfsync = on")  # for macOS, where the disk keeps in its memory what was synced
         connection.execute(f"pragma journal_size_limit = {64 << 20}")  # bytes, once what was published is merged
         return connection
 

@@ -490,7 +490,7 @@ def _local_key(path: Path) -> RSAPrivateKey:
 
 
 def _make_local_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pem = generate_private_key(public_exponent=65_537, key_size=_KEY_SIZE).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -541,6 +541,11 @@ def verifier_from_environment(folder: Path) -> Verifier:
     key_set_url = key_set_url or f"{issuer}/.well-known/jwks.json"
     _check_address("COGNITO_JWKS_URL", key_set_url)
     return Verifier(issuer, client_ids, IssuerKeys(key_set_url))
+
+
+def is_production() -> bool:
+    """Whether ``RETAIL_WAREHOUSE_ENV`` says so."""
+    return _variable("RETAIL_WAREHOUSE_ENV") == "production"
 
 
 def _variable(name: str) -> str:

@@ -1894,6 +1894,95 @@ def test_the_page_needs_no_other_address(described):
         assert described.of(None).get(part).status_code == 200
 
 
+def test_the_examples_of_the_page_work(serve):
+    api = serve()
+    root = api.of(None).session.get(f"{api.url}/")
+    assert (root.status_code, root.url) == (200, f"{api.url}/docs")
+    paths = api.of(None).get("/openapi.json").json()["paths"]
+    body = paths["/transactions"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert statuses(api.post(body)) == ["accepted"]
+    for path in ("/transactions", "/customers/{customer_id}/invoices"):
+        given = {
+            (one["in"], one["name"]): one["schema"]["examples"][0]
+            for one in paths[path]["get"]["parameters"]
+            if one["required"]
+        }
+        for (place, name), text in given.items():
+            path = path.replace(f"{{{name}}}", text) if place == "path" else path
+        asked = {name: text for (place, name), text in given.items() if place == "query"}
+        answer = api.get(path, **asked)
+        assert answer.status_code == 200, answer.text
+        assert answer.json().get("customer_id", "12374") == "12374"
+    # `make stream` plays the sample, and the page of its API shall find something.
+    sample = (PROJECT / "seeds/samples/online_retail/data.csv").read_text(encoding="latin-1")
+    assert re.search(r"^536380,22961,.*,12374,[^,]*$", sample, re.MULTILINE)
+    assert (body["InvoiceNo"], body["StockCode"], body["CustomerID"]) == ("536380", "22961", "12374")
+
+
+def test_the_page_can_be_off(serve):
+    api = serve(docs=False)
+    paths = ("/", "/docs", "/openapi.json", "/redoc", "/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css")
+    assert {api.of(None).get(path).status_code for path in paths} == {404}
+    assert statuses(api.post(row(2))) == ["accepted"]
+
+
+def test_answers_are_private_and_what_they_say_they_are(api):
+    nobody = api.of(None)
+    got = [api.post(row(2)), api.pair(), api.pair("1"), api.post(b"x"), nobody.pair(), nobody.get("/docs")]
+    got += [nobody.get("/health"), nobody.get("/nothing"), api.session.put(f"{api.url}/transactions")]
+    assert {answer.status_code for answer in got} == {200, 401, 404, 405, 422}
+    for answer in got:
+        assert (answer.headers["Cache-Control"], answer.headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_files_of_customers_are_their_owners_alone(open_umask, serve, tmp_path):
+    api = serve(seal_bytes=1)
+    api.post(row(2))
+    wait_until(lambda: landed_ids(api.folder))
+    api.post([row(3)])
+    left_behind(api.folder, "20261101T000000-1-dead", [row(4)])
+    (api.folder / ".open" / "20261101T000000-1-dead").chmod(0o600)
+    api.intake._landing.take_over(lambda events: None)
+    modes = {path: oct(path.stat().st_mode & 0o777) for path in [api.folder, *api.folder.rglob("*")]}
+    assert len(modes) >= 6
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {"0o700"}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("serving.sqlite*")} == {"0o600"}
+    SqliteStore(tmp_path / "new" / "serving.sqlite").close()
+    assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"
+    # What was readable for others before is so no more.
+    api.close()
+    (api.folder / ".index.sqlite").chmod(0o644)
+    serve()
+    assert oct((api.folder / ".index.sqlite").stat().st_mode & 0o777) == "0o600"
+
+
+def test_where_there_is_no_fdatasync_rows_are_taken_too(serve, monkeypatch):
+    synced = []
+    for name in ("fsync", "fdatasync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda file, real=real, name=name: (synced.append(name), real(file)))
+    api = serve()
+    assert statuses(api.post(row(2))) == ["accepted"]
+    assert "fdatasync" in synced
+    monkeypatch.delattr(os, "fdatasync")  # as on macOS
+    synced.clear()
+    assert statuses(api.post(row(3))) == ["accepted"]
+    assert synced == ["fsync"]
+    full = []
+    monkeypatch.setattr(landing_folder.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(landing_folder.fcntl, "fcntl", lambda file, what: full.append(what))
+    assert statuses(api.post(row(4))) == ["accepted"]
+    assert (full, synced) == ([51], ["fsync"])
+
+
 def test_the_description_is_whole(described):
     told = described.of(None).get("/openapi.json").json()
     references = set()
