@@ -1,13 +1,14 @@
 """The API of the streaming process: rows come in, and customers look up transactions."""
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
 import logging
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -38,12 +39,14 @@ from retail_warehouse.streaming.tokens import READ, WRITE, Caller, IssuerError, 
 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
+MOST_BODIES = 32 << 20  # bytes of all bodies that are being read
 MOST_CHARACTERS = 1_000_000  # of a line that is sent as it stands
 BODY_SECONDS = 30
 USUAL_PAGE = 100  # lines of a transaction, or invoices of a customer
 MOST_OF_PAGE = 1_000
 _TOLD_ERRORS = 20
 _EPOCH = datetime(1, 1, 1)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _TOKEN_SECONDS = 1.0  # in which a token that was found good is not looked at again
 _MOST_TOKENS = 1_000
 _LONG_ANSWERS = 2  # threads that look up what takes long, on this machine
@@ -330,6 +333,7 @@ def create_app(
     lookups_per_second: int = 500,
     posts_per_second: int = 50,
     docs: bool = True,
+    rejected_megabytes: int = 64,
 ) -> FastAPI:
     """The API as an ASGI application.
 
@@ -340,6 +344,7 @@ def create_app(
         lookups_per_second: Most look-ups of one client, on average over ten seconds.
         posts_per_second: Most requests with rows of one client, likewise.
         docs: Whether the API describes itself, at ``/docs`` and ``/openapi.json``.
+        rejected_megabytes: Most that is kept of the rejected rows of one client within an hour, in 1,024 x 1,024 bytes.
     """
     options: dict[str, Any] = {
         "title": "Retail Warehouse",
@@ -356,6 +361,8 @@ def create_app(
     lookups = parse(f"{10 * lookups_per_second} per 10 second")
     posts = parse(f"{10 * posts_per_second} per 10 second")
     failures = parse("100 per 10 second")
+    rejections = parse(f"{1024 * rejected_megabytes} per 1 hour")
+    bodies = _Bytes(MOST_BODIES)
 
     callers: dict[str, tuple[Caller, float]] = {}  # by header, and until when
     asking_issuer = CapacityLimiter(_ASKING_ISSUER)
@@ -377,7 +384,7 @@ def create_app(
             callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
         return caller
 
-    async def authorize(request: Request, scope: str, rate: RateLimitItem) -> None:
+    async def authorize(request: Request, scope: str, rate: RateLimitItem) -> Caller:
         """Comes before everything else: without a token nobody learns what a request should be like."""
         header = request.headers.get("authorization", "")
         try:
@@ -398,6 +405,7 @@ def create_app(
             raise HTTPException(403, "Not allowed") from None
         if not limiter.hit(rate, scope, caller.client, caller.subject):
             raise HTTPException(429, "Too many requests", {"Retry-After": "1"})
+        return caller
 
     def the_intake() -> Intake:
         found = running()
@@ -486,33 +494,32 @@ def create_app(
         """Takes one row or a list, and answers for each: `accepted`, `duplicate` of one that was accepted before, or
         `rejected` with the reason. What is answered is stored for good, and can be looked up. A row may be sent again
         with the same `event_id` as often as you like; with another content it is rejected."""
-        await authorize(request, WRITE, posts)
+        caller = await authorize(request, WRITE, posts)
         intake = the_intake()
+        writer = ("rejected", caller.client, caller.subject)
+        if not limiter.test(rejections, *writer):
+            wait = max(1, round(limiter.get_window_stats(rejections, *writer).reset_time - time.time()))
+            raise HTTPException(429, "Too many rejected rows", {"Retry-After": str(wait)})
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "The body must be application/json", {"Connection": "close"})
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
             # https://www.rfc-editor.org/rfc/rfc9110#field.accept-encoding
             headers = {"Connection": "close", "Accept-Encoding": "identity"}
             raise HTTPException(415, "The body must not be compressed", headers)
-        body = await _body(request)
+        with bodies.held() as held:
+            # What was parsed is gone before the next one is: none of it waits for the intake.
+            events = await _events(await _body(request, held))
+        if isinstance(events, Response):
+            return events
         try:
-            content = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            return _refusal([{"type": "json_invalid", "loc": (), "msg": f"Invalid JSON: {error}"}], ("body",))
-        try:
-            if isinstance(content, list):
-                rows = _many.validate_python([_short(row) for row in content[: MOST_ROWS + 1]])
-            else:
-                rows = [_one.validate_python(_short(content))]
-        except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False, include_context=False)
-            return _refusal(errors, ("body",), kind_at=1 if isinstance(content, list) else 0)
-        if _strings_in(content) != _strings_written(body):
-            return _refusal(await run_in_threadpool(_repeated_keys, body), ("body",))
-        try:
-            verdicts = await asyncio.wrap_future(intake.take([row.event() for row in rows]))
+            taking = asyncio.wrap_future(intake.take(events))
         except Full:
             return _json({"detail": "Try again later"}, 503, {"Retry-After": "1"})
+        del events
+        verdicts = await taking
+        if kept := sum(verdict.kept_bytes for verdict in verdicts):
+            left = limiter.get_window_stats(rejections, *writer).remaining
+            limiter.hit(rejections, *writer, cost=min(left, -(-kept // 1024)))
         results = [
             {
                 "event_id": verdict.event_id,
@@ -614,22 +621,85 @@ def _place(error: Exception) -> str:
     return f"500: {type(error).__name__} at {place}"
 
 
-async def _body(request: Request) -> bytes:
+class _Bytes:
+    """A limit of the bytes of all bodies that are being read."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._count = most, 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Callable[[int], None]]:
+        """Gives a function that counts bytes, until the block is left.
+
+        Raises:
+            HTTPException: From that function: there are too many.
+        """
+        own = 0
+
+        def hold(count: int) -> None:
+            nonlocal own
+            if self._count + count > self._most:
+                raise HTTPException(503, "Try again later", {"Retry-After": "1", "Connection": "close"})
+            self._count += count
+            own += count
+
+        try:
+            yield hold
+        finally:
+            self._count -= own
+
+
+async def _body(request: Request, hold: Callable[[int], None]) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > MOST_BYTES:
         raise HTTPException(413, f"More than {MOST_BYTES:,} bytes", {"Connection": "close"})
-    body = bytearray()
+    parts = []
+    count = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_BYTES:
+                hold(len(chunk))
+                parts.append(chunk)
+                count += len(chunk)
+                if count > MOST_BYTES:
                     raise HTTPException(413, f"More than {MOST_BYTES:,} bytes", {"Connection": "close"})
     except TimeoutError:
         raise HTTPException(408, f"The body took more than {BODY_SECONDS} s", {"Connection": "close"}) from None
     except ClientDisconnect:
         raise HTTPException(408, "The body ended early") from None  # which nobody reads
-    return bytes(body)
+    return b"".join(parts)
+
+
+async def _events(body: bytes) -> list[Event] | Response:
+    """The rows of a body, or why it is refused."""
+    # Before it is parsed, which would take twenty times as much memory.
+    if _strings_written(body) > 2 * len(Row.model_fields) * MOST_ROWS or _is_nested(body):
+        return _refusal(
+            [{"type": "too_many", "loc": (), "msg": f"More than {MOST_ROWS:,} rows, or no rows"}], ("body",)
+        )
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _refusal([{"type": "json_invalid", "loc": (), "msg": f"Invalid JSON: {error}"}], ("body",))
+    try:
+        if isinstance(content, list):
+            rows = _many.validate_python([_short(row) for row in content[: MOST_ROWS + 1]])
+        else:
+            rows = [_one.validate_python(_short(content))]
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        return _refusal(errors, ("body",), kind_at=1 if isinstance(content, list) else 0)
+    if _strings_in(content) != _strings_written(body):
+        return _refusal(await run_in_threadpool(_repeated_keys, body), ("body",))
+    return [row.event() for row in rows]
+
+
+def _is_nested(body: bytes) -> bool:
+    """Whether a text holds more lists and objects than a list of rows can."""
+    if body.count(b"{") + body.count(b"[") <= 2 * MOST_ROWS:
+        return False
+    outside = _STRING.sub(b"", body)
+    return outside.count(b"{") + outside.count(b"[") > 2 * MOST_ROWS
 
 
 def _strings_in(content: list[dict[str, str | None]] | dict[str, str | None]) -> int:

@@ -39,14 +39,17 @@ _STATUS_SECONDS = 10.0  # between lines where they are kept
 )
 @click.option("--lookups", default=500, show_default=True, type=click.IntRange(1), help="Per second and client.")
 @click.option("--posts", default=50, show_default=True, type=click.IntRange(1), help="Per second and client.")
-def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int) -> None:
+@click.option(
+    "--rejected", default=64, show_default=True, type=click.IntRange(1), help="MB of rejected rows per hour and client."
+)
+def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int, rejected: int) -> None:
     """Serve the API: rows come in, customers look up transactions. Its page is at /docs."""
     status = 0
     try:
         with told_as_error():
             from retail_warehouse.streaming import service
 
-            service.serve(host, port, seal_seconds, lookups, posts)
+            service.serve(host, port, seal_seconds, lookups, posts, rejected)
     except click.ClickException as error:
         if threading.active_count() == 1:
             raise

@@ -1,6 +1,7 @@
 """Taking in events: judged, landed for good and stored for look-ups before anybody is told that they were accepted."""
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
-from retail_warehouse.streaming.rules import Event, Rejection, Rules, RulesError
+from retail_warehouse.streaming.rules import Event, Kept, Rejection, Rules, RulesError
 from retail_warehouse.streaming.serving import Line, ServingStore, StoreError, place_of, taken_by
 
 # What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
 MOST_WAITING_EVENTS = 50_000
+MOST_WAITING_BYTES = 48 << 20
 # Taken in together, with one wait for the disk.
 _BATCH_EVENTS = 5_000
+_BATCH_BYTES = 4 << 20  # beyond a single request
+MOST_KEPT = 1_000  # characters of a rejected line, as many as `audit.rejected_rows` shows
+_RECORD_BYTES = 300  # of an event on the disk, besides its line: its names, and its place in the index
+_EVENT_BYTES = 300  # of an event in memory, besides its line
 _TAKE_OVER_SECONDS = 10.0
 _UNDO_SECONDS = 1.0
 _CONTRADICTION = Rejection("duplicate_key", "event_id was received before with another content")
@@ -34,11 +40,13 @@ class Verdict:
         event_id: As it was sent.
         status: ``accepted``, ``duplicate`` or ``rejected``.
         rejection: Why it was rejected.
+        kept_bytes: What a rejected event takes on the disk, if it was kept now.
     """
 
     event_id: str
     status: str
     rejection: Rejection | None = None
+    kept_bytes: int = 0
 
 
 class Intake:
@@ -81,7 +89,7 @@ class Intake:
         self._landing.undo(self._remove)
         self._landing.take_over(self._store_again)
         self._queue: queue.Queue[tuple[Sequence[Event], Future] | None] = queue.Queue()
-        self._waiting = 0
+        self._waiting = self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._writer = threading.Thread(target=self._write, name="intake", daemon=True)
         self._writer.start()
@@ -94,10 +102,14 @@ class Intake:
             Full: Too many wait already.
         """
         future: Future[list[Verdict]] = Future()
+        size = _size(events)
         with self._lock:
-            if self._waiting + len(events) > MOST_WAITING_EVENTS and self._waiting:
+            if self._waiting and (
+                self._waiting + len(events) > MOST_WAITING_EVENTS or self._waiting_bytes + size > MOST_WAITING_BYTES
+            ):
                 raise Full
             self._waiting += len(events)
+            self._waiting_bytes += size
         self._queue.put((events, future))
         return future
 
@@ -141,14 +153,15 @@ class Intake:
                 if first is None:
                     return
                 requests.append(first)
-                count = len(first[0])
-                while count < _BATCH_EVENTS:
+                count, size = len(first[0]), _size(first[0])
+                while count < _BATCH_EVENTS and size < _BATCH_BYTES:
                     more = self._queue.get_nowait()
                     if more is None:
                         self._queue.put(None)
                         break
                     requests.append(more)
                     count += len(more[0])
+                    size += _size(more[0])
             except queue.Empty:
                 pass
             if requests:
@@ -174,6 +187,7 @@ class Intake:
         # Who gave up waiting gets its events taken in as well, and is not told.
         waiting = {id(future): future.set_running_or_notify_cancel() for _, future in requests}
         count = sum(len(events) for events, _ in requests)
+        size = sum(_size(events) for events, _ in requests)
         try:
             in_files = self._in_files([event for events, _ in requests for event in events])
             undecided = {event for event, verdict in in_files.items() if verdict is None}
@@ -195,6 +209,7 @@ class Intake:
         finally:
             with self._lock:
                 self._waiting -= count
+                self._waiting_bytes -= size
 
     def _in_files(self, events: Sequence[Event]) -> dict[Event, Verdict | None]:
         """What becomes of events whose place a row of a file has that was loaded in bulk; none where the lines of the
@@ -248,7 +263,7 @@ class Intake:
                 judged |= self._rules.judge(list(late.values()))
             new = [event for event_id, event in first.items() if event_id not in known]
             if new:
-                self._landing.append(new)
+                self._landing.append([_kept(event, judged[event.event_id]) for event in new])
                 lines += [line for event in new if isinstance(line := judged[event.event_id], Line)]
                 self._store.put(lines, streamed=True)
         for line in lines if self._doubted else ():
@@ -266,7 +281,9 @@ class Intake:
             if not same:
                 verdicts.append(Verdict(event_id, "rejected", _CONTRADICTION))
             elif isinstance(judgement, Rejection):
-                verdicts.append(Verdict(event_id, "rejected", judgement))
+                is_new = not before and event_id not in told
+                size = min(len(event.line), MOST_KEPT) + _RECORD_BYTES if is_new else 0
+                verdicts.append(Verdict(event_id, "rejected", judgement, size))
             else:
                 verdicts.append(Verdict(event_id, "duplicate" if before or event_id in told else "accepted"))
             told.add(event_id)
@@ -282,10 +299,24 @@ class Intake:
             self._doubted.pop(line.invoice_line_id, None)
 
     def _remove(self, events: Sequence[Event]) -> None:
+        events = [event for event in events if not isinstance(event, Kept)]
         if events:
             self._take_back([line for line in self._rules.judge(events).values() if isinstance(line, Line)])
 
     def _store_again(self, events: Sequence[Event]) -> None:
+        events = [event for event in events if not isinstance(event, Kept)]
         if events:
             lines = [line for line in self._rules.judge(events).values() if isinstance(line, Line)]
             self._store.put(lines, streamed=True)
+
+
+def _kept(event: Event, judgement: Line | Rejection) -> Event:
+    """What is landed of an event: of a long line that was rejected, its beginning and the verdict."""
+    if isinstance(judgement, Line) or len(event.line) <= MOST_KEPT:
+        return event
+    return Kept(event.event_id, event.line[:MOST_KEPT], digest(event.line), judgement.reason, judgement.detail)
+
+
+def _size(events: Sequence[Event]) -> int:
+    """Bytes of memory."""
+    return sum(sys.getsizeof(event.line) for event in events) + _EVENT_BYTES * len(events)

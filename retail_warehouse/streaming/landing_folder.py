@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from retail_warehouse.streaming.rules import Event
+from retail_warehouse.streaming.rules import Event, Kept
 
 _BUSY_SECONDS = 30.0
 _VERSION = 1
@@ -144,7 +144,7 @@ class LandingFolder:
         [(file_id,)] = index.execute("select landing_file_id from landing_files where name = ?", [name])
         index.executemany(
             "insert or ignore into events values (?, ?, ?)",
-            ((event.event_id, digest(event.line), file_id) for event in events),
+            ((event.event_id, digest_of(event), file_id) for event in events),
         )
 
     def known(self, event_ids: Sequence[str]) -> dict[str, Known]:
@@ -426,8 +426,15 @@ def digest(line: str) -> bytes:
     return hashlib.blake2b(line.encode(), digest_size=16).digest()
 
 
+def digest_of(event: Event) -> bytes:
+    """The digest of an event's line, also where only its beginning was kept."""
+    return event.digest if isinstance(event, Kept) else digest(event.line)
+
+
 def _record(event: Event, position: int) -> bytes:
     row = {"event_id": event.event_id, "landing_position": position, "line": event.line}
+    if isinstance(event, Kept):
+        row |= {"digest": event.digest.hex(), "reason": event.reason, "detail": event.detail}
     return json.dumps(row).encode() + b"\n"
 
 
@@ -440,6 +447,9 @@ def _read(path: Path, size: int | None = None) -> Iterator[Event]:
             try:
                 row = json.loads(text)
                 event = Event(row["event_id"], row["line"])
+                if "reason" in row:
+                    verdict = (bytes.fromhex(row["digest"]), row["reason"], row["detail"])
+                    event = Kept(event.event_id, event.line, *verdict)
             except (ValueError, KeyError, TypeError):
                 return
             yield event

@@ -24,6 +24,7 @@ _DEFINITIONS = (
     "seeds/reference/*.csv",
 )
 _COMPILER = (sys.executable, "-m", "retail_warehouse.streaming.compiled_rules")
+_MEMORY = "160MB"  # twice of what the largest request needs
 _FIELDS = tuple(Line.__dataclass_fields__)
 
 
@@ -38,6 +39,21 @@ class Event:
 
     event_id: str
     line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Event):
+    """What is kept of a long line that was rejected, with the verdict, which its beginning alone does not tell.
+
+    Args:
+        digest: Of the whole line.
+        reason: Why it was rejected, one of the reasons of ``audit.rejected_rows``.
+        detail: Column and value behind it.
+    """
+
+    digest: bytes
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,8 @@ class Rules:
         self._compiled = compiled
         self._connection = duckdb.connect()
         self._run("set threads = 1")
+        self._run(f"set memory_limit = '{_MEMORY}'")
+        self._run("set temp_directory = ''")  # rows are nowhere else than where they are said to be
         self._run(f"attach ':memory:' as {compiled['database']}")
         seed, staged = compiled["seed"], compiled["staged"]
         relations = [compiled["raw"], staged, seed, compiled["doubted"], *compiled["views"]]
@@ -73,7 +91,8 @@ class Rules:
         self._run(f"use {compiled['database']}")
         self._run(
             "create table landed_events "
-            "(event_id varchar, landing_file varchar, landing_position integer, line varchar)"
+            "(event_id varchar, landing_file varchar, landing_position integer, line varchar, "
+            "landed_reason varchar, landed_detail varchar)"
         )
         self._connection.execute(
             f"create table {seed['relation']} as select * from read_csv($1, all_varchar = true)", [seed["path"]]
@@ -110,7 +129,7 @@ class Rules:
             self._run("delete from landed_events")
             self._connection.execute(
                 "insert into landed_events select unnest($1::varchar[]), '', generate_subscripts($1::varchar[], 1), "
-                "unnest($2::varchar[])",
+                "unnest($2::varchar[]), null, null",
                 [[event.event_id for event in events], [event.line for event in events]],
             )
             staged = compiled["staged"]

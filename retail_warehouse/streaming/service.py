@@ -118,7 +118,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
+def serve(
+    host: str,
+    port: int,
+    seal_seconds: float,
+    lookups_per_second: int,
+    posts_per_second: int,
+    rejected_megabytes: int = 64,
+) -> None:
     """Serve the API until the process is told to end.
 
     Args:
@@ -127,6 +134,7 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
         seal_seconds: Age at which landed rows are handed to dbt.
         lookups_per_second: Most look-ups of one client.
         posts_per_second: Most requests with rows of one client.
+        rejected_megabytes: Most that is kept of the rejected rows of one client within an hour.
 
     Raises:
         DataError: Something that the API needs cannot be opened; the text says what to do.
@@ -139,7 +147,7 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
     # The server hands the signal on once it has ended; what follows it must still be done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.closing(listen(host, port)) as listener:
-        _serve(listener, seal_seconds, lookups_per_second, posts_per_second)
+        _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
 
 
 class _Start:
@@ -181,7 +189,13 @@ def proxies() -> list[str]:
     return named
 
 
-def _serve(listener: socket.socket, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
+def _serve(
+    listener: socket.socket,
+    seal_seconds: float,
+    lookups_per_second: int,
+    posts_per_second: int,
+    rejected_megabytes: int,
+) -> None:
     try:
         verifier = verifier_from_environment(STATE)
     except ConfigurationError as error:
@@ -211,7 +225,13 @@ def _serve(listener: socket.socket, seal_seconds: float, lookups_per_second: int
     if has_docs not in ("true", "false"):
         raise DataError(f"API_DOCS is {has_docs}; it is true or false: whether the API describes itself at /docs.")
     app = create_app(
-        lambda: start.intake, store, verifier, lookups_per_second, posts_per_second, docs=has_docs == "true"
+        lambda: start.intake,
+        store,
+        verifier,
+        lookups_per_second,
+        posts_per_second,
+        has_docs == "true",
+        rejected_megabytes,
     )
     # What uvicorn would log quotes requests, or is told by the API itself.
     server = uvicorn.Server(Config(app, Connections(most, proxies=trusted), trusted, log_level="critical"))

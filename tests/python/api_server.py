@@ -114,12 +114,14 @@ class Server(Client):
         posts: int = 10**6,
         proxies: Sequence[str] = (),
         docs: bool = True,
+        rejected_megabytes: int = 1024,
     ) -> None:
         self.folder, self.issuer = folder / "landing", issuer
         self.told: list[str] = []
         self.store = store or SqliteStore(folder / "serving.sqlite")
         self.intake = Intake(rules, self.store, self.folder, seal_bytes, seal_seconds, self.told.append)
-        self.app = create_app(lambda: self.intake, self.store, issuer.verifier(), lookups, posts, docs)
+        limits = (lookups, posts, docs, rejected_megabytes)
+        self.app = create_app(lambda: self.intake, self.store, issuer.verifier(), *limits)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.connections = Connections(proxies=proxies)

@@ -151,11 +151,12 @@ def assert_equals(dbt, other: Path, names: list[str]) -> None:
             assert connection.execute(f"from {query}").fetchall() == [], name
 
 
-def land(landing: Path, name: str, events: dict[str, str]) -> None:
+def land(landing: Path, name: str, events: dict[str, str], **verdict: str) -> None:
+    """Land events as the API would; with a verdict, as what is kept of a long line that was rejected."""
     day = landing / "day=2026-11-22"
     day.mkdir(parents=True, exist_ok=True)
     rows = (
-        {"event_id": event_id, "landing_position": position, "line": line}
+        {"event_id": event_id, "landing_position": position, "line": line, **verdict}
         for position, (event_id, line) in enumerate(events.items(), start=1)
     )
     (day / f"{name}.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -193,7 +194,11 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     second["till:12"] = rows["till:12"]
     land(landing, "a", second)
     land(landing, "c", {"till:13": GOOD})
+    verdict = {"reason": "wrong_field_count", "detail": "9 fields, the header has 8"}
+    land(landing, "f", {"till:200": GOOD}, digest="00", **verdict)
     micro_batch()
+    kept = "select reason, detail, raw_record from audit.rejected_rows where file_name = 'till' and row_number = 200"
+    assert dbt.query(kept) == [(*verdict.values(), GOOD)], "its beginning would be good"
     assert dbt.query(sales) == [(Decimal("2.550"), Decimal("-2.550"))]
     assert dbt.query("select count(*) from online_retail.invoice_lines") > before
     accepted = dbt.query("select count(*) from online_retail.invoice_lines")
@@ -216,7 +221,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
         ),
     ]
     reconciled = dbt.reconciliation("online_retail")
-    assert reconciled["till"] == [len(LINES) + 2, *reconciled["till"][1:]]
+    assert reconciled["till"] == [len(LINES) + 3, *reconciled["till"][1:]]
     assert reconciled["data.csv"] == [2, 2, 0]
     # Every data test holds, on all rows.
     outcome = dbt.build(*LENIENT, **environment)
@@ -253,7 +258,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     landing.rename(tmp_path / "elsewhere")
     gone = dbt("build", "--selector", "micro_batch", **environment)
     assert not gone.ok
-    assert "none of the 5 files of streamed rows" in gone.output
+    assert "none of the 6 files of streamed rows" in gone.output
     unset = dbt(*BUILD, **environment | {"ONLINE_RETAIL_LANDING": ""})
     assert "ONLINE_RETAIL_LANDING is not set" in unset.output
     assert dbt.query("select count(*) from online_retail.invoice_lines") == before
