@@ -108,6 +108,8 @@ def hold(port: int, first: bytes, then: bytes) -> int:
             try:
                 if then:
                     one.send(then)
+                if not one.recv(1, socket.MSG_PEEK):
+                    raise ConnectionResetError
             except BlockingIOError:
                 pass
             except OSError:
@@ -197,7 +199,7 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
         "bodies that are announced, no token": (b"POST /transactions HTTP/1.1\r\nHost: a\r\n" + body, b""),
         "bodies that dribble, no token": (b"POST /transactions HTTP/1.1\r\nHost: a\r\n" + body, b"x"),
         "bodies that dribble, good token": (head + body, b"x"),
-        "answers that nobody takes": (b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 400, b""),
+        "answers that nobody takes": (b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 10,) * 2,
     }
     for name, (first, then) in kinds.items():
         good = Good(url, token)
@@ -252,6 +254,7 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
         counts = ", ".join(f"{statuses.count(status)} times {status}" for status in sorted(set(statuses)))
         size = f"60 requests of {len(text) / 1e6:.1f} MB"
         click.echo(f"{size}, {name}: {counts}; {(after - before) / 1e6:,.0f} MB on the disk; {good.told()}")
+    session.headers["Authorization"] = f"Bearer {issuer.token([WRITE], subject='another')}"
     for part in range(6):
         many = [{"event_id": f"many-{part}:{at}", **GOOD, "InvoiceNo": "600000"} for at in range(2, 10_002)]
         while post(many).status_code == 503:

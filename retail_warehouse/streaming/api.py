@@ -28,6 +28,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retail_warehouse.streaming import keys
@@ -567,6 +568,16 @@ def create_app(
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
+    if docs:
+        # Written once: it is asked for without a token, and takes longer than a look-up.
+        described = _json(openapi()).body
+
+        async def get_description(_: Request) -> Response:
+            return Response(described, media_type="application/json")
+
+        routes = app.router.routes
+        [at] = [at for at, route in enumerate(routes) if getattr(route, "path", "") == app.openapi_url]
+        routes[at] = Route(str(app.openapi_url), get_description, include_in_schema=False)
     app.add_middleware(_Log)
     return app
 

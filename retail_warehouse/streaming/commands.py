@@ -1,10 +1,14 @@
 """The commands of the streaming process."""
 
 import contextlib
+import csv
+import itertools
+import json
 import os
 import re
 import secrets
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +16,7 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
+from urllib.parse import urlencode
 
 import click
 import requests
@@ -24,6 +29,9 @@ from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
 
 _ADDRESS = re.compile(r"[\w.-]+:[0-9]+/?")
 _STATUS_SECONDS = 10.0  # between lines where they are kept
+_FIRST_ROW_SECONDS = 60.0  # until a first row is there to be looked up
+# What the API logs of trouble, and what the player tells where it has to send rows again.
+_TROUBLE = re.compile(r"^\S+ \S+ (WARNING|ERROR|CRITICAL) |; again in |^Error: ")
 
 
 @click.command("serve")
@@ -205,6 +213,7 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
     """Run it all until Ctrl-C: the API, a player and dbt."""
     with told_as_error():
         from retail_warehouse.streaming import player
+        from retail_warehouse.streaming.landing_folder import make_private
         from retail_warehouse.streaming.service import STATE, landing, listen
         from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
@@ -218,18 +227,24 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
         environment = {**os.environ, "RETAIL_WAREHOUSE_TOKEN": issuer.token([WRITE], hours=24)}
         log = STATE / f"live-{secrets.token_hex(3)}.log"
         with contextlib.ExitStack() as stack:
+            make_private(log)
             output = stack.enter_context(log.open("w"))
             listen("127.0.0.1", port).close()
+            _end_by_signals(stack)
             api = _start([*tools, "serve", "--port", str(port)], environment, output)
             stack.callback(_end, api)
             _wait_for(url, api, log)
             play = [*tools, "stream", "--from", str(file), "--to", url, "--rate", str(rate), "--batch", "200"]
             playing = _start(play, environment, output)
             stack.callback(_end, playing)
+            header = STATE / "look-ups.header"
+            make_private(header)
+            header.write_text(f"Authorization: Bearer {issuer.token([READ], hours=24)}\n", encoding="utf-8")
             click.echo(f"The API is at {url}/docs; what it and the player tell is in {log}. Look up, for a day, with")
-            click.echo(f"  export TOKEN={issuer.token([READ], hours=24)}")
-            click.echo(f"  curl -H \"Authorization: Bearer $TOKEN\" '{url}/transactions?InvoiceNo=...&StockCode=...'")
-            status = _Status(folder)
+            found = _first_found(folder, url, header, playing) or ("...", "...")
+            query = urlencode(dict(zip(("InvoiceNo", "StockCode"), found, strict=True)), safe=".")
+            click.echo(f"  curl -H @{header} '{url}/transactions?{query}'")
+            status = _Status(folder, log)
 
             def count(batch: Batch) -> None:
                 status.count(batch)
@@ -237,6 +252,8 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
                     _publish_deliveries()
 
             def is_over() -> bool:
+                if playing.poll() == 0:
+                    status.played = file.name
                 # Nothing more comes where one of them is gone, unless the player is done with its file.
                 return api.poll() is not None or bool(playing.poll()) or (until_done and playing.poll() is not None)
 
@@ -270,6 +287,46 @@ def _end(started: subprocess.Popen) -> None:
             started.kill()
 
 
+def _end_by_signals(stack: contextlib.ExitStack) -> None:
+    """Let the signals that end this process, as when its terminal is closed, end what it has started too."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(1)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            stack.callback(signal.signal, number, signal.signal(number, leave))
+
+
+def _first_found(folder: Path, url: str, header: Path, playing: subprocess.Popen) -> tuple[str, str] | None:
+    """Invoice and stock code of a row that has come in and can be looked up; none where there is none."""
+    name, _, text = header.read_text(encoding="utf-8").strip().partition(": ")
+    deadline = time.monotonic() + _FIRST_ROW_SECONDS
+    is_last = False
+    while not is_last and time.monotonic() < deadline:
+        is_last = playing.poll() is not None
+        for key in _keys_of_landed(folder):
+            with contextlib.suppress(requests.RequestException):
+                asked = dict(zip(("InvoiceNo", "StockCode"), key, strict=True))
+                if requests.get(f"{url}/transactions", asked, headers={name: text}, timeout=5).ok:
+                    return key
+        time.sleep(0.2)
+    return None
+
+
+def _keys_of_landed(folder: Path, most: int = 20) -> list[tuple[str, str]]:
+    """Invoices and stock codes of the first landed rows, accepted or not."""
+    found = []
+    for path in (*folder.glob(".open/*"), *folder.glob("day=*/*.ndjson")):
+        with contextlib.suppress(OSError, ValueError, KeyError, csv.Error), path.open(encoding="utf-8") as file:
+            for line in itertools.islice(file, most):
+                for fields in csv.reader([json.loads(line)["line"]]):
+                    found.append((fields[0], fields[1])) if len(fields) > 1 else None
+        if found:
+            break
+    return found[:most]
+
+
 def _tail(log: Path) -> str:
     return log.read_text(errors="replace").strip()[-1000:]
 
@@ -286,7 +343,11 @@ def _wait_for(url: str, api: subprocess.Popen, log: Path) -> None:
 class _Status:
     """A line that tells how it goes, rewritten every second on a terminal, and else written now and then."""
 
-    def __init__(self, landing: Path) -> None:
+    def __init__(self, landing: Path, log: Path) -> None:
+        self.played = ""  # name of the file, once all of its rows were sent
+        self._tells_played = True
+        self._log, self._log_read = log, 0
+        self._trouble: tuple[float, str] | None = None  # when it was found, and what it is
         self._index = landing / ".index.sqlite"
         self._processed = self._rejected = 0
         # When how many rows had come in; the first that are not processed yet tell the lag.
@@ -313,14 +374,36 @@ class _Status:
 
     def _write(self) -> None:
         while not self._ends.wait(1.0 if self._rewrites else _STATUS_SECONDS):
+            if self.played and self._tells_played:
+                self._tells_played = False
+                click.echo(f"{self._clear()}{self.played} is played: all of its rows were sent. Ctrl-C ends it all.")
             if self._rewrites:
                 width = shutil.get_terminal_size().columns - 1
                 click.echo("\r" + self.line()[:width].ljust(width), nl=False)
             else:
                 click.echo(self.line())
 
+    def _clear(self) -> str:
+        return "\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r" if self._rewrites else ""
+
+    def _last_trouble(self) -> str:
+        """The last error that the API or the player has told."""
+        with contextlib.suppress(OSError), self._log.open("rb") as file:
+            file.seek(self._log_read)
+            lines = file.read().splitlines(keepends=True)
+            for line in lines:
+                if line.endswith(b"\n"):
+                    self._log_read += len(line)
+                    text = line.decode(errors="replace").strip()
+                    if _TROUBLE.search(text):
+                        self._trouble = time.monotonic(), text
+        if not self._trouble:
+            return ""
+        return f", {time.monotonic() - self._trouble[0]:.0f} s ago: {self._trouble[1][:300]}"
+
     def line(self) -> str:
-        """Rows that came in, were processed and rejected, for how long the oldest has waited, and the last batch."""
+        """Rows that came in, were processed and rejected, for how long the oldest has waited, the last batch, and the
+        last error of API and player."""
         rows = 0
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._index)) as index:
             [rows] = index.execute("select count(*) from events").fetchone()
@@ -332,7 +415,7 @@ class _Status:
         lag = now - self._came_in[0][0] if self._came_in else 0.0
         return (
             f"{rows:,} rows in, {self._processed:,} processed, {self._rejected:,} rejected, lag {lag:.0f} s, "
-            f"last batch {self._last}"
+            f"last batch {self._last}{self._last_trouble()}"
         )
 
 

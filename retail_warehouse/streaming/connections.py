@@ -17,6 +17,7 @@ END_SECONDS = 3  # for requests under way once the process is told to end
 HEAD_SECONDS = 10
 MOST_HEAD_BYTES = 64 << 10
 REST_SECONDS = 5  # for a body that nobody reads, since the answer has been given
+MOST_PIPELINED = 10  # requests that wait for the answer to one before them
 ANSWER_SECONDS = 30  # for a client to take an answer
 
 
@@ -157,6 +158,8 @@ class Protocol(HttpToolsProtocol):
         self._end_timer("_answer_timer")
 
     def on_message_begin(self) -> None:  # noqa: D102
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError("too many requests before the first is answered")  # which is answered 400
         super().on_message_begin()
         self._await_head()
 

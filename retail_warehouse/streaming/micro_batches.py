@@ -133,8 +133,8 @@ class MicroBatches:
         return self._invoke(*_SELECTED)
 
     def forever(self, every: float, tell: Callable[[Batch], None], until: Callable[[], bool] = lambda: False) -> None:
-        """Micro-batches until SIGINT or SIGTERM, which lets the one that runs end, or until there is nothing to do and
-        `until` says so.
+        """Micro-batches until SIGINT, SIGTERM or SIGHUP, which lets the one that runs end, or until there is nothing to
+        do and `until` says so.
 
         Args:
             every: Seconds from the start of one to the start of the next, if it does not take longer.
@@ -143,7 +143,11 @@ class MicroBatches:
         """
         stopped = threading.Event()
         # dbt would take an interrupt for a failure of its own, and the loop would go on.
-        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, lambda *_: stopped.set())
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP  # which nohup ignores
+        }
         try:
             while not stopped.is_set():
                 start = time.monotonic()
