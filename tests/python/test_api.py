@@ -1019,6 +1019,7 @@ def test_no_connection_is_held(quick, serve):
     empty_lines = (b"\r\n", kept + b"\r\n")
     dribbling = {one: b"\r\n" if first in empty_lines else b"x" for one, first in zip(held, kinds * 5, strict=True)}
     dribbling = {one: byte for at, (one, byte) in enumerate(dribbling.items()) if kinds[at % len(kinds)] != unread}
+    wait_until(lambda: open_connections(api) > 40)
     start = time.monotonic()
     while open_connections(api) and time.monotonic() - start < 15:
         for one, byte in dribbling.items():
