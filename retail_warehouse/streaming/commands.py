@@ -349,7 +349,7 @@ class _Status:
         self._log, self._log_read = log, 0
         self._trouble: tuple[float, str] | None = None  # when it was found, and what it is
         self._index = landing / ".index.sqlite"
-        self._processed = self._rejected = 0
+        self._processed = self._rejected = self._set_aside = 0
         # When how many rows had come in; the first that are not processed yet tell the lag.
         self._came_in: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._last = "none yet"
@@ -370,7 +370,7 @@ class _Status:
         """Note what a batch has done."""
         self._last = f"{batch.seconds:.1f} s" if batch.ok else f"failed: {batch.problem[:200]}"
         if batch.ok:
-            self._processed, self._rejected = batch.lines, batch.rejected
+            self._processed, self._rejected, self._set_aside = batch.lines, batch.rejected, batch.set_aside
 
     def _write(self) -> None:
         while not self._ends.wait(1.0 if self._rewrites else _STATUS_SECONDS):
@@ -413,8 +413,9 @@ class _Status:
         if rows > self._processed and (not self._came_in or rows > self._came_in[-1][1]):
             self._came_in.append((now, rows))
         lag = now - self._came_in[0][0] if self._came_in else 0.0
+        aside = f"{self._set_aside:,} set aside, " if self._set_aside else ""
         return (
-            f"{rows:,} rows in, {self._processed:,} processed, {self._rejected:,} rejected, lag {lag:.0f} s, "
+            f"{rows:,} rows in, {self._processed:,} processed, {self._rejected:,} rejected, {aside}lag {lag:.0f} s, "
             f"last batch {self._last}{self._last_trouble()}"
         )
 

@@ -20,6 +20,7 @@ from retail_warehouse.streaming.rules import Event, Kept
 _BUSY_SECONDS = 30.0
 _VERSION = 1
 _REFUSED = ".refused"
+SET_ASIDE = ".set_aside"  # folder
 _RESERVE = 2 << 20  # bytes that stay free, so that what has begun can be finished or taken back
 _INDEX = """
     create table landing_files (landing_file_id integer primary key, name text not null unique);
@@ -52,6 +53,11 @@ class Known(NamedTuple):
 def handed_over(folder: Path) -> list[Path]:
     """The files of a landing folder that dbt reads, which never change any more, by their days and names."""
     return sorted(folder.glob("day=*/*.ndjson"))
+
+
+def set_aside_files(folder: Path) -> list[Path]:
+    """The files of a landing folder with rows that dbt cannot build (see ``set_aside.py``)."""
+    return sorted(folder.glob(f"{SET_ASIDE}/*.rows"))
 
 
 class LandingFolder:
@@ -129,7 +135,7 @@ class LandingFolder:
             for statement in _INDEX.split(";"):
                 index.execute(statement)
             index.execute(f"pragma user_version = {_VERSION}")
-            for path in handed_over(self.folder):
+            for path in (*handed_over(self.folder), *set_aside_files(self.folder)):
                 self._enter(index, path.stem, _read(path))
         # Whatever its address, by which a player knows where it left off.
         index.execute("create table if not exists landing (identity text not null)")

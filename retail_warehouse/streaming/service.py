@@ -17,7 +17,7 @@ from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming.api import create_app
 from retail_warehouse.streaming.connections import Config, Connections, most_connections
 from retail_warehouse.streaming.intake import Intake
-from retail_warehouse.streaming.landing_folder import LandingError, handed_over
+from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 from retail_warehouse.streaming.serving import ServingStore, StoreError
 from retail_warehouse.streaming.tokens import ConfigurationError, is_production, verifier_from_environment
@@ -85,7 +85,8 @@ def landed_files() -> set[str]:
     if not os.environ.get("ONLINE_RETAIL_LANDING"):
         return set()
     folder, url = landing()
-    paths = [*handed_over(folder), *(path for path in folder.glob(".open/*") if path.stat().st_size)]
+    paths = [*handed_over(folder), *set_aside_files(folder)]
+    paths += [path for path in folder.glob(".open/*") if path.stat().st_size]
     names = {path.relative_to(folder).as_posix() for path in paths}
     if not url:
         return names

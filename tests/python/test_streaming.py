@@ -40,6 +40,7 @@ from retail_warehouse.streaming.micro_batches import MicroBatches
 from retail_warehouse.streaming.publish import publish, publish_deliveries
 from retail_warehouse.streaming.s3_prefix import S3Prefix
 from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 
 pytestmark = pytest.mark.slow
@@ -714,11 +715,84 @@ def test_one_landing_folder_is_read_once_and_in_order(tmp_path):
 
 def test_a_landing_folder_that_vanishes_is_told(tmp_path):
     batches = object.__new__(MicroBatches)
-    batches._landing, batches._seen = tmp_path / "gone", {"a.ndjson"}
+    batches._landing, batches._seen, batches._set_aside = tmp_path / "gone", {"a.ndjson"}, None
     batch = batches.run()
     assert batch
     assert not batch.ok
     assert "gone is gone; bring it back" in batch.problem
+
+
+def test_rows_that_cannot_be_built_are_set_aside_and_come_back(tmp_path, monkeypatch):
+    """Without dbt: a file is built unless it holds a row of an invoice that is poison now."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "warehouse.duckdb"))
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as made:
+        made.execute("create schema audit")
+        made.execute("create table audit.processed_files (model_name text, table_name text, file_name text)")
+        for model in ("invoice_lines", "transactions", "invoices"):
+            entry = [model, "streamed_lines", "day=2026-11-22/old.ndjson"]
+            made.execute("insert into audit.processed_files values (?, ?, ?)", entry)
+        made.execute("delete from audit.processed_files where file_name <> 'day=2026-11-22/old.ndjson'")
+    landing, poison, asked = tmp_path / "landing", {"7", "13"}, []
+
+    def problem_of(file: Path) -> str:
+        asked.append(file)
+        found = {json.loads(row)["line"].partition(",")[0] for row in file.read_text().splitlines()}
+        return "Conversion Error: it does not fit" if found & poison else ""
+
+    events = {f"till-{at % 3}:{at}": f"{at % 20},A,é" for at in range(2, 402)}
+    land(landing, "a", events)
+    land(landing, "b", {"other:2": "1,A"})
+    land(landing, "c", {"bad:2": '" 7",A', "bad:3": "7,A"})
+    land(landing, "old", {"old:2": "7,A"})
+    aside = SetAside(landing, problem_of)
+    poisoned = {event_id for event_id, line in events.items() if line.partition(",")[0] in poison}
+    assert aside.separate(pending(landing, tmp_path / "warehouse.duckdb")) == len(poisoned) + 2 == aside.count()
+    assert len(asked) < 30, "halves, not one by one"
+    waiting = {event["event_id"] for path in aside.files() for event in map(json.loads, path.read_text().splitlines())}
+    assert waiting == poisoned | {"bad:2", "bad:3"}
+    day = landing / "day=2026-11-22"
+    assert sorted(path.name for path in day.iterdir()) == ["a-rest.ndjson", "b.ndjson", "old.ndjson"]
+    rest = [json.loads(row) for row in (day / "a-rest.ndjson").read_text().splitlines()]
+    assert {row["event_id"]: row["line"] for row in rest} == {
+        event_id: line for event_id, line in events.items() if event_id not in poisoned
+    }
+    assert [row["landing_position"] for row in rest] == list(range(1, len(rest) + 1))
+    # They are listed, and a new index knows them, so that they are not taken in again.
+    aside.enter(tmp_path / "warehouse.duckdb", "it does not fit")
+    listed = "select count(*), count(distinct landing_file), any_value(problem) from audit.set_aside_lines"
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        assert connection.execute(listed).fetchall() == [(len(waiting), 2, "it does not fit")]
+    opened = LandingFolder(landing, 1 << 20, 60)
+    assert set(opened.known(["bad:2", "bad:3", *events, "none:2"])) == {"bad:2", "bad:3", *events}
+    opened.close()
+    # Tried again: those of one file can be built now.
+    assert aside.try_again() == 0
+    poison.remove("13")
+    poison.remove("7")
+    poison.add("é")
+    assert aside.try_again() == len(waiting)
+    assert aside.files() == []
+    aside.enter(tmp_path / "warehouse.duckdb", "")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        assert connection.execute(listed).fetchall() == [(0, 0, None)]
+    everything = [json.loads(row)["event_id"] for path in day.iterdir() for row in path.read_text().splitlines()]
+    assert sorted(everything) == sorted([*events, "other:2", "bad:2", "bad:3", "old:2"])
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_so"),
+    [
+        ("transactions: Out of Range Error: Overflow in multiplication", True),
+        ("int_invoice_lines_classified: Conversion Error: Could not cast", True),
+        ("IO Error: Could not set lock on file", False),
+        ("Out of Memory Error: failed to allocate", False),
+        ("IO Error: No space left on device", False),
+        ("Catalog Error: Table does not exist", False),
+        ("", False),
+    ],
+)
+def test_what_happens_to_the_warehouse_is_no_fault_of_rows(problem, is_so):
+    assert is_of_rows(problem) == is_so
 
 
 @pytest.fixture
