@@ -17,7 +17,6 @@ from typing import Annotated, Any
 import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from limits import RateLimitItem, parse
@@ -41,6 +40,7 @@ from retail_warehouse.streaming.tokens import READ, WRITE, Caller, IssuerError, 
 MOST_ROWS = 10_000
 MOST_BYTES = 8 << 20
 MOST_BODIES = 32 << 20  # bytes of all bodies that are being read
+_LARGE_BODY = 128 << 10  # bytes, some milliseconds
 MOST_CHARACTERS = 1_000_000  # of a line that is sent as it stands
 BODY_SECONDS = 30
 USUAL_PAGE = 100  # lines of a transaction, or invoices of a customer
@@ -364,6 +364,7 @@ def create_app(
     failures = parse("100 per 10 second")
     rejections = parse(f"{1024 * rejected_megabytes} per 1 hour")
     bodies = _Bytes(MOST_BODIES)
+    parsing = CapacityLimiter(1)
 
     callers: dict[str, tuple[Caller, float]] = {}  # by header, and until when
     asking_issuer = CapacityLimiter(_ASKING_ISSUER)
@@ -509,7 +510,11 @@ def create_app(
             raise HTTPException(415, "The body must not be compressed", headers)
         with bodies.held() as held:
             # What was parsed is gone before the next one is: none of it waits for the intake.
-            events = await _events(await _body(request, held))
+            body = await _body(request, held)
+            # Others do not wait while a large one is parsed; one at a time, as it takes memory.
+            is_large = len(body) > _LARGE_BODY
+            events = await to_thread.run_sync(_events, body, limiter=parsing) if is_large else _events(body)
+            del body
         if isinstance(events, Response):
             return events
         try:
@@ -681,7 +686,7 @@ async def _body(request: Request, hold: Callable[[int], None]) -> bytes:
     return b"".join(parts)
 
 
-async def _events(body: bytes) -> list[Event] | Response:
+def _events(body: bytes) -> list[Event] | Response:
     """The rows of a body, or why it is refused."""
     # Before it is parsed, which would take twenty times as much memory.
     if _strings_written(body) > 2 * len(Row.model_fields) * MOST_ROWS or _is_nested(body):
@@ -701,7 +706,7 @@ async def _events(body: bytes) -> list[Event] | Response:
         errors = error.errors(include_url=False, include_input=False, include_context=False)
         return _refusal(errors, ("body",), kind_at=1 if isinstance(content, list) else 0)
     if _strings_in(content) != _strings_written(body):
-        return _refusal(await run_in_threadpool(_repeated_keys, body), ("body",))
+        return _refusal(_repeated_keys(body), ("body",))
     return [row.event() for row in rows]
 
 

@@ -903,6 +903,28 @@ def test_what_would_take_much_memory_is_refused_before_it_is_parsed(api, body, m
     assert answer.json()["detail"][0]["msg"] == "More than 10,000 rows, or no rows"
 
 
+def test_nobody_waits_while_a_large_body_is_parsed(api, monkeypatch):
+    go, real = threading.Event(), api_module._events
+    api.post(row(2))
+
+    def slow(body):
+        if len(body) > 200_000:
+            assert go.wait(20)
+        return real(body)
+
+    monkeypatch.setattr(api_module, "_events", slow)
+    with ThreadPoolExecutor(3) as pool:
+        large = [row(number, Description="x" * 200) for number in range(2, 1_002)]
+        waiting = [pool.submit(api.another().post, large) for _ in range(3)]
+        time.sleep(0.3)
+        for _ in range(3):
+            assert api.pair().ok
+            assert statuses(api.post(row(2))) == ["duplicate"]
+        assert not any(one.done() for one in waiting)
+        go.set()
+        assert {one.result().status_code for one in waiting} == {200}
+
+
 def test_braces_in_a_text_are_no_rows(api):
     assert statuses(api.post({"event_id": "a:2", "raw_record": '{["' * 200_000})) == ["rejected"]
 
