@@ -28,7 +28,7 @@ import psutil
 import requests
 from stream import free_port
 
-from retail_warehouse.streaming.service import STATE
+from retail_warehouse.streaming.settings import STATE
 from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
 PROJECT = Path(__file__).parents[1]

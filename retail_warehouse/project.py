@@ -1,13 +1,14 @@
 """Where commands find the dbt project and its warehouse."""
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from filelock import FileLock
 
 from retail_warehouse.deliveries import DataError
 
@@ -40,11 +41,10 @@ def artifacts(command: str) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((folder / "lock").open("w"))
+            stack.enter_context(FileLock(folder / "lock"))
         except OSError:
             yield Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
 
 

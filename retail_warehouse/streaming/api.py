@@ -48,8 +48,6 @@ MOST_OF_PAGE = 1_000
 _TOLD_ERRORS = 20
 _EPOCH = datetime(1, 1, 1)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_TOKEN_SECONDS = 1.0  # in which a token that was found good is not looked at again
-_MOST_TOKENS = 1_000
 _LONG_ANSWERS = 2  # threads that look up what takes long, on this machine
 _ANSWERS_OF_OTHERS = 40  # and where the store is on another one
 _ASKING_ISSUER = 8  # threads that may wait for the issuer of tokens at once
@@ -366,24 +364,17 @@ def create_app(
     bodies = _Bytes(MOST_BODIES)
     parsing = CapacityLimiter(1)
 
-    callers: dict[str, tuple[Caller, float]] = {}  # by header, and until when
     asking_issuer = CapacityLimiter(_ASKING_ISSUER)
     long_answers = CapacityLimiter(_LONG_ANSWERS if store.is_local else _ANSWERS_OF_OTHERS)
 
     async def caller_of(header: str) -> Caller:
-        caller, until = callers.get(header, (None, 0.0))
-        if caller is None or time.monotonic() >= until:
-            if caller is not None:
-                # Others with this token do not wait for the look at it.
-                callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
-            kind, _, text = header.partition(" ")
-            token = text.strip() if kind.lower() == "bearer" else None
+        kind, _, text = header.partition(" ")
+        token = text.strip() if kind.lower() == "bearer" else None
+        caller = verifier.remembered(token)
+        if caller is None:
             # Whoever has to wait for the issuer does not keep threads from those who have not.
             threads = asking_issuer if verifier.may_wait(token) else None
             caller = await to_thread.run_sync(verifier.verify, token, limiter=threads)
-            if len(callers) >= _MOST_TOKENS:
-                callers.clear()
-            callers[header] = (caller, time.monotonic() + _TOKEN_SECONDS)
         return caller
 
     async def authorize(request: Request, scope: str, rate: RateLimitItem) -> Caller:
@@ -397,7 +388,6 @@ def create_app(
             raise HTTPException(503, "Try again later", {"Retry-After": "5"}) from None
         except TokenError as error:
             _log.info("401: %s", error)
-            callers.pop(header, None)
             # A good token is never refused for the bad ones of its address, which may be everybody's.
             if not limiter.hit(failures, request.client.host if request.client else ""):
                 raise HTTPException(429, "Too many requests", {"Retry-After": "10"}) from None

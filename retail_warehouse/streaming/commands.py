@@ -78,7 +78,7 @@ def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int, r
 def token(read: bool, write: bool, hours: float) -> None:
     """Print a token of the local issuer, for development; without a flag, for both uses."""
     with told_as_error():
-        from retail_warehouse.streaming.service import STATE
+        from retail_warehouse.streaming.settings import STATE
         from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
         must_be_here()  # where the API has its key
@@ -101,7 +101,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
     RETAIL_WAREHOUSE_TOKEN."""
     with told_as_error():
         from retail_warehouse.streaming import player
-        from retail_warehouse.streaming.service import STATE
+        from retail_warehouse.streaming.settings import STATE
 
         player.check(file)
         if not to.startswith(("http://", "https://")) and ("://" in to or _ADDRESS.fullmatch(to) or to.startswith("~")):
@@ -142,9 +142,9 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
 def process(every: float, once: bool) -> None:
     """Run dbt on landed rows, a micro-batch every few seconds, in one warm process."""
     with told_as_error():
-        from retail_warehouse.streaming.service import landing
+        from retail_warehouse.streaming.settings import settings
 
-        folder, url = landing()
+        folder, url = settings().landing
         batches = MicroBatches(None if url else folder, lambda message: click.echo(message, err=True))
 
         def tell(batch: Batch) -> None:
@@ -214,11 +214,12 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
     with told_as_error():
         from retail_warehouse.streaming import player
         from retail_warehouse.streaming.landing_folder import make_private
-        from retail_warehouse.streaming.service import STATE, landing, listen
+        from retail_warehouse.streaming.service import listen
+        from retail_warehouse.streaming.settings import STATE, settings
         from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
         player.check(file)
-        folder, url = landing()
+        folder, url = settings().landing
         listen("127.0.0.1", port).close()  # before it takes long to build
         batches = MicroBatches(None if url else folder, click.echo)
         tools = [sys.executable, "-m", "retail_warehouse"]

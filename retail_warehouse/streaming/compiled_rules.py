@@ -1,13 +1,14 @@
 """Compiles the SQL of the project's own rules, for :mod:`retail_warehouse.streaming.rules`. A program of its own, since
 dbt takes seconds to import and much memory, which the API should not hold."""
 
-import fcntl
 import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 _DATABASE = "rules"
 _STAGED = "stg_online_retail__streamed_lines"
@@ -22,8 +23,7 @@ def main() -> None:
     """Write the rules as JSON to the file that the first argument names, unless another process has done so meanwhile;
     one does it, and the others wait. Who started it may have ended by then."""
     file = Path(sys.argv[1])
-    with file.with_name("streaming_rules.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(file.with_name("streaming_rules.lock")):
         if not file.is_file():
             new = file.with_suffix(".new")
             new.write_text(json.dumps(_compiled()), encoding="utf-8")

@@ -3,7 +3,6 @@
 import contextlib
 import heapq
 import itertools
-import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from retail_warehouse.streaming.serving import (
     UNKNOWN,
@@ -31,7 +31,7 @@ from retail_warehouse.streaming.serving import (
 BATCH = 25  # writes, the most that DynamoDB takes at once
 ATTEMPTS = 12  # of a batch; some 15 s in all
 INDEX = "by_customer"
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 5})  # seconds
 _KEY_BYTES = 2048  # the longest partition key
 _READS = 100  # the most that DynamoDB reads at once by their keys
@@ -48,6 +48,10 @@ _ADVICE = {
     "ResourceNotFoundException": "Look whether the region and the name are right, or make the table.",
     "UnrecognizedClientException": "Look whether the AWS credentials are right.",
 }
+
+
+class _Unprocessed(StoreError):
+    pass
 
 
 class DynamoDbStore:
@@ -325,39 +329,39 @@ class DynamoDbStore:
         self._check_open()
         for batch in _batches(keys, _READS):
             asked = {self._table: {"Keys": batch, "ConsistentRead": True}}
-            for attempt in range(ATTEMPTS):
-                self._wait(attempt)
-                with _told(self._table, "batch_get_item"):
+            for attempt in self._attempts():
+                with attempt, _told(self._table, "batch_get_item"):
                     answer = self._client.batch_get_item(RequestItems=asked)
-                yield from answer["Responses"].get(self._table, [])
-                asked = answer.get("UnprocessedKeys")
-                if not asked:
-                    break
-            else:
-                raise self._too_little("batch_get_item", len(asked[self._table]["Keys"]))
+                    yield from answer["Responses"].get(self._table, [])
+                    asked = answer.get("UnprocessedKeys")
+                    if asked:
+                        raise self._too_little("batch_get_item", len(asked[self._table]["Keys"]))
 
     @staticmethod
-    def _wait(attempt: int) -> None:
-        if attempt:
+    def _attempts() -> Retrying:
+        """For what DynamoDB leaves unprocessed; errors boto3 tries again by itself."""
+        return Retrying(
+            retry=retry_if_exception_type(_Unprocessed),
+            stop=stop_after_attempt(ATTEMPTS),
             # A random part of it, so that those that were refused together do not come back together.
-            time.sleep(random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)))
+            wait=wait_random_exponential(_FIRST_WAIT, _LONGEST_WAIT),
+            reraise=True,
+        )
 
-    def _too_little(self, operation: str, items: int) -> StoreError:
-        return StoreError(
+    def _too_little(self, operation: str, items: int) -> "_Unprocessed":
+        return _Unprocessed(
             f"The serving store, DynamoDB table {self._table}: {operation} left {items} items "
             f"{ATTEMPTS} times. The table has too little capacity now; try again later."
         )
 
     def _write(self, requests: list[dict]) -> None:
         self._check_open()
-        for attempt in range(ATTEMPTS):
-            self._wait(attempt)
-            with _told(self._table, "batch_write_item"):
+        for attempt in self._attempts():
+            with attempt, _told(self._table, "batch_write_item"):
                 response = self._client.batch_write_item(RequestItems={self._table: requests})
-            requests = list(itertools.chain.from_iterable(response.get("UnprocessedItems", {}).values()))
-            if not requests:
-                return
-        raise self._too_little("batch_write_item", len(requests))
+                requests = list(itertools.chain.from_iterable(response.get("UnprocessedItems", {}).values()))
+                if requests:
+                    raise self._too_little("batch_write_item", len(requests))
 
 
 def create_table(client: Any, name: str) -> None:

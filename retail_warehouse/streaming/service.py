@@ -2,9 +2,7 @@
 
 import contextlib
 import gc
-import ipaddress
 import logging
-import os
 import signal
 import socket
 import threading
@@ -20,13 +18,10 @@ from retail_warehouse.streaming.intake import Intake
 from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 from retail_warehouse.streaming.serving import ServingStore, StoreError
-from retail_warehouse.streaming.tokens import ConfigurationError, is_production, verifier_from_environment
+from retail_warehouse.streaming.settings import DYNAMODB, STATE, settings
+from retail_warehouse.streaming.tokens import ConfigurationError, verifier_from_environment
 
-# The key of the local issuer and the serving store, below the project's folder.
-STATE = Path(".streaming")
-_DYNAMODB = "dynamodb:"
 _CLOSE_SECONDS = 0.8  # for what waits to be written, and once more for S3; what is left, the next process takes over
-_ADVICE_PROXIES = "Name the addresses or networks of your load balancer, by commas, such as 10.0.0.0/16."
 
 
 def open_store() -> ServingStore:
@@ -35,13 +30,13 @@ def open_store() -> ServingStore:
     Raises:
         DataError: It cannot be opened.
     """
-    name = _store_name()
+    name = settings().serving_store
     try:
-        if name.startswith(_DYNAMODB):
+        if name.startswith(DYNAMODB):
             # boto3 takes a while to import.
             from retail_warehouse.streaming.dynamodb_store import DynamoDbStore
 
-            return DynamoDbStore(name.removeprefix(_DYNAMODB))
+            return DynamoDbStore(name.removeprefix(DYNAMODB))
         from retail_warehouse.streaming.sqlite_store import SqliteStore
 
         return SqliteStore(Path(name))
@@ -49,30 +44,10 @@ def open_store() -> ServingStore:
         raise DataError(str(error)) from error
 
 
-def _store_name() -> str:
-    return os.environ.get("SERVING_STORE") or str(STATE / "serving.sqlite")
-
-
 def store_is_made() -> bool:
     """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
-    return _store_name().startswith(_DYNAMODB) or Path(_store_name()).is_file()
-
-
-def landing() -> tuple[Path, str | None]:
-    """The folder of this machine where rows are landed, and the S3 prefix that they are moved to, if
-    ``ONLINE_RETAIL_LANDING`` names one.
-
-    Raises:
-        DataError: It names nothing, or something else.
-    """
-    name = os.environ.get("ONLINE_RETAIL_LANDING", "")
-    if not name:
-        raise DataError("Set ONLINE_RETAIL_LANDING to the folder where rows are landed; dbt looks there too.")
-    if name.startswith("s3://"):
-        return STATE / "landing", name
-    if "://" in name or name.startswith("~"):
-        raise DataError(f"ONLINE_RETAIL_LANDING must be a folder, without ~, or an s3:// prefix (now: {name}).")
-    return Path(name), None
+    name = settings().serving_store
+    return name.startswith(DYNAMODB) or Path(name).is_file()
 
 
 def landed_files() -> set[str]:
@@ -82,9 +57,10 @@ def landed_files() -> set[str]:
     Raises:
         DataError: They cannot be listed.
     """
-    if not os.environ.get("ONLINE_RETAIL_LANDING"):
+    given = settings()
+    if not given.online_retail_landing:
         return set()
-    folder, url = landing()
+    folder, url = given.landing
     paths = [*handed_over(folder), *set_aside_files(folder)]
     paths += [path for path in folder.glob(".open/*") if path.stat().st_size]
     names = {path.relative_to(folder).as_posix() for path in paths}
@@ -141,10 +117,7 @@ def serve(
         DataError: Something that the API needs cannot be opened; the text says what to do.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    level = os.environ.get("LOG_LEVEL", "WARNING").upper()
-    if level not in logging.getLevelNamesMapping():
-        raise DataError(f"LOG_LEVEL is {level}; INFO tells of each request, WARNING of trouble alone.")
-    logging.getLogger("retail_warehouse.api").setLevel(level)
+    logging.getLogger("retail_warehouse.api").setLevel(settings().log_level)
     # The server hands the signal on once it has ended; what follows it must still be done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.closing(listen(host, port)) as listener:
@@ -175,21 +148,6 @@ class _Start:
             self._failed()
 
 
-def proxies() -> list[str]:
-    """The addresses and networks that ``TRUSTED_PROXIES`` names, by commas.
-
-    Raises:
-        DataError: One is neither.
-    """
-    named = [name.strip() for name in os.environ.get("TRUSTED_PROXIES", "").split(",") if name.strip()]
-    for name in named:
-        try:
-            ipaddress.ip_network(name)
-        except ValueError as error:
-            raise DataError(f"TRUSTED_PROXIES names {name}: {error}. {_ADVICE_PROXIES}") from error
-    return named
-
-
 def _serve(
     listener: socket.socket,
     seal_seconds: float,
@@ -201,12 +159,12 @@ def _serve(
         verifier = verifier_from_environment(STATE)
     except ConfigurationError as error:
         raise DataError(str(error)) from error
-    trusted = proxies()
+    given = settings()
     log = logging.getLogger("retail_warehouse.intake")
     most, warning = most_connections()
     if warning:
         log.warning(warning)
-    folder, url = landing()
+    folder, url = given.landing
     store = open_store()
     s3 = None
     if url:
@@ -222,20 +180,19 @@ def _serve(
         return intake
 
     start = _Start(make, lambda: setattr(server, "should_exit", True))
-    has_docs = os.environ.get("API_DOCS", "false" if is_production() else "true").strip().lower()
-    if has_docs not in ("true", "false"):
-        raise DataError(f"API_DOCS is {has_docs}; it is true or false: whether the API describes itself at /docs.")
     app = create_app(
         lambda: start.intake,
         store,
         verifier,
         lookups_per_second,
         posts_per_second,
-        has_docs == "true",
+        given.has_docs,
         rejected_megabytes,
     )
     # What uvicorn would log quotes requests, or is told by the API itself.
-    server = uvicorn.Server(Config(app, Connections(most, proxies=trusted), trusted, log_level="critical"))
+    server = uvicorn.Server(
+        Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
+    )
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
     start.begin()

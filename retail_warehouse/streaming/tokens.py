@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit
 
 import jwt
 import requests
+from cachetools import LRUCache
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
@@ -142,7 +142,8 @@ class Verifier:
         self._clients = frozenset(clients)
         self._find_key = find_key
         self._clock = clock
-        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()  # by SHA-256 of the token, the latest used last
+        self._find_now = getattr(find_key, "now", find_key)  # without waiting
+        self._verdicts: LRUCache[bytes, _Verdict] = LRUCache(VERDICTS)  # by SHA-256 of the token
         self._lock = threading.Lock()  # of the verdicts
 
     def verify(self, token: str | None) -> Caller:
@@ -164,8 +165,6 @@ class Verifier:
         digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
             verdict = self._verdicts.get(digest)
-            if verdict is not None:
-                self._verdicts.move_to_end(digest)
         if verdict is not None:
             # Asking for the key also renews the key set when it is due, however few tokens are new.
             if self._find_key(verdict.kid) == verdict.key and self._clock() < verdict.until:
@@ -175,8 +174,20 @@ class Verifier:
         verdict = self._judge(token)
         with self._lock:
             self._verdicts[digest] = verdict
-            while len(self._verdicts) > VERDICTS:
-                self._verdicts.popitem(last=False)
+        return verdict.caller
+
+    def remembered(self, token: str | None) -> Caller | None:
+        """Whom a token speaks for that was found good before and still is, at once; None for any other.
+
+        Args:
+            token: The access token alone, without ``Bearer``.
+        """
+        if not token or len(token) > LONGEST_TOKEN or not token.isascii():
+            return None
+        with self._lock:
+            verdict = self._verdicts.get(hashlib.sha256(token.encode()).digest())
+        if verdict is None or self._clock() >= verdict.until or self._find_now(verdict.kid) != verdict.key:
+            return None
         return verdict.caller
 
     def may_wait(self, token: str | None) -> bool:
@@ -318,6 +329,14 @@ class IssuerKeys:
         """Whether the key of an id is there, so that nobody has to be asked for it."""
         keys, fetched_at = self._fetched
         return kid in keys and self._clock() - fetched_at < KEYS_STALE
+
+    def now(self, kid: str) -> RSAPublicKey | None:
+        """The key of an id, or None, as far as it is there; a set that has grown old is read again meanwhile."""
+        keys, fetched_at = self._fetched
+        age = self._clock() - fetched_at
+        if age >= KEYS_FRESH:
+            self._refreshed()
+        return keys.get(kid) if age < KEYS_STALE else None
 
     def __call__(self, kid: str) -> RSAPublicKey | None:
         """The key of an id, or None.
@@ -541,11 +560,6 @@ def verifier_from_environment(folder: Path) -> Verifier:
     key_set_url = key_set_url or f"{issuer}/.well-known/jwks.json"
     _check_address("COGNITO_JWKS_URL", key_set_url)
     return Verifier(issuer, client_ids, IssuerKeys(key_set_url))
-
-
-def is_production() -> bool:
-    """Whether ``RETAIL_WAREHOUSE_ENV`` says so."""
-    return _variable("RETAIL_WAREHOUSE_ENV") == "production"
 
 
 def _variable(name: str) -> str:

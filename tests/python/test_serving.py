@@ -810,7 +810,7 @@ def test_waits_grow_and_differ_and_end(client, table, waits, monkeypatch):
     assert len(throttled.batches) == dynamodb_store.ATTEMPTS
     assert len(set(waits)) == len(waits) == dynamodb_store.ATTEMPTS - 1
     waits.clear()
-    monkeypatch.setattr(dynamodb_store.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
     with pytest.raises(StoreError):
         DynamoDbStore(table, throttled).put([line()])
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5, 5]

@@ -18,6 +18,7 @@ from typing import ClassVar
 import boto3
 import jwt
 import pytest
+from cachetools import LRUCache
 from conftest import PROJECT
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -400,6 +401,28 @@ def test_a_hot_token_is_checked_once_and_ends_in_time(verifier, key, clock, chec
     refuse(verifier, hot, "has expired")
 
 
+def test_a_good_token_is_remembered_until_it_or_its_key_ends(asking, issuer, key, other_key, clock):
+    hot = token(key, **LONG)
+    assert asking.remembered(hot) is None
+    caller = asking.verify(hot)
+    for _ in range(3):
+        assert asking.remembered(hot) == caller
+    for other in (None, "", "garbage", "ä", "x" * 10_000, token(other_key), hot[:-4] + "AAAA"):
+        assert asking.remembered(other) is None
+    short = token(key)
+    asking.verify(short)
+    issuer.gate.clear()
+    clock.now += KEYS_FRESH + LEEWAY
+    assert asking.remembered(short) is None, "it has ended"
+    assert asking.remembered(hot) == caller, "the keys are being read again, and nobody waits"
+    issuer.serve({KID: other_key})
+    issuer.gate.set()
+    deadline = time.monotonic() + 5
+    while asking.remembered(hot) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert asking.remembered(hot) is None, "its key is another one"
+
+
 def test_a_remembered_token_makes_no_other_one_good(verifier, key):
     hot = token(key)
     verifier.verify(hot)
@@ -409,7 +432,7 @@ def test_a_remembered_token_makes_no_other_one_good(verifier, key):
 
 
 def test_the_memory_is_bounded_and_forgets_the_one_not_used_for_longest(verifier, key, monkeypatch, checks):
-    monkeypatch.setattr(tokens, "VERDICTS", 3)
+    monkeypatch.setattr(verifier, "_verdicts", LRUCache(3))
     first, second, third, fourth = (token(key, jti=f"hidden-{number}") for number in range(4))
     for one in (first, second, third, first, fourth):
         verifier.verify(one)
@@ -422,7 +445,7 @@ def test_the_memory_is_bounded_and_forgets_the_one_not_used_for_longest(verifier
 
 
 def test_bad_tokens_fill_no_memory(verifier, key, other_key, monkeypatch, checks):
-    monkeypatch.setattr(tokens, "VERDICTS", 1)
+    monkeypatch.setattr(verifier, "_verdicts", LRUCache(1))
     hot = token(key)
     verifier.verify(hot)
     for number in range(3):
@@ -432,7 +455,7 @@ def test_bad_tokens_fill_no_memory(verifier, key, other_key, monkeypatch, checks
 
 
 def test_threads_get_the_caller_of_their_own_token(verifier, key, monkeypatch):
-    monkeypatch.setattr(tokens, "VERDICTS", 2)
+    monkeypatch.setattr(verifier, "_verdicts", LRUCache(2))
     of = {token(key, sub=f"hidden-{number}"): f"hidden-{number}" for number in range(4)}
     wrong = swapped(next(iter(of)), 1, sub="hidden-wrong")
 
