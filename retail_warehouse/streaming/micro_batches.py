@@ -7,16 +7,14 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import duckdb
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import must_be_here, warehouse
-from retail_warehouse.streaming.api import COLUMNS
 from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
 
 _LINES = """
@@ -177,6 +175,9 @@ class MicroBatches:
 
     def _problem_of(self, file: Path) -> str:
         """What is wrong with a landed file, built by itself in a warehouse of its own; nothing if it is built."""
+        # The API takes a while to import.
+        from retail_warehouse.streaming.api import COLUMNS
+
         with tempfile.TemporaryDirectory() as scratch:
             data, landing = Path(scratch) / "data", Path(scratch) / "landing"
             data.mkdir()
@@ -189,7 +190,7 @@ class MicroBatches:
                 "ONLINE_RETAIL_DATA": str(data),
                 "ONLINE_RETAIL_LANDING": str(landing),
             }
-            with mock.patch.dict(os.environ, given):
+            with _environment(given):
                 batch = self._invoke_dbt(*_BY_ITSELF, "--target-path", str(Path(scratch) / "target"))
             return "" if batch.ok else batch.problem or "unknown"
 
@@ -222,6 +223,17 @@ class MicroBatches:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _environment(given: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _failures(result: object) -> str:

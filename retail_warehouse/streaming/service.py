@@ -6,8 +6,10 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -21,7 +23,8 @@ from retail_warehouse.streaming.serving import ServingStore, StoreError
 from retail_warehouse.streaming.settings import DYNAMODB, STATE, settings
 from retail_warehouse.streaming.tokens import ConfigurationError, verifier_from_environment
 
-_CLOSE_SECONDS = 0.8  # for what waits to be written, and once more for S3; what is left, the next process takes over
+# For all that is to be done once the process is told to end; what is left, the next one takes over.
+_END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
 
 
 def open_store() -> ServingStore:
@@ -124,6 +127,22 @@ def serve(
         _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
 
 
+class _Server(uvicorn.Server):
+    """Knows when it was told to end."""
+
+    told_at: float | None = None
+
+    def handle_exit(self, *arguments: Any) -> None:
+        """See the base class."""
+        self.told_at = self.told_at or time.monotonic()
+        super().handle_exit(*arguments)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the process shall have ended."""
+        return max(_LEAST_SECONDS, _END_SECONDS - (time.monotonic() - (self.told_at or time.monotonic())))
+
+
 class _Start:
     """What takes a while until the API can answer, done by a thread beside it."""
 
@@ -190,11 +209,11 @@ def _serve(
         rejected_megabytes,
     )
     # What uvicorn would log quotes requests, or is told by the API itself.
-    server = uvicorn.Server(
+    server = _Server(
         Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
     )
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
-        signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
+        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
     start.begin()
     with contextlib.suppress(KeyboardInterrupt):  # how it ends
         server.run([listener])
@@ -204,8 +223,8 @@ def _serve(
         raise start.error
     try:
         if start.intake:
-            start.intake.close(_CLOSE_SECONDS)
+            start.intake.close(server.seconds_left)
             if s3:
-                s3.stop(_CLOSE_SECONDS)
+                s3.stop(server.seconds_left)
     except LandingError as error:
         raise DataError(str(error)) from error

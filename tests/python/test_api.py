@@ -1932,7 +1932,7 @@ def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, envi
     monkeypatch.setattr(service, "load", lambda folder: rules.load(PROJECT))
 
     class Fake:
-        should_exit = False
+        should_exit, seconds_left = False, 1.0
 
         def __init__(self, config) -> None:
             pass
@@ -1940,7 +1940,7 @@ def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, envi
         def run(self, sockets) -> None:
             wait_until(lambda: self.should_exit)
 
-    monkeypatch.setattr(service.uvicorn, "Server", Fake)
+    monkeypatch.setattr(service, "_Server", Fake)
     for name in ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     for name, text in ({"ONLINE_RETAIL_LANDING": str(tmp_path / "landing")} | environment).items():
