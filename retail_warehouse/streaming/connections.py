@@ -13,6 +13,7 @@ MOST_OF_ADDRESS = 256  # connections at a time
 MOST = 2_000  # of all addresses
 RESERVED_FILES = 200  # of the files that a process may open, for what is no connection
 KEEP_ALIVE_SECONDS = 30
+PROXY_KEEP_ALIVE_SECONDS = 120  # longer than load balancers keep a connection, or they would send into a closed one
 END_SECONDS = 3  # for requests under way once the process is told to end
 HEAD_SECONDS = 10
 MOST_HEAD_BYTES = 64 << 10
@@ -35,6 +36,7 @@ class Connections:
         self._most = most
         self._most_of_address = most_of_address or MOST_OF_ADDRESS
         self._proxies = [ipaddress.ip_network(proxy) for proxy in proxies]
+        self._seen: set[str] = set()  # of the proxies
         self._of_address: dict[str, dict[Protocol, None]] = {}
         self._count = 0
 
@@ -58,11 +60,16 @@ class Connections:
         if not is_proxy and len(own) >= self._most_of_address:
             return False
         if self._count >= self._most:
-            richest = max(self._of_address.values(), key=len)
+            richest = max(
+                (found for of, found in self._of_address.items() if of not in self._seen), key=len, default={}
+            )
             idle = next((one for one in richest if one.is_idle), None)
-            if idle is None or len(richest) <= len(own):
+            if idle is None or (len(richest) <= len(own) and not is_proxy):
                 return False
             idle.end()
+        if is_proxy:
+            self._seen.add(address)
+            connection.timeout_keep_alive = PROXY_KEEP_ALIVE_SECONDS
         self._of_address.setdefault(address, {})[connection] = None
         self._count += 1
         connection.address = address

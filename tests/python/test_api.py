@@ -1091,6 +1091,12 @@ def test_addresses_are_told_apart_and_proxies_named():
     class Fake:
         address = None
         is_idle = True
+        timeout_keep_alive = 30
+
+        def end(self) -> None:
+            ended.append(self.address)
+
+    ended: list[str] = []
 
     def admitted(limits: Connections, *peers: str) -> list[bool]:
         return [limits.admit(Fake(), peer) for peer in peers]
@@ -1103,6 +1109,15 @@ def test_addresses_are_told_apart_and_proxies_named():
         *(True, True, False, True)
     ]
     assert admitted(limits, *["10.1.2.3"] * 5, *["fd00::1"] * 3, "fd00::2", "") == [True] * 10
+    limits = Connections(8, 4, ["10.0.0.0/8"])
+    balanced = Fake()
+    assert limits.admit(balanced, "10.0.0.1")
+    assert balanced.timeout_keep_alive == 120
+    assert admitted(limits, *["10.0.0.1"] * 4, *["1.2.3.4"] * 3, "1.2.3.4", "1.2.3.5", "10.0.0.1") == [
+        *[True] * 7,
+        *(False, True, True),
+    ]
+    assert ended == ["1.2.3.4"] * 2, "a proxy's connections do not make room"
 
 
 def test_forwarded_addresses_are_believed_of_named_proxies_alone(serve):
