@@ -52,14 +52,14 @@ _TROUBLE = re.compile(r"^\S+ \S+ (WARNING|ERROR|CRITICAL) |; again in |^Error: "
 )
 def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int, rejected: int) -> None:
     """Serve the API: rows come in, customers look up transactions. Its page is at /docs."""
-    status = 0
+    from retail_warehouse.streaming import service
+
     try:
         with told_as_error():
-            from retail_warehouse.streaming import service
-
             service.serve(host, port, seal_seconds, lookups, posts, rejected)
+        status = 0
     except click.ClickException as error:
-        if threading.active_count() == 1:
+        if not service.has_run.is_set():
             raise
         error.show()
         status = error.exit_code

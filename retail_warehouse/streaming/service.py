@@ -127,6 +127,9 @@ def serve(
         _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
 
 
+has_run = threading.Event()  # whether the API was served by this process, and may have left threads
+
+
 class _Server(uvicorn.Server):
     """Knows when it was told to end."""
 
@@ -215,6 +218,7 @@ def _serve(
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
     start.begin()
+    has_run.set()
     with contextlib.suppress(KeyboardInterrupt):  # how it ends
         server.run([listener])
     if isinstance(start.error, LandingError | StoreError | RulesError | DataError):

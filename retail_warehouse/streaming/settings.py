@@ -36,13 +36,6 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
     log_level: str = "WARNING"
 
-    @field_validator("online_retail_landing")
-    @classmethod
-    def _check_landing(cls, name: str) -> str:
-        if ("://" in name and not name.startswith("s3://")) or name.startswith("~"):
-            raise ValueError(f"ONLINE_RETAIL_LANDING must be a folder, without ~, or an s3:// prefix (now: {name}).")
-        return name
-
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split(cls, names: Any) -> list[str]:
@@ -75,11 +68,13 @@ class Settings(BaseSettings):
         """The folder of this machine where rows are landed, and the S3 prefix that they are moved to, if one is named.
 
         Raises:
-            DataError: Nothing is named.
+            DataError: Nothing is named, or something else.
         """
         name = self.online_retail_landing
         if not name:
             raise DataError("Set ONLINE_RETAIL_LANDING to the folder where rows are landed; dbt looks there too.")
+        if ("://" in name and not name.startswith("s3://")) or name.startswith("~"):
+            raise DataError(f"ONLINE_RETAIL_LANDING must be a folder, without ~, or an s3:// prefix (now: {name}).")
         return (STATE / "landing", name) if name.startswith("s3://") else (Path(name), None)
 
 
