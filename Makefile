@@ -5,12 +5,14 @@ PORT ?= 8080
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Set, `make build` shows all that dbt says.
+VERBOSE ?=
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 # profiles.yml stands in the project's folder.
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test lint docs lineage dashboard pages predictions stream bench erd picture sample lock clean
+.PHONY: help build sql check test lint docs lineage dashboard pages predictions stream bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,38 +22,38 @@ $(VENV)/.core: requirements.txt pyproject.toml
 		f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}. Name another: make build PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		echo "The venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "Installing the locked dependencies into $(VENV) (about a minute, once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	@echo "Installing the locked dependencies into $(VENV), about a minute, once:"
+	@$(BIN)/python tools/install.py requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core requirements-dev.txt
-	@echo "Installing the locked development dependencies ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
+	@$(BIN)/python tools/install.py requirements-dev.txt
 	@touch $@
 
 $(VENV)/.predictions: $(VENV)/.core requirements-predictions.txt
-	@echo "Installing the locked libraries of the predictions ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-predictions.txt
+	@$(BIN)/python tools/install.py requirements-predictions.txt
+	@touch $@
+
+$(VENV)/.sql: $(VENV)/.core requirements-sql.txt
+	@$(BIN)/python tools/install.py requirements-sql.txt
 	@touch $@
 
 $(VENV)/.dashboard: $(VENV)/.core requirements-dashboard.txt
-	@echo "Installing the locked libraries of the dashboard ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dashboard.txt
+	@$(BIN)/python tools/install.py requirements-dashboard.txt
 	@touch $@
 
 profiles.yml:
 	@cp profiles.yml.example profiles.yml
 	@echo "Wrote profiles.yml from profiles.yml.example"
 
-build: $(VENV)/.core profiles.yml ## Install what is needed and build and test the warehouse (dbt build)
-	@$(BIN)/dbt build $(ARGS)
-	@echo
-	@echo "The warehouse is built: $${WAREHOUSE_PATH:-warehouse.duckdb}"
-	@echo "  make docs                                  browse the lineage and every column"
-	@echo "  INSTACART_DATA=<folder> make build         the same on the real files (see README.md;"
-	@echo "                                             ONLINE_RETAIL_DATA names those of Online Retail)"
-	@echo "  $(BIN)/dbt show --inline \"select * from {{ ref('fct_orders') }}\"   look at a table"
+build: $(VENV)/.core profiles.yml ## Install what is needed, build and test the warehouse (dbt build; VERBOSE=1: all it says)
+	@$(BIN)/retail-warehouse build $(if $(VERBOSE),--verbose) $(ARGS)
+
+sql: $(VENV)/.sql ## Open a prompt for SQL on the warehouse, read-only (.tables lists the tables, .quit ends)
+	@file="$${WAREHOUSE_PATH:-warehouse.duckdb}"; \
+		test -f "$$file" || { echo "There is no warehouse $$file yet. Build it: make build"; exit 1; }; \
+		$(BIN)/duckdb -readonly "$$file" $(ARGS)
 
 check: $(VENV)/.dev profiles.yml ## Check before a commit, in three minutes: lint, parse, build, the quick tests
 	@$(MAKE) --no-print-directory lint
@@ -128,6 +130,8 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --extra dashboard --constraint requirements-predictions.txt \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements-dashboard.txt $(ARGS)
+	@$(BIN)/uv pip compile --quiet --group sql --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --output-file requirements-sql.txt $(ARGS)
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group dev --extra predictions --extra dashboard \
 		--constraint requirements-predictions.txt --constraint requirements-dashboard.txt --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate \

@@ -99,10 +99,6 @@ same orders. The plain rules are SQL over the raw files and share no code with t
 * popularity: products by order lines; co-visitation: bought for the first time with what the user has bought, in SQL
 * last item: what is most often bought with the last product of the cart; the user's decayed counts: as above
 
-Sections with code before fa4c039 judged shuffled labels otherwise: trees trained on them were held against the true
-labels, where even an idle function of one good feature is not at .5. The failure for The Complete Journey is of that
-kind; the check was changed after it was seen, and that section has not been judged anew since.
-
 Real Instacart data: Instacart's terms, non-commercial use; not part of the project. """
     + f"{complete_journey.LICENCE}\n"
 )

@@ -3,15 +3,18 @@
 import os
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from retail_warehouse import raw_files
+from retail_warehouse import mending, raw_files
 from retail_warehouse.deliveries import DataError
+from retail_warehouse.fetch_online_retail import ROWS
 from retail_warehouse.instacart import OFFICIAL
-from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
+from retail_warehouse.project import artifacts, dbt_says, in_short, must_be_here
 
 _INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
@@ -19,6 +22,8 @@ _SOURCES = {
     "instacart": ("INSTACART_DATA", "int_instacart_rejections_counted"),
     "online_retail": ("ONLINE_RETAIL_DATA", "int_online_retail_rejections_counted"),
 }
+#: Source: the variable that declares the encoding of its files.
+_ENCODING_VARIABLES = {"online_retail": "ONLINE_RETAIL_ENCODING"}
 _REJECTED = {
     "instacart": [
         f"int_{entity}_rejected" for entity in ("aisles", "departments", "products", "orders", "order_products")
@@ -35,9 +40,12 @@ def source_of(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
-    found = raw_files.list_files(str(folder.resolve()), tables=_INSTACART).files
-    stems = {name.split("/")[0].lower().removesuffix(".gz").removesuffix(".csv") for name in found}
+    stems = {name.split("/")[0].lower().removesuffix(".gz").removesuffix(".csv") for name in _listed(folder).files}
     return "instacart" if stems & set(_INSTACART) else "online_retail"
+
+
+def _listed(folder: Path) -> raw_files.Listing:
+    return raw_files.list_files(str(folder.resolve()), tables=_INSTACART)
 
 
 def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
@@ -50,25 +58,27 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         tell: Gets a line of text at a time.
 
     Raises:
-        DataError: Not in the project's folder, no such folder, or dbt cannot read a file, which it has told.
+        DataError: Not in the project's folder, no such folder, or dbt cannot read a file; the text says what mends it.
     """
     must_be_here()
     source = source_of(folder)
     variable, counted = _SOURCES[source]
     tell(f"{folder} is looked at as a folder of {source}.")
+    for note in _listed(folder).notes:
+        tell(f"In the folder {note}.")
     gate = f"{source}_rejected_rows_within_limit"
     with artifacts("check") as target:
-        warehouse = target / "check.duckdb"
+        warehouse = target / "warehouse.duckdb"
         _remove(warehouse)
         environment = {**os.environ, variable: str(folder.resolve()), "WAREHOUSE_PATH": str(warehouse)}
         build = ["build", "--select", f"+{counted}", gate, "--indirect-selection", "empty"]
         build += ["--exclude-resource-type", "unit_test"]
-        is_within_limits = dbt_succeeds(build, target, environment)
+        is_within_limits, said = dbt_says(build, target, environment)
         try:
             if not warehouse.is_file():
-                raise DataError(f"{folder} cannot be built. Mend what is told above.")
+                raise DataError(in_short(said))
             with duckdb.connect(str(warehouse), read_only=True) as connection:
-                builds = _report(connection, source, is_within_limits, tell)
+                builds = _report(connection, source, folder.resolve(), is_within_limits, said, tell)
         finally:
             _remove(warehouse)
     command = f"{variable}={shlex.quote(str(folder.resolve()))} dbt build"
@@ -82,7 +92,12 @@ def _remove(warehouse: Path) -> None:
 
 
 def _report(
-    connection: duckdb.DuckDBPyConnection, source: str, is_within_limits: bool, tell: Callable[[str], None]
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    folder: Path,
+    is_within_limits: bool,
+    said: str,
+    tell: Callable[[str], None],
 ) -> bool:
     try:
         files = connection.execute(
@@ -93,36 +108,127 @@ def _report(
     except duckdb.CatalogException:
         files = []
     if not files:
-        raise DataError("Nothing was read. Mend what is told above.")
+        raise DataError(in_short(said))
     rows: dict[tuple[str, str], int] = {}
     for table in sorted({table for table, _, _ in files}):
         for name, count in connection.execute(
             f"select file_name, count(*) from staging.stg_{source}__{table} group by file_name"
         ).fetchall():
             rows[table, name] = count
-    rejected: dict[tuple[str, str], list[str]] = {}
-    for model in _REJECTED[source]:
-        for table, name, reason, count, example in connection.execute(
-            "select table_name, file_name, reason, count(*), min_by(row_number || ': ' || detail, row_number) "
-            f"from intermediate.{model} group by all order by all"
-        ).fetchall():
-            rejected.setdefault((table, name), []).append(f"{count:,} {reason}, such as line {example}")
+    rejected = _rejected(connection, source)
+    doubted = _doubted(connection, source)
+    # Of these the mend is told below.
+    left_out = {name for name, verdict, *_ in doubted if verdict != "partly_repeated"}
     for table, name, encoding in files:
+        path = str(folder / name)
         read_as = "" if encoding in ("ascii", "utf-8") else f", {raw_files.TOLD.get(encoding, encoding)}"
         tell(f"{rows.get((table, name), 0):>12,} rows in {name}{read_as}")
-        for text in rejected.get((table, name), []):
-            tell(f"{'':>12}   rejected: {text}")
-    doubted = []
-    if source == "online_retail":
-        doubted = connection.execute(
-            "select file_name, verdict, detail from intermediate.int_invoice_files_doubted order by file_name"
-        ).fetchall()
-    for name, verdict, detail in doubted:
-        tell(f"{name}: {detail}; " + ("all its rows count" if verdict == "partly_repeated" else "it would be left out"))
-    refused = [name for name, verdict, _ in doubted if verdict == "other_date_order"]
-    if refused:
-        tell("Write the dates as 2010-12-01 08:26:00, or, if all files have that order, declare it: ")
-        tell("  dbt build --vars '{online_retail_day_first: true}'")
+        _tell_mend(mending.of_encoding(path, encoding, _ENCODING_VARIABLES.get(source, "")), tell)
+        if not rows.get((table, name)):
+            _tell_mend(f"it holds no rows; get it again, or remove it: rm {shlex.quote(path)}", tell)
+        for one in rejected.get((table, name), []):
+            tell(f"{'':>12}   rejected: {one.rows:,} {one.reason}, such as line {one.line}: {one.detail}")
+            if name not in left_out:
+                _tell_mend(mending.of_rejected(one.reason, path, one.line, one.record, one.detail, encoding), tell)
+    refused = _tell_doubted(doubted, folder, tell)
+    _tell_official_counts(source, folder, rows, tell)
     if not is_within_limits:
-        tell("More rows would be rejected than the limits allow (README, What happens to bad rows).")
+        _tell_limits(rows, rejected, tell)
     return is_within_limits and not refused
+
+
+def _tell_mend(text: str, tell: Callable[[str], None]) -> None:
+    if text:
+        tell(f"{'':>12}   mend: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """Rows of a file that are rejected for the same reason, and the first of them."""
+
+    reason: str
+    rows: int
+    line: int
+    detail: str
+    record: str | None
+
+
+def _rejected(connection: duckdb.DuckDBPyConnection, source: str) -> dict[tuple[str, str], list[_Rejected]]:
+    """By table and file."""
+    found: dict[tuple[str, str], list[_Rejected]] = {}
+    for model in _REJECTED[source]:
+        for table, name, *values in connection.execute(
+            "select table_name, file_name, reason, count(*), min(row_number), min_by(detail, row_number), "
+            f"min_by(raw_record, row_number) from intermediate.{model} group by all order by all"
+        ).fetchall():
+            found.setdefault((table, name), []).append(_Rejected(*values))
+    return found
+
+
+def _doubted(connection: duckdb.DuckDBPyConnection, source: str) -> list[tuple[str, str, str, str]]:
+    """Files that repeat others or have the other date order: name, verdict, name of the other, and what is wrong."""
+    if source != "online_retail":
+        return []
+    return connection.execute(
+        "select file_name, verdict, other_name, detail from intermediate.int_invoice_files_doubted order by file_name"
+    ).fetchall()
+
+
+def _tell_doubted(doubted: list[tuple[str, str, str, str]], folder: Path, tell: Callable[[str], None]) -> bool:
+    """Tell of the doubted files, and return whether one of them has the other date order."""
+    partly = {name: other for name, verdict, other, _ in doubted if verdict == "partly_repeated"}
+    for name, verdict, other, detail in doubted:
+        path = folder / name
+        tell(f"{name}: {detail}; " + ("all its rows count" if verdict == "partly_repeated" else "it would be left out"))
+        if verdict == "repeated":
+            _tell_mend(f"rm {shlex.quote(str(path))}", tell)
+        elif verdict == "other_date_order":
+            _tell_mend(f"write the other order in this file: {mending.dates_exchanged(str(path))}", tell)
+        # Of two that share rows, those of the first stay.
+        elif (folder / other).is_file() and (partly.get(other) != name or other < name):
+            command = mending.without_rows_of(str(path), str(folder / other))
+            _tell_mend(f"nothing, if they are to count twice; else {command}", tell)
+    refused = any(verdict == "other_date_order" for _, verdict, _, _ in doubted)
+    if refused:
+        tell("If all files have the other order of dates, declare it:")
+        tell("  dbt build --vars '{online_retail_day_first: true}'")
+    return refused
+
+
+def _tell_official_counts(
+    source: str, folder: Path, rows: dict[tuple[str, str], int], tell: Callable[[str], None]
+) -> None:
+    """Tell which tables have another number of rows than the official files, which is right for an extract."""
+    official = {"invoice_lines": ROWS}
+    if source == "instacart":
+        official = {name.removesuffix(".csv"): count for name, (_, count) in OFFICIAL.items()}
+    of_table: Counter[str] = Counter()
+    for (table, _), count in rows.items():
+        of_table[table] += count
+    others = [
+        f"{of_table[table]:,} of {count:,} {table}"
+        for table, count in official.items()
+        if table in of_table and of_table[table] != count
+    ]
+    if others:
+        again = f"retail-warehouse fetch instacart --out {shlex.quote(str(folder))} tells what is cut off"
+        if source == "online_retail":
+            again = f"retail-warehouse fetch online-retail --out {shlex.quote(f'{folder}_official')} gets the file"
+        tell(f"Not the complete official files, but {', '.join(others)}. If they should be: {again}.")
+
+
+def _tell_limits(
+    rows: dict[tuple[str, str], int],
+    rejected: dict[tuple[str, str], list[_Rejected]],
+    tell: Callable[[str], None],
+) -> None:
+    of_table: Counter[str] = Counter()
+    limits = {}
+    for (table, name), reasons in rejected.items():
+        count = sum(one.rows for one in reasons)
+        of_table[table] += count
+        if count == rows.get((table, name)):
+            limits["max_rejected_share_of_file"] = 1
+    limits = {"max_rejected_rows": max(of_table.values(), default=0), **limits}
+    tell("More rows would be rejected than the limits allow (README, What happens to bad rows). Without them:")
+    tell(f"  dbt build --vars '{{{', '.join(f'{name}: {value}' for name, value in limits.items())}}}'")

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from retail_warehouse import building, fetch_instacart, fetch_online_retail, instacart, landing, online_retail
 from retail_warehouse import check as checking
-from retail_warehouse import fetch_instacart, fetch_online_retail, instacart, landing, online_retail
 from retail_warehouse.dashboard.commands import dashboard
 from retail_warehouse.messages import told_as_error
 from retail_warehouse.predictions import commands as predictions
@@ -19,6 +19,17 @@ from retail_warehouse.streaming import commands as streaming
 @click.version_option(metadata.version("retail-warehouse"), prog_name="retail-warehouse")
 def main() -> None:
     """Tools around the Retail Warehouse dbt project."""
+
+
+@main.command("build", context_settings={"ignore_unknown_options": True})
+@click.option("--verbose", is_flag=True, help="Show all that dbt says.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def build_the_warehouse(verbose: bool, arguments: tuple[str, ...]) -> None:
+    """Run dbt build with one line of progress, and tell at the end what there is. ARGUMENTS are those of dbt build.
+
+    Ends as dbt does: with 1 where a model or test failed, with 2 where dbt could not run.
+    """
+    raise SystemExit(building.build(list(arguments), verbose))
 
 
 @main.group()

@@ -5,17 +5,20 @@ import atexit
 import contextlib
 import json
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from retail_warehouse import raw_files
+from retail_warehouse import mending, parquet_folders, raw_files
 from retail_warehouse.warehouse_file import WarehouseProblem, copies_of, refuse_unusable
+
+_FUNCTIONS = ("list_raw_files", "look_at_raw_files", "mend_header", "begin_parquet_folder", "end_parquet_folder")
 
 
 class Plugin(BasePlugin):
-    """Registers ``list_raw_files`` and ``look_at_raw_files``, which take and give JSON."""
+    """Registers functions for files and folders, which take a text and give JSON."""
 
     def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
         """Called before the warehouse is opened.
@@ -35,7 +38,7 @@ class Plugin(BasePlugin):
         def look_at_raw_files(asked: str) -> str:
             return json.dumps([_looked_at(file, copies) for file in json.loads(asked)])
 
-        for function in (list_raw_files, look_at_raw_files):
+        for function in (list_raw_files, look_at_raw_files, mend_header, begin_parquet_folder, end_parquet_folder):
             conn.create_function(function.__name__, function, ["VARCHAR"], "VARCHAR", side_effects=True)
         # A connection with Python functions that is open at the end of the process makes DuckDB complain of leaks.
         atexit.register(_close, weakref.ref(conn))
@@ -45,7 +48,7 @@ def _close(reference: weakref.ref) -> None:
     conn = reference()
     if conn is not None:
         with contextlib.suppress(Exception):
-            for function in (list_raw_files.__name__, "look_at_raw_files"):
+            for function in _FUNCTIONS:
                 conn.remove_function(function)
             conn.close()
 
@@ -54,6 +57,28 @@ def list_raw_files(asked: str) -> str:
     """:func:`retail_warehouse.raw_files.list_files` with its arguments, and its answer, as JSON objects."""
     found = raw_files.list_files(**json.loads(asked))
     return json.dumps({"files": found.files, "problems": found.problems, "notes": found.notes})
+
+
+def begin_parquet_folder(folder: str) -> str:
+    """:func:`retail_warehouse.parquet_folders.begin`, its answer or problem as JSON."""
+    return _step(parquet_folders.begin, folder)
+
+
+def end_parquet_folder(folder: str) -> str:
+    """:func:`retail_warehouse.parquet_folders.end`, its answer or problem as JSON."""
+    return _step(parquet_folders.end, folder)
+
+
+def _step(step: Callable[[str], str], folder: str) -> str:
+    try:
+        return json.dumps({"folder": step(folder)})
+    except OSError as error:
+        return json.dumps({"problem": f"{error.filename or folder}: {error.strerror or error}."})
+
+
+def mend_header(asked: str) -> str:
+    """:func:`retail_warehouse.mending.of_header` with its arguments as a JSON object."""
+    return mending.of_header(**json.loads(asked))
 
 
 def _looked_at(file: dict[str, Any], copies: str) -> dict[str, Any]:

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import click
 from filelock import FileLock
 
 from retail_warehouse.deliveries import DataError
@@ -56,6 +58,33 @@ def dbt_succeeds(arguments: list[str], target: Path, environment: Mapping[str, s
         target: Folder for its artifacts and log, as from :func:`artifacts`.
         environment: All environment variables of the process.
     """
+    succeeds, said = dbt_says(arguments, target, environment)
+    print(said, end="", flush=True)
+    return succeeds
+
+
+def dbt_says(arguments: list[str], target: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
+    """Run dbt on DuckDB in a process of its own, and return whether it succeeded and what it says is wrong.
+
+    Args:
+        arguments: Command and options.
+        target: Folder for its artifacts and log, as from :func:`artifacts`.
+        environment: All environment variables of the process.
+    """
     dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet", *arguments, "--target", "dev"]
     dbt += ["--target-path", str(target), "--log-path", str(target)]
-    return subprocess.run(dbt, env=environment, check=False).returncode == 0
+    done = subprocess.run(
+        dbt, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
+    )
+    return done.returncode == 0, done.stdout
+
+
+def in_short(said: str) -> str:
+    """What dbt says of an error without what is for developers: time, colours, and which macros called one another.
+
+    Args:
+        said: As from :func:`dbt_says`, or the message of an exception of dbt.
+    """
+    lines = click.unstyle(said).rpartition("Encountered an error:\n")[2].splitlines()
+    for_developers = ("  > ", "Compilation Error in ", "Runtime Error", "Database Error")
+    return textwrap.dedent("\n".join(line for line in lines if not line.startswith(for_developers))).strip()

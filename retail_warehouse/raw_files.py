@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import os
 import re
+import shlex
 import stat
 import time
 import zlib
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+from retail_warehouse.mending import is_packed, renamed, rewritten, unpacked
 
 #: Longest line that is read, in bytes; `read_lines` tells DuckDB the same.
 LONGEST_LINE = 16 << 20
@@ -38,14 +41,19 @@ _VALID = re.compile(
 )
 _HIGH = bytes(range(0x80, 0x100))
 _C1 = bytes(range(0x80, 0xA0))
+#: First bytes: what the file is, and the command that unpacks it.
 _MAGIC = {
-    b"PK\x03\x04": "a zip archive, such as an Excel workbook: unpack it, or save the sheet as CSV UTF-8",
-    b"BZh": "packed with bzip2: unpack it",
-    b"\xfd7zXZ": "packed with xz: unpack it",
-    b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it",
-    b"%PDF": "a PDF document, no CSV file",
-    b"PAR1": "a Parquet file, no CSV file",
+    b"PK\x03\x04": ("a zip archive, such as an Excel workbook: unpack it, or save the sheet as CSV UTF-8", "unzip -p"),
+    b"BZh": ("packed with bzip2: unpack it", "bunzip2 -c"),
+    b"\xfd7zXZ": ("packed with xz: unpack it", "xz -dc"),
+    b"\x28\xb5\x2f\xfd": ("packed with zstd: unpack it", "zstd -dc"),
+    b"%PDF": ("a PDF document, no CSV file: get the data as CSV", ""),
+    b"PAR1": ("a Parquet file, no CSV file: get the data as CSV", ""),
 }
+_WITHOUT_RETURNS = r"tr -d '\r'"
+_WITHOUT_EMPTY_LINES = "sed '/^[[:space:]]*$/d'"
+#: Stands in the first kilobytes of Excel's workbooks, which are zip archives.
+_WORKBOOK = b"[Content_Types].xml"
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF16_LE: "utf-16-le"}
 _BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
 #: What a file is told to be, by what is entered into the ledger.
@@ -142,10 +150,11 @@ def list_files(
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
+            why = f"cannot be read: {error.strerror}{_made_readable(path, error)}"
             if prefix and not is_hidden:
-                problem(f"folder {prefix.rstrip('/')}", f"cannot be read: {error.strerror}")
+                problem(f"folder {prefix.rstrip('/')}", why)
             elif not is_hidden and os.path.isdir(path):  # noqa: PTH112 (a name that is not UTF-8 is no Path's trouble)
-                listing.problems.append(f"the folder cannot be read: {error.strerror}")
+                listing.problems.append(f"the folder {why}")
             return
         for entry in found:
             name = prefix + entry.name
@@ -173,9 +182,12 @@ def list_files(
                         walk(entry.path, name + "/", (*above, place), True, level + 1)
                 elif level >= depth:
                     if wanted.search(name):
-                        problem(f"file {name}", "is a folder; put the files in it into the data folder")
+                        inner = shlex.quote(_printable(entry.path))
+                        move = f"mv {inner}/* {shlex.quote(folder)} && rmdir {inner}"
+                        problem(f"file {name}", f"is a folder; put the files in it into the data folder: {move}")
                 elif place in above:
-                    problem(f"folder {name}", "is a link to a folder above it; remove the link")
+                    remove = f"rm {shlex.quote(_printable(entry.path))}"
+                    problem(f"folder {name}", f"is a link to a folder above it; remove the link: {remove}")
                 else:
                     walk(entry.path, name + "/", (*above, place), False, level + 1)
             elif not wanted.search(name):
@@ -185,7 +197,9 @@ def list_files(
             elif not stat.S_ISREG(known.st_mode):
                 problem(f"file {name}", "is no regular file (a pipe or a device); write it to a file")
             elif not _is_utf8(name):
-                problem(f"file {name}", "has a name that is not UTF-8; rename it")
+                new = re.sub(r"[^!-~]+", "_", _printable(entry.path).replace("\\x", "_"))
+                rename = f"mv $'{_printable(entry.path)}' {shlex.quote(new)}"
+                problem(f"file {name}", f"has a name that is not UTF-8; rename it: {rename}")
             else:
                 listing.files[name] = _version(known.st_size, known.st_mtime, now, is_final, folder)
 
@@ -202,6 +216,10 @@ def list_files(
     return listing
 
 
+def _made_readable(path: str, error: OSError) -> str:
+    return f"; chmod u+rX {shlex.quote(_printable(path))}" if isinstance(error, PermissionError) else ""
+
+
 def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
     return bool(prefix) or tables is None or name.lower().removesuffix(".csv") in tables
 
@@ -209,8 +227,10 @@ def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
 def _why_missing(entry: os.DirEntry, error: OSError) -> str:
     if entry.is_symlink():
         leads_to = _printable(os.readlink(entry.path))  # noqa: PTH115 (a name that is not UTF-8)
-        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; mend or remove it"
-    return f"cannot be read: {error.strerror}"
+        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; mend or remove it: " + (
+            f"rm {shlex.quote(_printable(entry.path))}"
+        )
+    return f"cannot be read: {error.strerror}{_made_readable(entry.path, error)}"
 
 
 def _version(size: int, changed: float, now: float, is_final: bool, folder: str) -> str:
@@ -257,10 +277,6 @@ def _open(path: str) -> IO[bytes]:
     return Path(path).open("rb")
 
 
-def _is_packed(path: str) -> bool:
-    return path.lower().endswith(".gz")
-
-
 class _Pieces:
     """The unpacked bytes of a file, piece by piece, and whether bytes follow its gzip data."""
 
@@ -271,17 +287,19 @@ class _Pieces:
     def __iter__(self) -> Iterator[bytes]:
         with contextlib.closing(_open(self.path)) as file:
             first = file.read(_PIECE)
-            if not _is_packed(self.path):
+            if not is_packed(self.path):
                 if first.startswith(b"\x1f\x8b"):
-                    raise FileProblem("is packed with gzip: let its name end in .csv.gz, or unpack it")
-                _refuse_foreign(first)
+                    rename = renamed(self.path, f"{self.path}.gz")
+                    raise FileProblem(f"is packed with gzip: let its name end in .csv.gz, or unpack it: {rename}")
+                _refuse_foreign(first, self.path)
                 while first:
                     yield first
                     first = file.read(_PIECE)
                 return
             if first and not first.startswith(b"\x1f\x8b"):
-                _refuse_foreign(first)
-                raise FileProblem("is not packed with gzip: let its name end in .csv")
+                _refuse_foreign(first, self.path)
+                rename = renamed(self.path, self.path[: -len(".gz")])
+                raise FileProblem(f"is not packed with gzip: let its name end in .csv: {rename}")
             yield from self._unpacked(file, first)
 
     def _unpacked(self, file: IO[bytes], data: bytes) -> Iterator[bytes]:
@@ -303,7 +321,7 @@ class _Pieces:
                     raise FileProblem(f"is no whole gzip file, it is damaged ({error}): get it again") from error
                 if piece:
                     if is_first:
-                        _refuse_foreign(piece)
+                        _refuse_foreign(piece, self.path, is_unpacked=True)
                         is_first = False
                     yield piece
                 data = unpacker.unconsumed_tail
@@ -314,9 +332,11 @@ class _Pieces:
             data = unpacker.unused_data or file.read(_PIECE)
 
 
-def _refuse_foreign(first: bytes) -> None:
-    for magic, what in _MAGIC.items():
+def _refuse_foreign(first: bytes, path: str, is_unpacked: bool = False) -> None:
+    for magic, (what, command) in _MAGIC.items():
         if first.startswith(magic):
+            if command and not is_unpacked and _WORKBOOK not in first:
+                what += f": {unpacked(path, command)}"
             raise FileProblem(f"is {what}")
 
 
@@ -386,7 +406,8 @@ def _scan(pieces: _Pieces, tell: Callable[[int], object]) -> _Bytes:
             raise FileProblem(f"has a line of more than {LONGEST_LINE >> 20} MB, line {line:,}: is it a CSV file?")
         if line > _MANY_LINES and counted.size < _SHORTEST_MEAN_LINE * line:
             raise FileProblem(
-                f"holds hardly anything but line ends, {line:,} up to here: get it again, or remove empty lines"
+                f"holds hardly anything but line ends, {line:,} up to here: get it again, or remove empty lines: "
+                + rewritten(pieces.path, _WITHOUT_EMPTY_LINES)
             )
         if counted.is_utf8 and not (piece.isascii() and counted.is_ascii):
             counted.is_ascii = False
@@ -468,13 +489,13 @@ def look(path: str, copies: str = "", declared: str = "", tell: Callable[[int], 
             if counted.first[first_end : first_end + 2] == b"\r\n":
                 raise FileProblem(
                     "ends its lines with CRLF, but holds a carriage return without a line feed as well; write all "
-                    "line ends alike"
+                    f"line ends alike: {rewritten(path, _WITHOUT_RETURNS)}"
                 )
         found = reopen(path, encoding, copies)
         found.lines = _lines_of_wide(path) if counted.wide else counted.lines(encoding)
         return found
     except OSError as error:
-        raise FileProblem(f"cannot be read: {error.strerror or error}") from error
+        raise FileProblem(f"cannot be read: {error.strerror or error}{_made_readable(path, error)}") from error
 
 
 def is_small(path: str, encoding: str) -> bool:
@@ -487,7 +508,7 @@ def is_small(path: str, encoding: str) -> bool:
     Raises:
         OSError: It cannot be read.
     """
-    if encoding not in ("ascii", "utf-8") or _is_packed(path) or "://" in path or Path(path).stat().st_size > _SMALL:
+    if encoding not in ("ascii", "utf-8") or is_packed(path) or "://" in path or Path(path).stat().st_size > _SMALL:
         return False
     return b"\r" not in Path(path).read_bytes()
 
@@ -509,7 +530,7 @@ def reopen(path: str, encoding: str, copies: str = "") -> Look:
         used = _copy(path, encoding, copies) if encoding in CONVERTED and copies else path
         return Look(encoding, header, is_small(path, encoding), used)
     except OSError as error:
-        raise FileProblem(f"cannot be read: {error.strerror or error}") from error
+        raise FileProblem(f"cannot be read: {error.strerror or error}{_made_readable(path, error)}") from error
 
 
 def _decoded(path: str, encoding: str) -> Iterator[str]:

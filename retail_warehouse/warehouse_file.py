@@ -12,7 +12,7 @@ from typing import Any
 #: ambiguous.
 SCHEMAS = (
     *("raw_instacart", "raw_online_retail", "raw_predictions", "staging", "intermediate", "instacart", "online_retail"),
-    *("reference", "reports", "features", "predictions", "exports", "audit"),
+    *("reference", "reports", "features", "predictions", "audit"),
 )
 _OF_DUCKDB = ("main", "temp", "system", "memory", "information_schema", "pg_catalog")
 _REFUSED = "#;?'\"\\"
@@ -66,13 +66,26 @@ def refuse_unusable(path: str, config: dict[str, Any] | None = None) -> None:
             "WAREHOUSE_PATH to a file in another one."
         )
     for needed in (file, folder) if file.exists() else (folder,):
-        if not os.access(needed, os.W_OK):
+        why = _why_not_writable(needed)
+        if why:
             raise WarehouseProblem(
-                f"{needed} cannot be written: Permission denied. Set WAREHOUSE_PATH to a file in a folder that you may "
-                "write."
+                f"{needed} cannot be written: {why}. Set WAREHOUSE_PATH to a file in a folder that you may write."
             )
     if file.exists():
         _refuse_unreadable(path, config)
+
+
+def _why_not_writable(path: Path) -> str:
+    """Why a file or folder cannot be written; nothing if it can."""
+    if not os.access(path, os.W_OK):
+        return "Permission denied"
+    if path.is_dir():
+        # What the system grants and the file system does not: /proc, shares, quotas.
+        try:
+            tempfile.TemporaryFile(dir=path).close()
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def _refuse_unreadable(path: str, config: dict[str, Any] | None) -> None:

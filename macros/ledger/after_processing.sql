@@ -1,5 +1,5 @@
 {% macro after_processing() %}
-    {% if execute and model.config.meta.ledger is defined and not is_of_part_of_the_rows() %}
+    {% if execute and model.config.meta.ledger is defined and flags.WHICH != 'clone' and not is_of_part_of_the_rows() %}
         insert into {{ processed_files() }} (
             model_name, source_name, table_name, file_name, fingerprint, encoding, processed_at
         )

@@ -1,5 +1,5 @@
 {% macro process_doubted_files_again(classified_name) %}
-    {% if execute and not is_of_part_of_the_rows() %}
+    {% if execute and flags.WHICH != 'clone' and not is_of_part_of_the_rows() %}
         {% set classified_node = graph.nodes['model.retail_warehouse.' ~ classified_name] %}
         {% set classified = load_cached_relation(api.Relation.create(
             database=classified_node.database, schema=classified_node.schema, identifier=classified_node.alias

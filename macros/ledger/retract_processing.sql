@@ -1,5 +1,5 @@
 {% macro retract_processing() %}
-    {% if execute and model.config.meta.ledger is defined and model.config.meta.ledger.after %}
+    {% if execute and flags.WHICH != 'clone' and model.config.meta.ledger is defined and model.config.meta.ledger.after %}
         {% set staged = staged_models(model) | map(attribute='name') | join("', '") %}
         {% set file = 'source_name, table_name, file_name, fingerprint' %}
         {% set of_model = "select " ~ file ~ " from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'" %}

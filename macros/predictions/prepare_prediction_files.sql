@@ -42,7 +42,7 @@
         {% do exceptions.raise_compiler_error(
             'The predictions in the folder "' ~ folder ~ '" cannot be read:\n  - ' ~ problems | join('\n  - ') ~ '\n'
             ~ 'Nothing was changed. Write them with `retail-warehouse train` and `retail-warehouse predict`, or set '
-            ~ meta.parquet_folder_variable ~ ' to the folder where they are.'
+            ~ meta.parquet_folder_variable ~ ' to the folder where they are. To build without them: --exclude tag:predictions.'
         ) %}
     {% endif %}
     {% for statement in statements %}

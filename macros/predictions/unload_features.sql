@@ -21,18 +21,11 @@
     ) %}
 {% endmacro %}
 
-{# https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html #}
 {% macro redshift__unload_features(relations, location, iam_role) %}
-    {% if not modules.re.fullmatch('s3://[^/]+(/.+)?', location) %}
-        {% do exceptions.raise_compiler_error(
-            'Redshift unloads to S3 only: location must be a prefix such as s3://bucket/features (now: ' ~ location ~ ').'
-        ) %}
-    {% endif %}
     {% set statements = [] %}
     {% for relation in relations %}
         {% do statements.append(
-            "unload ('select * from " ~ relation ~ "')\nto '" ~ (location ~ '/' ~ relation.identifier) | replace("'", "''")
-            ~ "/'\niam_role " ~ iam_role ~ '\nformat as parquet\ncleanpath'
+            unload_statement('select * from ' ~ relation, location ~ '/' ~ relation.identifier, iam_role)
         ) %}
     {% endfor %}
     {{ return(statements) }}

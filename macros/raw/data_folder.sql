@@ -1,8 +1,9 @@
 {% macro data_folder(source_meta) %}
     {% set folder = env_var(source_meta.folder_variable, '') or source_meta.sample_folder %}
-    {# Absolute where dbt tells the project's folder so, that the raw views can be read from any working directory. #}
+    {# Below the project's folder, wherever dbt runs. Absolute where dbt tells the project's folder so, that the raw views
+       can be read from any working directory. #}
     {% set project_dir = invocation_args_dict.project_dir or '' %}
-    {% if '://' not in folder and not folder.startswith('/') and project_dir.startswith('/') %}
+    {% if '://' not in folder and not folder.startswith('/') and project_dir %}
         {% set folder = project_dir ~ '/' ~ folder %}
     {% endif %}
     {% if '://' in folder %}

@@ -12,7 +12,9 @@
     {% set asked = [] %}
     {% for names in stems.values() %}
         {% if names | length > 1 %}
-            {% do problems.append('both ' ~ names | join(' and ') ~ ' are there; keep one') %}
+            {% do problems.append(
+                'both ' ~ names | join(' and ') ~ " are there; keep one, such as the first: rm '" ~ folder ~ '/' ~ names[1] ~ "'"
+            ) %}
         {% else %}
             {% set fingerprint = fingerprints[names[0]] ~ fingerprint_of_settings(source_meta) %}
             {% set is_known = known.get(names[0], {}).fingerprint == fingerprint %}
@@ -33,7 +35,9 @@
         {% else %}
             {% set wrong = encoding_problems(file.name, look.encoding, declared, source_meta.encoding_variable) if declared else [] %}
             {% if look.header not in right %}
-                {% set wrong_header = header_problems(file.name, look.header, table.meta.header) %}
+                {% set wrong_header = header_problems(
+                    file.name, folder ~ '/' ~ file.name, look.header, table.meta.header, look.encoding
+                ) %}
                 {% do (wrong if wrong_header else right).extend(wrong_header or [look.header]) %}
             {% endif %}
             {% if look.told and declared not in ['latin-1', 'windows-1252'] and not wrong %}

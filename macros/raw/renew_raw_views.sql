@@ -80,7 +80,8 @@
                 'The raw files of ' ~ source_name ~ ' in the folder "' ~ folder ~ '" cannot be read:\n'
                 ~ '  - ' ~ source_problems | join('\n  - ') ~ '\n'
                 ~ 'Nothing was changed. Correct the files, or set ' ~ source_meta.folder_variable
-                ~ ' to a folder with the official files (unset, the bundled sample is used).'
+                ~ ' to a folder with the official files (unset, the bundled sample is used), which retail-warehouse fetch '
+                ~ source_name | replace('_', '-') ~ ' --help tells how to get.'
             ) %}
         {% endif %}
     {% endfor %}

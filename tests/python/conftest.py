@@ -155,9 +155,12 @@ class Dbt:
         data: Path | None = None,
         profiles: Path | None = None,
         project: Path = PROJECT,
+        working_folder: Path | None = None,
+        is_for_people: bool = False,
         **environment: str,
     ) -> Command:
-        """Start a dbt command; `data` is the folder of Instacart files, else the sample."""
+        """Start a dbt command; `data` is the folder of Instacart files, else the sample. `is_for_people`: the arguments
+        are those of `retail-warehouse build`."""
         variables = {
             "WAREHOUSE_PATH": str(self.warehouse),
             "DBT_TARGET_PATH": str(self.target),
@@ -179,6 +182,8 @@ class Dbt:
             arguments=arguments,
             environment=variables,
             project=str(project),
+            working_folder=str(working_folder or project),
+            is_for_people=is_for_people,
             output=str(self.output),
             is_parsed_once=project == PROJECT,
         )
@@ -282,6 +287,8 @@ def built(_session_dbt, made_once) -> Built:
         arguments = ("--selector", "everything", "--vars", options)
         outcome = _session_dbt("build", *arguments, **files, **WITH_ARTIFACTS)
         assert outcome.ok, outcome.output
+        exported = _session_dbt("run-operation", "export_parquet", "--vars", options, **files)
+        assert exported.ok, exported.output
         docs = _session_dbt("docs", "generate", "--static", "--quiet", *arguments, **files, **WITH_ARTIFACTS)
         assert docs.ok, docs.output
         shutil.copy(_session_dbt.warehouse, folder / "warehouse.duckdb")

@@ -99,11 +99,28 @@ class _Projects:
             os.environ["WAREHOUSE_PATH"] = before
 
 
-def _run(arguments: list[str], manifest) -> int:
+def _run(arguments: list[str], manifest, is_for_people: bool) -> int:
+    import dbt.cli.main
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
 
-    result = dbtRunner(manifest=manifest).invoke(arguments)
+    if manifest is not None:
+        from dbt.adapters.factory import get_adapter
+        from dbt.parser.manifest import ManifestLoader
+
+        def parsed(_, config, **__):
+            get_adapter(config).set_macro_resolver(manifest)
+            return manifest
+
+        # `dbt retry` would parse once more.
+        ManifestLoader.get_full_manifest = classmethod(parsed)
+    if is_for_people:
+        from retail_warehouse import building
+
+        dbt.cli.main.dbtRunner = functools.partial(dbt.cli.main.dbtRunner, manifest)
+        status = building.build(arguments)
+        sys.stdout.flush()
+        return status
+    result = dbt.cli.main.dbtRunner(manifest=manifest).invoke(arguments)
     # A process of this kind ends without clean-up; the dbt command would close the warehouse file.
     DuckDBConnectionManager.close_all_connections()
     sys.stdout.flush()
@@ -150,7 +167,8 @@ def main() -> None:
         process = os.fork()
         if process == 0:
             _write_to(output)
-            os._exit(_run(request["arguments"], manifest))
+            os.chdir(request["working_folder"])
+            os._exit(_run(request["arguments"], manifest, request["is_for_people"]))
         os.close(output)
         print(process, file=answers)
         _, status = os.waitpid(process, 0)

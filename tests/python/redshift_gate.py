@@ -107,6 +107,7 @@ def main() -> None:
         deliveries = redshift_sequence.deliveries(Path(folder) / "data")
         second = deliveries["second"]
         assert dbt("build", *redshift_sequence.EVERYTHING, DBT_TARGET_PATH=f"{folder}/target", **second).ok
+        assert dbt("run-operation", "export_parquet", DBT_TARGET_PATH=f"{folder}/target", **second).ok
         for name, data in deliveries.items():
             for source in redshift_sequence.SOURCES:
                 to = f"{location}/{name}/{source}"

@@ -126,6 +126,7 @@ def sequence(location: str) -> Iterator[tuple[str, ...]]:
     yield "build", "--exclude-resource-type", "unit_test", *EVERYTHING
     yield "test", "--select", *(f"{tag},test_type:unit" for tag in _IN_FULL), *_VARS
     yield "docs", "generate", *EVERYTHING
+    yield ("run-operation", "export_parquet")
     yield "run-operation", "unload_features", "--args", f"{{location: '{location}/features'}}"
 
 

@@ -246,7 +246,7 @@ UNREADABLE = {
     ),
     "header column misspelt": (
         _rewrite_header("products", "product_name", "produkt_name"),
-        ["file products.csv", "column product_name is missing", "produkt_name"],
+        ["file products.csv", "column product_name is missing", "produkt_name", "correct the first line: cat"],
     ),
     "header column twice": (
         _rewrite_header("aisles", "aisle_id", "aisle"),
@@ -262,11 +262,11 @@ UNREADABLE = {
     ),
     "file empty": (
         lambda data: (data / "order_products__train.csv").write_bytes(b""),
-        ["file order_products__train.csv is empty"],
+        ["file order_products__train.csv is empty", "order_products__train.csv'"],
     ),
     "file twice": (
         lambda data: (data / "aisles.csv.gz").write_bytes(gzip.compress((data / "aisles.csv").read_bytes())),
-        ["both aisles.csv and aisles.csv.gz"],
+        ["both aisles.csv and aisles.csv.gz", "rm '", "/aisles.csv.gz'"],
     ),
     "folder missing": (shutil.rmtree, ["the folder is missing or holds no CSV file"]),
 }

@@ -27,7 +27,9 @@ SINGULAR_FAULTS = {
     ],
     "assert_cart_positions_run_without_gaps": [
         "update instacart.order_products set add_to_cart_order = 1000"
-        " where order_id = (select min(order_id) from instacart.order_products) and add_to_cart_order = 1"
+        " where order_id = (select min(order_id) from instacart.order_products) and add_to_cart_order = 1",
+        "update instacart.order_products set add_to_cart_order = 1 where add_to_cart_order = 2 and order_id ="
+        " (select max(order_id) from instacart.order_products where add_to_cart_order = 3)",
     ],
     "assert_reordered_agrees_with_history": [
         "update instacart.order_products set reordered = 1"

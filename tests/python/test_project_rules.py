@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 import pytest
 import sqlglot
@@ -9,10 +10,10 @@ import yaml
 from conftest import INSTACART, ONLINE_RETAIL, PROJECT, TESTS_OF_BOTH
 from sqlglot import exp
 
-PREFIXES = {"staging": "stg_", "intermediate": "int_", "reports": "rpt_", "features": "ftr_", "exports": "export_"}
-LAYERS = ("source", "staging", "intermediate", "marts", "reports", "features", "predictions", "exports", "audit")
+PREFIXES = {"staging": "stg_", "intermediate": "int_", "reports": "rpt_", "features": "ftr_"}
+LAYERS = ("source", "staging", "intermediate", "marts", "reports", "features", "predictions", "audit")
 # Layers that others rely on: under contract, with tested foreign keys.
-PUBLISHED = ("marts/", "reports/", "features/", "predictions/", "exports/", "audit/")
+PUBLISHED = ("marts/", "reports/", "features/", "predictions/", "audit/")
 DATA_TESTS = ("tests/generic/*.sql", "tests/singular/**/*.sql")
 
 
@@ -75,7 +76,6 @@ def test_layers_look_up_only(models):
         "features": {"marts", "features"},
         "predictions": {"source", "features"},
         "audit": {"source", "staging", "intermediate", "audit"},
-        "exports": {"marts"},
     }
     for id_, node in models.items():
         parents = {layer(parent, models) for parent in node["depends_on"]["nodes"]}
@@ -374,3 +374,34 @@ def test_what_tests_select_leaves_out_nothing_of_the_default_build(dbt):
     assert set().union(*of_each) | reports == listed()
     assert not set().union(*of_each) & reports
     assert len(of_each[0] & of_each[1]) < len(of_each[0])
+
+
+def test_there_is_one_way_to_call_dbt():
+    """The README says once that the environment is activated; from there on, commands stand as one types them."""
+    readme = (PROJECT / "README.md").read_text()
+    [activated] = [match.start() for match in re.finditer(r"^source \.venv/bin/activate\b", readme, re.MULTILINE)]
+    # Within blocks of the console: dbt itself, or after variables.
+    assert activated < re.search(r"^(\w+=\S+ )*(dbt|retail-warehouse) ", readme, re.MULTILINE).start()
+    pages = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").glob("*.md")]
+    programs = [*(PROJECT / "retail_warehouse").rglob("*.py"), *(PROJECT / "macros").rglob("*.sql")]
+    for path in [*pages, *programs, *(PROJECT / "models").rglob("*.md"), PROJECT / "profiles.yml.example"]:
+        text = path.read_text().replace("source .venv/bin/activate", "")
+        assert ".venv/bin/" not in text, path
+        assert not re.search(r"(poetry|pipx) run|python3? -m dbt", text), path
+        # A command for people without make, in the README.
+        assert "uv run" not in text or path.name == "README.md", path
+    makefile = (PROJECT / "Makefile").read_text()
+    assert "$(BIN)" not in "".join(re.findall(r"^.*\becho\b.*$", makefile, re.MULTILINE))
+
+
+def test_uv_installs_what_the_makefile_does_and_leaves_no_host_behind():
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert pyproject["tool"]["uv"]["default-groups"] == ["build"]
+    assert "dbt-core-experimental-parser" in pyproject["tool"]["uv"]["exclude-dependencies"]
+    assert "uv.lock" in (PROJECT / ".gitignore").read_text().splitlines()
+    assert "`uv run dbt build`" in (PROJECT / "README.md").read_text()
+    for lock in PROJECT.glob("requirements*.txt"):
+        text = lock.read_text()
+        assert "://" not in text, lock
+        assert "dbt-core-experimental-parser" not in text, lock
+        assert text.count("==") <= text.count("--hash=sha256:"), lock

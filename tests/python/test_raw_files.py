@@ -98,7 +98,9 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert list_files(str(tmp_path)).problems == ["folder orders/closed cannot be read: Permission denied"]
+    [problem] = list_files(str(tmp_path)).problems
+    command = f"chmod u+rX {tmp_path}/orders/closed"
+    assert problem == f"folder orders/closed cannot be read: Permission denied; {command}"
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ def on_duckdb(production, tmp_path_factory):
     export = {"PARQUET_EXPORT": str(folder / "exports"), **WITH_ARTIFACTS}
     outcome = dbt.build(*redshift_sequence.EVERYTHING, **production.data, **export)
     assert outcome.ok, outcome.output
+    exported = dbt("run-operation", "export_parquet", **production.data, **export)
+    assert exported.ok, exported.output
     return dbt
 
 

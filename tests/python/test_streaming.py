@@ -444,7 +444,7 @@ def answers(monkeypatch):
     monkeypatch.setattr(player, "_FIRST_PAUSE", 0.01)
     Answers.statuses, Answers.bodies = [], []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -1,6 +1,8 @@
 """A warehouse that cannot be used is told at once, with what to do, and without a traceback."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +22,7 @@ def refused(path: Path | str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["instacart", "Staging", "audit", "main", "temp", "system", "online_retail.v2", ".exports"]
+    "name", ["instacart", "Staging", "audit", "main", "temp", "system", "online_retail.v2", ".reports"]
 )
 def test_a_name_that_something_else_has_is_refused(tmp_path, name):
     assert "is the name of a schema in it. Set WAREHOUSE_PATH" in refused(tmp_path / f"{name}.duckdb")
@@ -36,6 +38,16 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, monkeypatch):
     assert "is a folder" in refused(tmp_path)
     monkeypatch.setattr(warehouse_file.os, "access", lambda path, mode: False)
     assert "Permission denied" in refused(tmp_path / "warehouse.duckdb")
+
+
+def test_a_folder_in_which_no_file_can_be_made_is_named(tmp_path, monkeypatch):
+    """The system may say that it can be written, as of /proc, and be wrong."""
+
+    def refuse(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(warehouse_file.tempfile, "TemporaryFile", refuse)
+    assert f"{tmp_path} cannot be written: Read-only file system. Set WAREHOUSE_PATH" in refused(tmp_path / "w.duckdb")
 
 
 def test_a_relative_path_outside_of_the_project_is_refused(tmp_path, monkeypatch):
@@ -61,6 +73,23 @@ def test_a_file_that_cannot_be_opened_is_told(tmp_path):
         other.communicate()
     assert "Conflicting lock is held" in told
     assert "Another program has the warehouse open" in told
+
+
+def test_dbt_tells_before_it_parses(tmp_path):
+    """Which takes ten seconds where the path is another one than before."""
+    shutil.copy(PROJECT / "profiles.yml.example", tmp_path / "profiles.yml")
+    environment = os.environ | {
+        "WAREHOUSE_PATH": str(tmp_path / "gone/warehouse.duckdb"),
+        "DBT_TARGET_PATH": str(tmp_path),
+    }
+    environment |= {"DBT_PROFILES_DIR": str(tmp_path), "DBT_LOG_PATH": str(tmp_path)}
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build"]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"The folder of the warehouse, {tmp_path}/gone, does not exist. Make it (mkdir -p" in done.stdout
+    assert "Registered adapter" not in done.stdout
+    assert not [*tmp_path.glob("*.msgpack"), *tmp_path.glob("*.json")]
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_every_schema_of_the_project_is_known(built):

@@ -35,8 +35,8 @@ FUNCTIONS = _words("""
     lag last_day last_value lead least left len length listagg ln log lower lpad ltrim
     max md5 median min mod months_between next_day nth_value ntile nullif nvl nvl2
     object octet_length octetindex
-    percent_rank percentile_cont percentile_disc pg_backend_pid pg_terminate_backend pi position pow power
-    quote_ident quote_literal
+    percent_rank percentile_cont percentile_disc pg_backend_pid pg_last_unload_count pg_terminate_backend pi position
+    pow power quote_ident quote_literal
     radians random rank ratio_to_report regexp_count regexp_instr regexp_replace regexp_substr repeat replace replicate
     reverse right round row_number rpad rtrim
     sha sha1 sha2 sign sin soundex split_part split_to_array sqrt stddev stddev_pop stddev_samp strpos strtol subarray

@@ -49,13 +49,21 @@ create procedure rs.unload_to_s3(query text, request jsonb) language plpgsql as 
 declare
     file text := '{spool}/' || gen_random_uuid() || '.csv';
     columns jsonb;
+    row_count bigint;
 begin
     perform set_config('rs.is_busy', '1', true);
     execute format('create temporary view rs_unloaded as %s', query);
     columns := rs.columns_of('pg_temp.rs_unloaded'::regclass);
     execute format('copy (select * from pg_temp.rs_unloaded) to %L (format csv, null '''', force_quote *)', file);
+    select count(*) into row_count from pg_temp.rs_unloaded;
+    perform set_config('rs.unloaded', row_count::text, false);
     drop view pg_temp.rs_unloaded;
     perform set_config('rs.is_busy', '', true);
     perform rs.ask(request || jsonb_build_object('command', 'unload', 'file', file, 'columns', columns));
 end
+$$;
+
+-- https://docs.aws.amazon.com/redshift/latest/dg/PG_LAST_UNLOAD_COUNT.html
+create function pg_catalog.pg_last_unload_count() returns bigint language sql stable as $$
+    select coalesce(nullif(current_setting('rs.unloaded', true), ''), '0')::bigint
 $$;
