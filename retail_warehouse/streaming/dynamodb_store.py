@@ -197,13 +197,14 @@ class DynamoDbStore:
         ]
         return sorted(found, key=lambda invoice: (invoice.invoiced_at, invoice.invoice_no))[:limit]
 
-    def invoice_count(self, customer_id: str) -> int:
-        """How many invoices a customer has.
+    def invoice_count(self, customer_id: str, most: int | None = None) -> int:
+        """How many invoices a customer has; no more than `most` are told.
 
         Raises:
             StoreError: The table cannot be read.
         """
-        return len(self._invoices_of(customer_id))
+        count = len(self._invoices_of(customer_id))
+        return count if most is None else min(count, most)
 
     def _invoices_of(self, customer_id: str) -> Collection[Invoice]:
         if customer_id == UNKNOWN or not 0 < len(customer_id.encode(errors="replace")) <= _KEY_BYTES:

@@ -170,8 +170,12 @@ class ServingStore(Protocol):
         """
         ...
 
-    def invoice_count(self, customer_id: str) -> int:
-        """How many invoices a customer has. Takes longer than a page of invoices.
+    def invoice_count(self, customer_id: str, most: int | None = None) -> int:
+        """How many invoices a customer has. Takes longer than a page of invoices where it is not limited.
+
+        Args:
+            customer_id: Customer.
+            most: No more are counted.
 
         Raises:
             StoreError: The store cannot be read.

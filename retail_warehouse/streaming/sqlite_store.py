@@ -309,14 +309,14 @@ class SqliteStore:
             for invoice_no, invoiced_at, count, quantity, pounds, rest in self._rows(INVOICES, values)
         ]
 
-    def invoice_count(self, customer_id: str) -> int:
-        """How many invoices a customer has.
+    def invoice_count(self, customer_id: str, most: int | None = None) -> int:
+        """How many invoices a customer has; no more than `most` are counted.
 
         Raises:
             StoreError: The file cannot be read.
         """
-        query = "select count(*) from invoices where customer_id = ?"
-        return self._rows(query, (customer_id,), is_long=True)[0][0]
+        query = "select count(*) from (select 1 from invoices where customer_id = ? limit ?)"
+        return self._rows(query, (customer_id, -1 if most is None else most), is_long=most is None)[0][0]
 
     def deliveries(self, names: Collection[str] | None = None) -> dict[str, Delivery]:
         """The deliveries that were loaded in bulk, by their names without packing; those of some names, or all.

@@ -473,6 +473,23 @@ def test_long_answers_come_in_pages(api):
     assert api.get("/customers/1/invoices", cursor="1:1").status_code == 404
 
 
+def test_a_customer_of_some_hundred_invoices_takes_no_thread_and_one_of_more_does(api, monkeypatch):
+    used = []
+    count = api.store.invoice_count
+
+    def counted(customer_id, most=None):
+        used.append(threading.current_thread() is api._thread)
+        return count(customer_id, most)
+
+    monkeypatch.setattr(api.store, "invoice_count", counted)
+    api.post([row(at, InvoiceNo=str(at)) for at in range(2, 202)])
+    assert api.get("/customers/17850/invoices").json()["invoice_count"] == 200
+    assert used == [True]
+    monkeypatch.setattr(api_module, "MOST_OF_PAGE", 150)
+    assert api.get("/customers/17850/invoices").json()["invoice_count"] == 200
+    assert used == [True, True, False]
+
+
 def test_nobody_waits_for_long_answers(api, monkeypatch):
     """Neither for their totals, nor for their lines."""
     api.post([row(at) for at in range(2, 600)])

@@ -353,6 +353,7 @@ def test_pages_follow_one_another_and_totals_are_of_all(store):
         last = (some[-1].invoiced_at, some[-1].invoice_no)
     assert paged == every
     assert store.invoice_count("1") == 0
+    assert [store.invoice_count("17850", most) for most in (1, 8, 9, 10)] == [1, 8, 9, 9]
 
 
 def test_what_was_delivered_in_bulk_keeps_its_place(store):
