@@ -73,6 +73,7 @@ docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage
 	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and \
 		"Port $(PORT) is taken by another program. Name another: make docs PORT=8081")'
 	@$(BIN)/dbt docs generate $(ARGS)
+	@$(BIN)/python tools/docs_site.py target
 	@$(BIN)/dbt docs serve --port $(PORT)
 
 lineage: $(VENV)/.dev profiles.yml ## Write target/lineage/index.html, the lineage of every column (after make build)
@@ -85,7 +86,9 @@ dashboard: $(VENV)/.dashboard profiles.yml ## Write dashboard.html, a page with 
 pages: $(VENV)/.dev profiles.yml ## Write target/pages: documentation, column lineage and dashboard (after make build)
 	@mkdir -p target/pages
 	@$(BIN)/dbt docs generate --static --quiet $(ARGS)
+	@$(BIN)/python tools/docs_site.py target
 	@cp target/static_index.html target/pages/index.html
+	@cp -R target/docs target/pages/
 	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
 	@cp target/lineage/index.html target/pages/lineage.html
 	@$(BIN)/retail-warehouse dashboard --out target/pages/dashboard.html
@@ -97,7 +100,7 @@ predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predic
 	@$(BIN)/retail-warehouse predict
 	@$(BIN)/dbt build --selector predictions --exclude-resource-type unit_test
 	@echo
-	@echo "The predictions are in the schema predictions of $${WAREHOUSE_PATH:-warehouse.duckdb}; docs/predictions.md tells more."
+	@echo "The predictions are in the schema predictions of $${WAREHOUSE_PATH:-warehouse.duckdb}; see docs/predictions.md."
 
 # All below stream/, beside the warehouse of make build: the rows that arrive are all that is there.
 stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups (ARGS="--from file.csv --rate 500")
@@ -109,9 +112,10 @@ stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups 
 bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-erd: $(VENV)/.dev profiles.yml ## Draw the entity-relationship diagram anew (after make build)
+erd: $(VENV)/.dev profiles.yml ## Draw the pictures of the schema and the lineage anew (after make build)
 	@$(BIN)/dbt docs generate --quiet
 	@$(BIN)/python tests/python/erd.py assets/erd.svg
+	@$(BIN)/python tools/lineage_picture.py assets/lineage.svg
 
 picture: $(VENV)/.dev profiles.yml ## Draw the picture of the dashboard anew (after make build; needs Chromium)
 	@$(BIN)/python tools/dashboard_picture.py assets/dashboard.png

@@ -230,5 +230,5 @@ def _tell_limits(
         if count == rows.get((table, name)):
             limits["max_rejected_share_of_file"] = 1
     limits = {"max_rejected_rows": max(of_table.values(), default=0), **limits}
-    tell("More rows would be rejected than the limits allow (README, What happens to bad rows). Without them:")
+    tell("More rows would be rejected than the limits allow (docs/rejected_rows.md). Without them:")
     tell(f"  dbt build --vars '{{{', '.join(f'{name}: {value}' for name, value in limits.items())}}}'")

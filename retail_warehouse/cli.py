@@ -111,7 +111,7 @@ def fetch() -> None:
 def fetch_the_online_retail_file(out: Path, url: str) -> None:
     """Download the official Online Retail archive, check it, and convert its workbook to CSV.
 
-    Run it again after a cut connection: it goes on where it stopped. CC BY 4.0, Daqing Chen, 2015.
+    If the connection breaks, run it again: it resumes. CC BY 4.0, Daqing Chen, 2015.
     """
     with told_as_error():
         fetch_online_retail.fetch(out, url, click.echo)
@@ -125,7 +125,7 @@ def fetch_the_online_retail_file(out: Path, url: str) -> None:
     help="Folder with the files that you downloaded, to be checked.",
 )
 def check_the_instacart_files(out: Path | None) -> None:
-    """Tell how to get the Instacart files, whose terms a person has to accept, and check what was downloaded."""
+    """Say how to get the Instacart files, whose terms you must accept yourself, and check what you downloaded."""
     if out is None:
         click.echo(fetch_instacart.HOW_TO, nl=False)
         return

@@ -41,7 +41,7 @@ def download(url: str, path: Path, first_wait: float = 1.0) -> None:
                 time.sleep(first_wait * 2**attempt)
         else:
             return
-    kept = f"What has come is kept in {_part(path)}; run" if _part(path).exists() else "Nothing has come; run"
+    kept = f"What has arrived is kept in {_part(path)}; run" if _part(path).exists() else "Nothing has arrived; run"
     raise DataError(
         f"The download of {url} failed {ATTEMPTS} times, the last time so: {reason}. {kept} the same command again."
     )
@@ -78,9 +78,9 @@ def _attempt(url: str, path: Path) -> None:
             have = have if response.status_code == 206 else 0
             _receive(response, path, have)
     except requests.exceptions.InvalidURL as error:
-        raise DataError(f"{url} is no address: {error}") from error
+        raise DataError(f"{url} is not an address: {error}") from error
     except (requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema) as error:
-        raise DataError(f"{url} is no http or https address.") from error
+        raise DataError(f"{url} is not an http or https address.") from error
     except requests.exceptions.RequestException as error:
         raise _CutError(str(error)) from error
     part.replace(path)
@@ -105,7 +105,7 @@ def _receive(response: requests.Response, path: Path, have: int) -> None:
                 file.write(piece)
             except OSError as error:
                 raise DataError(
-                    f"{part} cannot be written: {error.strerror}. What has come is kept; make room and run the same "
+                    f"{part} cannot be written: {error.strerror}. What has arrived is kept; make room and run the same "
                     "command again."
                 ) from error
             bar.update(len(piece))

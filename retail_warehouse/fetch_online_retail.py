@@ -134,7 +134,7 @@ def _workbook(archive: Path) -> bytes:
                 return members.read(names[0])
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(
-            f"{archive} is no whole zip archive ({error}); it begins with {_beginning(archive)!r}."
+            f"{archive} is not a complete zip archive ({error}); it begins with {_beginning(archive)!r}."
         ) from error
     raise DataError(
         f"{archive} holds {', '.join(members.namelist()) or 'nothing'}, not one workbook (.xlsx) as the official "

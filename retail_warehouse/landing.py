@@ -42,7 +42,9 @@ def land(source: str, to: str) -> None:
         else:
             os.environ["WAREHOUSE_PATH"] = before
     if not result.success:
-        raise DataError("Nothing can be loaded until this is mended; what was landed before may be replaced in part.")
+        raise DataError(
+            "Nothing can be loaded until this is corrected; what was landed before may be replaced in part."
+        )
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What commands tell people when something is wrong."""
+"""How commands report errors."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from retail_warehouse.deliveries import DataError
 
 @contextlib.contextmanager
 def told_as_error() -> Iterator[None]:
-    """Errors that a person can mend become one line, without a traceback.
+    """Report errors that the user can correct in one line, without a traceback.
 
     Raises:
         click.ClickException: In place of a DataError or an OSError.

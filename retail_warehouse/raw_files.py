@@ -6,6 +6,7 @@ looks at a file once, in pieces, so that a file of any size takes the same memor
 
 import codecs
 import contextlib
+import functools
 import gzip
 import hashlib
 import os
@@ -14,23 +15,27 @@ import shlex
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from retail_warehouse.mending import is_packed, renamed, rewritten, unpacked
 
-#: Longest line that is read, in bytes; `read_lines` tells DuckDB the same.
-LONGEST_LINE = 16 << 20
-#: A file with more lines than this, of hardly more than a line end each, is damaged.
-_MANY_LINES = 1_000_000
-_SHORTEST_MEAN_LINE = 4  # bytes with the line end
+#: Longest line that is read, in bytes; in UTF-8 it takes at most three times as many, which `read_lines` tells DuckDB.
+LONGEST_LINE = 5 << 20
+#: DuckDB holds some two thousand lines at once, so that a file may have a few long ones, but not many.
+_LONG_LINE = 64 << 10  # bytes
+_MOST_OF_LONG_LINES = 64 << 20  # bytes
+#: A file with more lines than this that hold nothing is damaged.
+_MOST_EMPTY_LINES = 1_000_000
+_SHORT_MEAN_LINE = 8  # bytes; a piece with longer ones has few empty lines
+_OF_EMPTY_LINES = b" \t,;\"'"
 #: A plain file of at most so many bytes is read whole, together with others.
 _SMALL = 1 << 20
 _PIECE = 1 << 20
 _CSV = r"[.]csv([.]gz)?$"
-#: What Spark, Hadoop, macOS, Jupyter, Excel and the trash of desktops leave behind.
+#: Names of hidden and temporary files of Spark, Hadoop, macOS, Jupyter, Excel and desktop trash.
 _HIDDEN = re.compile(r"[._~#$]|lost\+found$", re.IGNORECASE)
 #: Stands in a converted copy before the two hexadecimal digits of a byte that could not be read. No text holds it:
 #: https://www.unicode.org/faq/private_use.html#nonchar1
@@ -47,8 +52,8 @@ _MAGIC = {
     b"BZh": ("packed with bzip2: unpack it", "bunzip2 -c"),
     b"\xfd7zXZ": ("packed with xz: unpack it", "xz -dc"),
     b"\x28\xb5\x2f\xfd": ("packed with zstd: unpack it", "zstd -dc"),
-    b"%PDF": ("a PDF document, no CSV file: get the data as CSV", ""),
-    b"PAR1": ("a Parquet file, no CSV file: get the data as CSV", ""),
+    b"%PDF": ("a PDF document, not a CSV file: get the data as CSV", ""),
+    b"PAR1": ("a Parquet file, not a CSV file: get the data as CSV", ""),
 }
 _WITHOUT_RETURNS = r"tr -d '\r'"
 _WITHOUT_EMPTY_LINES = "sed '/^[[:space:]]*$/d'"
@@ -56,14 +61,14 @@ _WITHOUT_EMPTY_LINES = "sed '/^[[:space:]]*$/d'"
 _WORKBOOK = b"[Content_Types].xml"
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF16_LE: "utf-16-le"}
 _BOMS[codecs.BOM_UTF16_BE] = "utf-16-be"
-#: What a file is told to be, by what is entered into the ledger.
+#: What is said about a file, by the encoding that is recorded in the ledger.
 TOLD = {
     "latin-1": "is not valid UTF-8 and is read as Latin-1",
     "cp1252": "is not valid UTF-8 and is read as Windows-1252",
-    "utf-16": "is UTF-16 and is read as that",
-    "utf-8-bad": "is UTF-8 with bytes that are not; the rows with them are rejected",
+    "utf-16": "is read as UTF-16",
+    "utf-8-bad": "is UTF-8 with some invalid bytes; rows with such bytes are rejected",
     "cr-cr-lf": "ends its lines with two carriage returns and a line feed, and is read as if with one line end",
-    "gz-padded": "holds further bytes after its gzip data, which are left aside",
+    "gz-padded": "has further bytes after its gzip data, which are ignored",
 }
 #: Those of which DuckDB reads a copy in UTF-8.
 CONVERTED = ("cp1252", "utf-16", "utf-8-bad", "gz-padded", "cr-cr-lf")
@@ -137,7 +142,7 @@ def list_files(
     """
     wanted = re.compile(extension, re.IGNORECASE)
     if "://" in folder:
-        return _list_s3(folder, wanted, is_final)
+        return _list_s3(folder, wanted, is_final, tables, depth)
     listing = Listing()
     hidden: list[str] = []
     now = time.time()
@@ -195,7 +200,7 @@ def list_files(
             elif of_hidden:
                 hidden.append(name)
             elif not stat.S_ISREG(known.st_mode):
-                problem(f"file {name}", "is no regular file (a pipe or a device); write it to a file")
+                problem(f"file {name}", "is a pipe or a device; write its content to a file")
             elif not _is_utf8(name):
                 new = re.sub(r"[^!-~]+", "_", _printable(entry.path).replace("\\x", "_"))
                 rename = f"mv $'{_printable(entry.path)}' {shlex.quote(new)}"
@@ -209,15 +214,17 @@ def list_files(
             walk(folder, "", ((top.st_dev, top.st_ino),), False, 0)
     listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
     if hidden:
-        listing.notes.append(
-            f"{len(hidden)} hidden or temporary {'file is' if len(hidden) == 1 else 'files are'} left aside, such as "
-            f"{_printable(hidden[0])}"
-        )
+        listing.notes.append(_left_aside(hidden))
     return listing
 
 
 def _made_readable(path: str, error: OSError) -> str:
     return f"; chmod u+rX {shlex.quote(_printable(path))}" if isinstance(error, PermissionError) else ""
+
+
+def _left_aside(hidden: list[str]) -> str:
+    files = "file is" if len(hidden) == 1 else "files are"
+    return f"{len(hidden)} hidden or temporary {files} skipped, such as {_printable(hidden[0])}"
 
 
 def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
@@ -227,7 +234,7 @@ def _is_asked_for(name: str, prefix: str, tables: list[str] | None) -> bool:
 def _why_missing(entry: os.DirEntry, error: OSError) -> str:
     if entry.is_symlink():
         leads_to = _printable(os.readlink(entry.path))  # noqa: PTH115 (a name that is not UTF-8)
-        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; mend or remove it: " + (
+        return f"is a link to {leads_to}, which cannot be read: {error.strerror}; correct or remove it: " + (
             f"rm {shlex.quote(_printable(entry.path))}"
         )
     return f"cannot be read: {error.strerror}{_made_readable(entry.path, error)}"
@@ -242,31 +249,52 @@ def _version(size: int, changed: float, now: float, is_final: bool, folder: str)
     return f"{version}, in {folder}"
 
 
-def _s3(url: str) -> tuple[Any, str, str]:
+@functools.cache
+def _s3_client() -> Any:
     import boto3  # not before it is needed: it takes long to import
 
+    return boto3.client("s3")
+
+
+def _s3(url: str) -> tuple[Any, str, str]:
     bucket, _, key = url.partition("://")[2].partition("/")
-    return boto3.client("s3"), bucket, key
+    return _s3_client(), bucket, key
 
 
-def _list_s3(folder: str, wanted: re.Pattern, is_final: bool) -> Listing:
-    listing, hidden, now = Listing(), 0, time.time()
+@contextlib.contextmanager
+def _problems_told(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileProblem:
+        raise
+    except OSError as error:
+        raise FileProblem(f"cannot be read: {error.strerror or error}{_made_readable(path, error)}") from error
+    except Exception as error:  # of boto3 and botocore, which share no base
+        if "://" not in path:
+            raise
+        raise FileProblem(f"cannot be read: {error}") from error
+
+
+def _list_s3(folder: str, wanted: re.Pattern, is_final: bool, tables: list[str] | None, depth: int) -> Listing:
+    listing, now = Listing(), time.time()
+    hidden: list[str] = []
     try:
         client, bucket, prefix = _s3(folder.rstrip("/") + "/")
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for found in page.get("Contents", []):
                 name = found["Key"].removeprefix(prefix)
-                if not wanted.search(name):
+                is_below, top = name.count("/"), name.partition("/")[0]
+                if not wanted.search(name) or is_below > depth or (is_below and not _is_asked_for(top, "", tables)):
                     continue
                 if any(_HIDDEN.match(part) for part in name.split("/")):
-                    hidden += 1
+                    hidden.append(name)
                     continue
                 listing.files[name] = _version(found["Size"], found["LastModified"].timestamp(), now, is_final, folder)
     except Exception as error:  # of boto3 and botocore, which share no base
         listing.problems.append(f"the prefix cannot be listed: {error}")
     listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
     if hidden:
-        listing.notes.append(f"{hidden} hidden or temporary files are left aside")
+        listing.notes.append(_left_aside(hidden))
     return listing
 
 
@@ -318,7 +346,7 @@ class _Pieces:
                 try:
                     piece = unpacker.decompress(data, _PIECE)
                 except zlib.error as error:
-                    raise FileProblem(f"is no whole gzip file, it is damaged ({error}): get it again") from error
+                    raise FileProblem(f"is not a complete gzip file, it is damaged ({error}): get it again") from error
                 if piece:
                     if is_first:
                         _refuse_foreign(piece, self.path, is_unpacked=True)
@@ -328,7 +356,7 @@ class _Pieces:
                 if not data and not unpacker.eof:
                     data = file.read(_PIECE)
                     if not data:
-                        raise FileProblem("is no whole gzip file, it is cut off: get it again")
+                        raise FileProblem("is not a complete gzip file, it is cut off: get it again")
             data = unpacker.unused_data or file.read(_PIECE)
 
 
@@ -379,10 +407,20 @@ class _Bytes:
         return ends + (self.last not in (b"", b"\n", b"\r"))
 
 
-def _scan(pieces: _Pieces, tell: Callable[[int], object]) -> _Bytes:
+def _bytes_of_long_lines(piece: bytes) -> int:
+    # A stretch without a line end belongs to one line. Nearly all have one close to their beginning.
+    return sum(
+        _LONG_LINE
+        for place in range(0, len(piece) - _LONG_LINE + 1, _LONG_LINE)
+        if piece.find(b"\n", place, place + _LONG_LINE) < 0 and piece.find(b"\r", place, place + _LONG_LINE) < 0
+    )
+
+
+def _scan(path: str, pieces: Iterable[bytes], tell: Callable[[int], object]) -> _Bytes:
     counted = _Bytes()
     decoder = codecs.getincrementaldecoder("utf-8")()
     length, line, last = 0, 1, b""
+    long_lines = empty_lines = 0
     for piece in pieces:
         if not counted.first:
             counted.first = piece[:65536]
@@ -404,10 +442,18 @@ def _scan(pieces: _Pieces, tell: Callable[[int], object]) -> _Bytes:
         line += max(feeds, returns)
         if length > LONGEST_LINE:
             raise FileProblem(f"has a line of more than {LONGEST_LINE >> 20} MB, line {line:,}: is it a CSV file?")
-        if line > _MANY_LINES and counted.size < _SHORTEST_MEAN_LINE * line:
+        long_lines += _bytes_of_long_lines(piece)
+        if long_lines > _MOST_OF_LONG_LINES:
             raise FileProblem(
-                f"holds hardly anything but line ends, {line:,} up to here: get it again, or remove empty lines: "
-                + rewritten(pieces.path, _WITHOUT_EMPTY_LINES)
+                f"has more than {_MOST_OF_LONG_LINES >> 20} MB in lines of more than {_LONG_LINE >> 10} kB, up to line "
+                f"{line:,}: is it a CSV file?"
+            )
+        if len(piece) < _SHORT_MEAN_LINE * max(feeds, returns):
+            empty_lines += max(feeds, returns) - len(piece.translate(None, _OF_EMPTY_LINES).split())
+        if empty_lines > _MOST_EMPTY_LINES:
+            raise FileProblem(
+                f"has more than {_MOST_EMPTY_LINES:,} empty lines up to line {line:,}: get it again, or remove them: "
+                + rewritten(path, _WITHOUT_EMPTY_LINES)
             )
         if counted.is_utf8 and not (piece.isascii() and counted.is_ascii):
             counted.is_ascii = False
@@ -469,11 +515,13 @@ def look(path: str, copies: str = "", declared: str = "", tell: Callable[[int], 
     Raises:
         FileProblem: It cannot be read; the message follows the name of the file.
     """
-    try:
+    with _problems_told(path):
         pieces = _Pieces(path)
-        counted = _scan(pieces, tell)
+        counted = _scan(path, pieces, tell)
         if counted.wide:
             encoding = "utf-16"
+            decoded = (text.encode("utf-8", errors="replace") for text in _decoded(path, encoding))
+            counted = _scan(path, decoded, tell)
         elif counted.is_utf8:
             encoding = "gz-padded" if pieces.is_padded else "ascii" if counted.is_ascii else "utf-8"
             if encoding != "ascii" and declared == "windows-1252":
@@ -492,10 +540,8 @@ def look(path: str, copies: str = "", declared: str = "", tell: Callable[[int], 
                     f"line ends alike: {rewritten(path, _WITHOUT_RETURNS)}"
                 )
         found = reopen(path, encoding, copies)
-        found.lines = _lines_of_wide(path) if counted.wide else counted.lines(encoding)
+        found.lines = counted.lines(encoding)
         return found
-    except OSError as error:
-        raise FileProblem(f"cannot be read: {error.strerror or error}{_made_readable(path, error)}") from error
 
 
 def is_small(path: str, encoding: str) -> bool:
@@ -525,12 +571,10 @@ def reopen(path: str, encoding: str, copies: str = "") -> Look:
     Raises:
         FileProblem: It cannot be read; the message follows the name of the file.
     """
-    try:
+    with _problems_told(path):
         header = _header(path, encoding)
         used = _copy(path, encoding, copies) if encoding in CONVERTED and copies else path
         return Look(encoding, header, is_small(path, encoding), used)
-    except OSError as error:
-        raise FileProblem(f"cannot be read: {error.strerror or error}{_made_readable(path, error)}") from error
 
 
 def _decoded(path: str, encoding: str) -> Iterator[str]:
@@ -617,15 +661,3 @@ def _with_line_feeds(text: str, encoding: str) -> str:
     if encoding == "cr-cr-lf":
         text = text.replace("\r\r\n", "\n")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _lines_of_wide(path: str) -> int:
-    counted = _Bytes()
-    last = ""
-    for part in _decoded(path, "utf-16"):
-        counted.line_feeds += part.count("\n")
-        counted.returns += part.count("\r")
-        counted.returns_before_feeds += (last + part).count("\r\n")
-        last = part[-1:] or last
-    counted.last = last.encode("utf-8", errors="replace")
-    return counted.lines("utf-16")

@@ -7,7 +7,7 @@
             {% for row in doubted if loop.index <= 20 %}
                 {% set what_to_do = {
                     'repeated': 'It is left out; remove it',
-                    'partly_repeated': 'All of its rows count; make sure that they are to count twice',
+                    'partly_repeated': 'All of its rows count; check that they really should count twice',
                     'other_date_order': 'It is left out, and all others are built. Write its dates as 2010-12-01 08:26:00, or, if all '
                         ~ 'files have that order, declare it with the var online_retail_day_first',
                 }[row['verdict']] %}
@@ -22,7 +22,7 @@
                 {% do log(
                     'File ' ~ row['file_name'] ~ ': ' ~ row['rejected_rows'] ~ ' of its ' ~ row['raw_rows']
                     ~ ' rows cannot be accepted, more than the vars max_rejected_share_of_file (' ~ var('max_rejected_share_of_file')
-                    ~ ') and max_rejected_rows_of_file allow. No mart was changed. Correct or remove it, or raise the limits with --vars.',
+                    ~ ') and max_rejected_rows_of_file allow. No mart was changed. Correct or remove the file, or raise the limits with --vars.',
                     info=true
                 ) %}
             {% endfor %}

@@ -31,7 +31,7 @@ raw_counts as (
 
 ),
 
--- Of files with a rejected row only, so that clean files are not looked at.
+-- Only files with a rejected row, so that clean files are not read.
 file_counts as (
 
     {% for table_name, staged in raw_tables.items() %}

@@ -1,8 +1,59 @@
 {% macro repeated_files(lines, key, texts, others) %}
-    {# A file can only stand in another one as a whole if its first rows do. They are looked for before anything is counted,
-       so that files that repeat nothing cost no more than a look at the keys; a single file costs nothing. #}
+    {# A file can only stand in another one as a whole if its first row does, and then its first hundred. They are looked for before
+       anything is counted, so that thousands of files that repeat nothing cost no more than a look at the keys; a single file costs
+       nothing. Line 1 of a file is its header. #}
     {% set content = row_content(texts, others) %}
-    with first_rows as (
+    with first_row_of_files as (
+
+        select
+            file_name,
+            {{ key }} as row_key,
+            {{ content }} as content
+        from {{ lines }}
+        where row_number = 2
+
+    ),
+
+    first_row_of_several_files as (
+
+        select * from first_row_of_files
+        where (select count(*) from first_row_of_files) > 1
+
+    ),
+
+    near_first_row as (
+
+        select
+            file_name,
+            {{ content }} as content
+        from {{ lines }}
+        where {{ key }} in (select row_key from first_row_of_several_files where row_key is not null)
+        union all
+        select
+            file_name,
+            {{ content }} as content
+        from {{ lines }}
+        where
+            {{ key }} is null
+            and (select count(*) from first_row_of_several_files where row_key is null) > 0
+
+    ),
+
+    suspected as (
+
+        select first_row_of_several_files.file_name
+        from first_row_of_several_files
+        inner join (
+            select content
+            from near_first_row
+            group by content
+            having min(file_name) <> max(file_name)
+        ) as shared
+            on first_row_of_several_files.content = shared.content
+
+    ),
+
+    first_rows_of_several_files as (
 
         select
             file_name,
@@ -10,14 +61,9 @@
             {{ content }} as content,
             row_number
         from {{ lines }}
-        where row_number <= 101
-
-    ),
-
-    first_rows_of_several_files as (
-
-        select * from first_rows
-        where (select count(distinct file_name) from first_rows) > 1
+        where
+            row_number <= 101
+            and file_name in (select file_name from suspected)
 
     ),
 

@@ -4,7 +4,7 @@
         {% set tables = raw_tables_of(source_name) %}
         {% do open_raw_views(source_name) %}
         {% for table in tables %}
-            {# Without the blanks that staging trims, lest they hide how long a text is. #}
+            {# Without the blanks that staging trims: they would count in the length of a text. #}
             {% set columns = [] %}
             {% for column in table.columns.values() %}
                 {% do columns.append(

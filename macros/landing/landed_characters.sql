@@ -1,4 +1,4 @@
-{# One more than the longest text that is accepted, so that a longer one is still seen to be longer. #}
+{# One more than the longest accepted text, so that a longer text is still recognised as too long. #}
 {% macro landed_characters() %}
     {{ return(1001) }}
 {% endmacro %}

@@ -1,5 +1,5 @@
 {% macro raw_tables_of(source_name) %}
-    {# Those of the ledger are not loaded, and have neither. #}
+    {# The ledger is not loaded from files, and has neither variable. #}
     {% set by_source = {} %}
     {% for table in graph.sources.values() | sort(attribute='name') %}
         {% if table.source_meta.folder_variable or table.source_meta.parquet_folder_variable %}

@@ -11,9 +11,14 @@
                 fingerprint varchar(2000) not null,
                 encoding varchar(10) not null,
                 processed_at timestamp not null,
-                tested_at timestamp
+                tested_at timestamp,
+                content varchar(100)
             )
         {% endset %}
         {% do run_query(statement) %}
+        {# That of an earlier version. #}
+        {% if 'content' not in run_query('select * from ' ~ ledger ~ ' limit 0').column_names %}
+            {% do run_query('alter table ' ~ ledger ~ ' add column content varchar(100)') %}
+        {% endif %}
     {% endif %}
 {% endmacro %}

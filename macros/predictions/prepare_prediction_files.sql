@@ -22,11 +22,12 @@
     {% set folder = data_folder({'folder_variable': meta.parquet_folder_variable, 'sample_folder': meta.default_folder}) %}
     {% set schema = api.Relation.create(schema=tables[0].schema).include(database=false, identifier=false) %}
     {% set problems = [] %}
+    {% set missing = [] %}
     {% set statements = ['create schema if not exists ' ~ schema] %}
     {% for table in tables %}
         {% set file = path_literal(folder ~ '/' ~ table.name ~ '.parquet') %}
         {% if run_query('select file from glob(' ~ file ~ ')') | length == 0 %}
-            {% do problems.append(table.name ~ '.parquet is missing') %}
+            {% do missing.append(table.name ~ '.parquet is missing') %}
         {% else %}
             {% set found = run_query('describe select * from read_parquet(' ~ file ~ ')').columns[0].values() %}
             {% for column in table.columns if column not in found %}
@@ -38,6 +39,26 @@
             ) %}
         {% endif %}
     {% endfor %}
+    {% set reports = graph.nodes.values() | selectattr('unique_id', 'in', selected_resources) | selectattr('fqn.1', 'equalto', 'reports') | list %}
+    {# Whoever selects all that follows from the orders gets the predictions as well; where none was ever made, they are empty. #}
+    {% if missing | length == tables | length and reports and not env_var(meta.parquet_folder_variable, '')
+        and not has_model_runs() %}
+        {% for table in tables %}
+            {% set columns = [] %}
+            {% for column in table.columns.values() %}
+                {% do columns.append('cast(null as ' ~ column.data_type ~ ') as ' ~ column.name) %}
+            {% endfor %}
+            {% do statements.append(
+                'create or replace view ' ~ schema ~ '.' ~ table.identifier ~ ' as select ' ~ columns | join(', ') ~ ' limit 0'
+            ) %}
+        {% endfor %}
+        {% do log(
+            'No predictions were made yet, so that their tables are empty. Make them: make predictions, or `retail-warehouse train` '
+            ~ 'and `retail-warehouse predict`.', info=true
+        ) %}
+    {% else %}
+        {% do problems.extend(missing) %}
+    {% endif %}
     {% if problems %}
         {% do exceptions.raise_compiler_error(
             'The predictions in the folder "' ~ folder ~ '" cannot be read:\n  - ' ~ problems | join('\n  - ') ~ '\n'

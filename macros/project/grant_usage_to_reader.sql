@@ -14,7 +14,7 @@
     {% set grantees = redshift__format_grantees(reader_grantees()) | join(', ') %}
     {% for schema in schemas if schema not in closed %}
         {% do run_query('grant usage on schema ' ~ adapter.quote(schema) ~ ' to ' ~ grantees) %}
-        {# No model, and so without a hook of its own. #}
+        {# The ledger is no model, so it has no hook of its own. #}
         {% if schema == processed_files().schema %}
             {% do run_query('grant select on ' ~ processed_files() ~ ' to ' ~ grantees) %}
         {% endif %}

@@ -9,7 +9,7 @@
             'online_retail_day_first': {'type': 'boolean'},
             'online_retail_complete': {'type': 'boolean'},
             'training_orders': {'type': 'integer', 'min': 1},
-            'training_orders_per_user': {'type': 'integer', 'min': 1},
+            'training_orders_per_user': {'type': 'integer', 'min': 1, 'max': 1000},
             'min_history_orders': {'type': 'integer', 'min': 1},
             'pair_orders': {'type': 'integer', 'min': 1, 'max': 1000000},
             'pair_product_orders': {'type': 'integer', 'min': 1},

@@ -1,10 +1,8 @@
 {% macro raw_small_files_query(files, official) %}
     {# One reader over all of them: with one for each, thousands of files take minutes to plan.
        https://duckdb.org/docs/stable/guides/file_formats/read_file #}
-    {% set paths = [] %}
-    {% for file in files %}
-        {% do paths.append(path_literal(file.path)) %}
-    {% endfor %}
+    {# All at once: a call for each takes a second of thousands. #}
+    {% set paths = path_literal(files | map(attribute='path') | join('\x00')) | replace('\x00', "', '") %}
     {% set folder = files[0].path[:-(files[0].name | length)] %}
     {% set lines %}
         (
@@ -18,7 +16,7 @@
                     unnest(lines) as line,
                     generate_subscripts(lines, 1) as row_number,
                     len(lines) as line_count
-                from (select filename, string_split(content, chr(10)) as lines from read_text([{{ paths | join(', ') }}]))
+                from (select filename, string_split(content, chr(10)) as lines from read_text([{{ paths }}]))
             )
             {# What follows the last line end is a line only if it holds something. #}
             where row_number > 1 and (row_number < line_count or line <> '')

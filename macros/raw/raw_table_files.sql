@@ -1,8 +1,8 @@
-{% macro raw_table_files(table, folder, fingerprints, source_meta) %}
+{% macro raw_table_files(table, folder, names, fingerprints, source_meta) %}
     {% set files = [] %}
     {% set problems = [] %}
     {% set known = known_files(table) %}
-    {% set stems = files_by_stem(table, fingerprints) %}
+    {% set stems = files_by_stem(table, names) %}
     {% set declared = env_var(source_meta.encoding_variable, '') if source_meta.encoding_variable else '' %}
     {% if not stems and not table.meta.any_file_name %}
         {% do problems.append(
@@ -10,13 +10,14 @@
         ) %}
     {% endif %}
     {% set asked = [] %}
+    {% set settings = fingerprint_of_settings(source_meta) %}
     {% for names in stems.values() %}
         {% if names | length > 1 %}
             {% do problems.append(
                 'both ' ~ names | join(' and ') ~ " are there; keep one, such as the first: rm '" ~ folder ~ '/' ~ names[1] ~ "'"
             ) %}
         {% else %}
-            {% set fingerprint = fingerprints[names[0]] ~ fingerprint_of_settings(source_meta) %}
+            {% set fingerprint = fingerprints[names[0]] ~ settings %}
             {% set is_known = known.get(names[0], {}).fingerprint == fingerprint %}
             {% do files.append({'table': table, 'name': names[0], 'fingerprint': fingerprint}) %}
             {% do asked.append({

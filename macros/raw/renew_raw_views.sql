@@ -17,14 +17,21 @@
         ) %}
         {% set fingerprints = listing.files %}
         {% set source_problems = listing.problems %}
+        {# Thousands of files are looked through once, not once for each table. #}
+        {% set names_by_table = {} %}
+        {% for name in fingerprints if not any_file_name %}
+            {% do names_by_table.setdefault(name.split('/')[0].split('.')[0].lower(), []).append(name) %}
+        {% endfor %}
+        {% set settings = fingerprint_of_settings(source_meta) %}
         {% if not fingerprints and not source_problems %}
-            {% do source_problems.append('the folder is missing or holds no CSV file (*.csv, *.csv.gz)') %}
+            {% do source_problems.append('the folder is missing or has no CSV file (*.csv, *.csv.gz)') %}
         {% endif %}
         {% for note in listing.notes %}
             {% do log('In the folder "' ~ folder ~ '" ' ~ note ~ '.', info=true) %}
         {% endfor %}
         {% set found = [] %}
         {% for table in tables_of_source if fingerprints %}
+            {% set names = fingerprints if any_file_name else names_by_table.get(table.name, []) %}
             {% if table.meta.landing_variable is defined %}
                 {% set is_streamed = env_var(table.meta.landing_variable, '') != '' %}
                 {% set landing = data_folder({'folder_variable': table.meta.landing_variable}) if is_streamed else '' %}
@@ -44,7 +51,7 @@
                 {% for name, fingerprint in landed.items() %}
                     {% do found.append({
                         'table': table, 'name': name, 'encoding': 'utf-8',
-                        'fingerprint': fingerprint ~ fingerprint_of_settings(source_meta),
+                        'fingerprint': fingerprint ~ settings,
                     }) %}
                 {% endfor %}
                 {% do statements.append(
@@ -52,7 +59,7 @@
                     ~ streamed_lines_query(table, landed_events(landing, landed.keys() | list))
                 ) %}
             {% elif table in wanted or lists_files in wanted %}
-                {% set look = raw_table_files(table, folder, fingerprints, source_meta) %}
+                {% set look = raw_table_files(table, folder, names, fingerprints, source_meta) %}
                 {% do source_problems.extend(look.problems) %}
                 {% do found.extend(look.files) %}
                 {% do statements.append(
@@ -61,10 +68,10 @@
                 ) %}
             {% else %}
                 {# Listed, but not looked into. #}
-                {% for names in files_by_stem(table, fingerprints).values() %}
+                {% for alike in files_by_stem(table, names).values() %}
                     {% do found.append({
-                        'table': table, 'name': names[0],
-                        'fingerprint': fingerprints[names[0]] ~ fingerprint_of_settings(source_meta),
+                        'table': table, 'name': alike[0],
+                        'fingerprint': fingerprints[alike[0]] ~ settings,
                     }) %}
                 {% endfor %}
             {% endif %}

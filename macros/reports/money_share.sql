@@ -1,9 +1,4 @@
-{# Both in thousandths of a pound or, of more than what the products of `ratio` can hold, in thousands of pounds. #}
+{# In thousandths of a pound. #}
 {% macro money_share(part, whole, precision=7, scale=6) -%}
-    {% set is_large = 'coalesce(' ~ whole ~ ', 0) >= 1000000000 or coalesce(' ~ part ~ ', 0) >= 1000000000' -%}
-    {{ ratio(
-        'case when ' ~ is_large ~ ' then ' ~ part ~ ' / 1000 else ' ~ part ~ ' * 1000 end',
-        'case when ' ~ is_large ~ ' then ' ~ whole ~ ' / 1000 else ' ~ whole ~ ' * 1000 end',
-        precision, scale
-    ) }}
+    {{ ratio(part ~ ' * 1000', whole ~ ' * 1000', precision, scale, is_large=true) }}
 {%- endmacro %}

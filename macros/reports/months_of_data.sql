@@ -2,7 +2,7 @@
 {% macro months_of_data() -%}
     select
         dim_dates.month_start_date as sales_month,
-        -- A month's days all stand in the calendar, which holds whole years.
+        -- The calendar covers whole years, so it has every day of a month.
         min(dim_dates.date_day) >= covered.first_date and max(dim_dates.date_day) <= covered.last_date
             as is_complete_month
     from {{ ref('dim_dates') }} as dim_dates

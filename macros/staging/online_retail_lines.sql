@@ -11,7 +11,7 @@
         'unit_price': 'unit_price between -1000000 and 1000000',
         'stock_code': 'length(stock_code) <= 50',
         'description': 'description is null or length(description) <= 1000',
-        'country': 'country is null or length(country) <= 100',
+        'country': 'country is null or (length(country) <= 100 and ' ~ has_no_control_character('country') ~ ')',
     },
 } %}
 
@@ -57,14 +57,14 @@ typed as (
                 then left({{ without_zero_fraction('stock_code_text') }}, {{ landed_characters() }})
         end as stock_code,
         left(description_text, {{ landed_characters() }}) as description,
-        -- What programs write for a value that is missing is no country.
+        -- Words that programs write for a missing value are not countries.
         case
             when lower(country_text) not in ('null', 'nan', 'none', 'n/a', '#n/a') then left(country_text, {{ landed_characters() }})
         end as country,
         {{ safe_integer('quantity_text') }} as quantity,
         {{ safe_timestamp('invoiced_at_text', day_first) }} as invoiced_at,
         {{ safe_money('unit_price_text', 12, 3) }} as unit_price,
-        -- A number without meaning, which some copies write as 17850.0.
+        -- A number by name only; some copies write it as 17850.0.
         cast({{ safe_integer('customer_id_text') }} as varchar) as customer_id
     from cleaned
 
@@ -97,7 +97,7 @@ select
     -- booleans
     invoiced_at is null
     and {{ safe_timestamp('invoiced_at_text', not day_first) }} is not null as has_other_date_order,
-    -- Null where day and month cannot be mixed up.
+    -- Null if day and month cannot be confused.
     case when invoiced_at_text like '%/%' then extract(day from invoiced_at) > 12 end as is_date_order_certain,
 
     -- timestamps
@@ -109,7 +109,7 @@ select
     {% for column in landed %}
     {{ column }},
     {% endfor %}
-    -- Nothing but the row itself decides, so that the record of an accepted row is never asked for.
+    -- Only the row itself is judged here, so the line of an accepted row is never needed again.
     case when rejection_reason is not null then {{ displayed_record() }} end as raw_record,
     rejection_reason,
     rejection_detail

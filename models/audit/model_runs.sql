@@ -1,3 +1,5 @@
+-- What the models were trained on.
+-- depends_on: {{ ref('ftr_reorder_candidates') }}
 with model_runs as (
 
     select * from {{ source('predictions', 'model_runs') }}

@@ -18,10 +18,16 @@
         'accepted': ['int_invoice_lines_classified'],
     },
 } %}
+{% set accepted = {} %}
+{% for source_name, models in sources.items() %}
+{% do accepted.update({source_name: models.accepted}) %}
+{% endfor %}
+{% set built = built_sources(accepted) %}
 
 with data_files as (
 
-    {% for source_name, tables in sources.items() %}
+    {% for source_name in built %}
+    {% set tables = sources[source_name] %}
     select
         cast('{{ source_name }}' as varchar(100)) as source_name,
         table_name,
@@ -40,10 +46,11 @@ with data_files as (
 
 ),
 
--- Counted from the lines as they were read, before any judgement.
+-- Counted from the lines as they were read, before any row is judged.
 raw_counts as (
 
-    {% for source_name, tables in sources.items() %}
+    {% for source_name in built %}
+    {% set tables = sources[source_name] %}
     {% set is_last_source = loop.last %}
     {% for table, model in tables.raw.items() %}
     select
@@ -63,7 +70,8 @@ raw_counts as (
 
 accepted_counts as (
 
-    {% for source_name, tables in sources.items() %}
+    {% for source_name in built %}
+    {% set tables = sources[source_name] %}
     {% set is_last_source = loop.last %}
     {% for model in tables.accepted %}
     select
@@ -81,7 +89,7 @@ accepted_counts as (
 
 ),
 
--- Those in the folder, also without a row, and the deliveries that were streamed.
+-- All files in the folder, including those without rows, and all streamed deliveries.
 deliveries as (
 
     select

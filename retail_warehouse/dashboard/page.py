@@ -1,4 +1,4 @@
-"""The page: headline figures, charts, tables, in one HTML file that asks nobody for anything."""
+"""The page: headline figures, charts, tables, in one HTML file that makes no requests."""
 
 import datetime
 import hashlib

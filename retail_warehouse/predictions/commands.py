@@ -128,7 +128,7 @@ def predict(unloaded: str | None, models: Path | None, version: str | None, only
 def suggest(
     carts_file: Path, out: Path, ranks: int, unloaded: str | None, models: Path | None, version: str | None
 ) -> None:
-    """Rank the next products for carts; none that is in the cart.
+    """Rank the products to add to carts next; products in the cart are left out.
 
     A user or product that is not known is no error: the answer falls back to the cart alone, to what is popular in its
     aisles, and to what is popular overall.
@@ -162,7 +162,7 @@ def suggest(
 )
 @click.option("--ablation", is_flag=True, help="Also show what each group of features adds.")
 def evaluate(named: tuple[str, ...], turns: int, ablation: bool) -> None:
-    """Judge the models: hide the last order of every user once, train on the others, and compare with plain rules.
+    """Judge the models: hide the last order of every user once, train on the others, and compare with simple rules.
 
     Each turn builds a warehouse of its own from the raw files without the hidden orders. Takes minutes.
     """

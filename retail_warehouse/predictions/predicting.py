@@ -36,7 +36,7 @@ _TABLES = {
     "next_in_cart": f"""
         cast(product_id as integer) as product_id, cast(rank as integer) as rank,
         cast(next_product_id as integer) as next_product_id, cast(probability as decimal(7, 6)) as probability,
-        cast(lift as decimal(12, 6)) as lift, {_STAMP}""",
+        cast(lift as decimal(18, 6)) as lift, {_STAMP}""",
 }
 _BY_USER = ("predicted_reorders", "predicted_baskets", "predicted_first_purchases")
 # What the predictions of a user stand for; not a table of dbt's.

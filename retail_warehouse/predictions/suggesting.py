@@ -62,7 +62,7 @@ def read_carts(path: Path) -> list[Cart]:
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV file in UTF-8: {error}.") from error
+        raise DataError(f"{path} is not a CSV file in UTF-8: {error}.") from error
 
 
 def _carts(path: Path, lines: "csv._reader") -> list[Cart]:  # type: ignore[name-defined]
@@ -84,7 +84,7 @@ def _carts(path: Path, lines: "csv._reader") -> list[Cart]:  # type: ignore[name
         numbers = {}
         for name, text in (("user_id", user), ("position", position), ("product_id", product)):
             if text and not (text.isascii() and text.isdigit()):
-                raise DataError(f"{path}, line {lines.line_num}: {name} {text!r} is no whole number.")
+                raise DataError(f"{path}, line {lines.line_num}: {name} {text!r} is not a whole number.")
             numbers[name] = int(text) if text else None
         cart = carts.setdefault(query, Cart(query, numbers["user_id"]))
         if cart.user_id != numbers["user_id"]:

@@ -159,7 +159,7 @@ def code_version() -> str:
 
 
 def summary(card: dict[str, Any]) -> list[str]:
-    """A few lines that tell how good a model is."""
+    """A few lines about how good a model is."""
     lines = []
     for name, task in card["tasks"].items():
         lines.append(f"{name.replace('_', ' ')}: {task['targets']:,} targets")

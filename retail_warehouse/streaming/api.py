@@ -207,7 +207,7 @@ class Health(BaseModel):
     """That the service runs."""
 
     detail: str
-    landing: str = Field(description="What tells the landing of this service from others, whatever its address.")
+    landing: str = Field(description="Identifies the landing folder of this service, whatever its address.")
 
 
 class FieldProblem(BaseModel):
@@ -230,7 +230,7 @@ _INVOICE_NO = {
     "maxLength": 50,
     "examples": ["536380"],
 }
-_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$", "maxLength": 50, "examples": ["22961"]}
+_STOCK_CODE = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$", "maxLength": 50, "examples": ["22961"]}
 _CUSTOMER_ID = {"type": "string", "pattern": r"^[+-]?[0-9]{1,19}([.]0+)?$", "maxLength": 50, "examples": ["12374"]}
 
 
@@ -253,8 +253,9 @@ def _check(name: str, place: str, schema: dict[str, Any]) -> Callable[[str | Non
     matches = re.compile(schema["pattern"].removesuffix("$")).fullmatch
 
     def check(text: str | None) -> str:
-        if text is not None and len(text) <= schema["maxLength"] and matches(text):
-            return text
+        key = keys.clean_key(text or "")
+        if text is not None and len(text) <= schema["maxLength"] and matches(key):
+            return key
         message = f"It must match {schema['pattern']}, in {schema['maxLength']} characters"
         raise _Nonsense([place, name], "Field required" if text is None else message)
 
@@ -582,7 +583,7 @@ _PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 
 class _Log:
-    """Tells route, status and time of each request, and not the address: who asked for what is nobody's business. Nor
+    """Logs route, status and time of each request. It does not log the address, which says who asked for what. Nor
     does what goes wrong within reach another log, since it may quote what was sent."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -747,7 +748,7 @@ def _short(row: Any) -> Any:
 
 
 def _refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = None) -> Response:
-    """Where and why, but not the value, which may be large or nobody's business."""
+    """Where and why, but not the value, which may be large or private."""
     problems = []
     for error in errors[:_TOLD_ERRORS]:
         parts = [part for at, part in enumerate(error["loc"]) if at != kind_at]

@@ -95,9 +95,9 @@ def token(read: bool, write: bool, hours: float) -> None:
 @click.option("--to", required=True, help="Address of an API, or a landing folder.")
 @click.option("--rate", default=0.0, type=click.FloatRange(0), help="Rows per second; as fast as possible without it.")
 @click.option("--batch", default=500, show_default=True, type=click.IntRange(1, 10_000), help="Rows per request.")
-@click.option("--again", is_flag=True, help="From the first row, though it was played before.")
+@click.option("--again", is_flag=True, help="Start from the first row, even if it was sent before.")
 def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
-    """Play a file to the API or into a landing folder, from where the last run stopped. An API wants a token in
+    """Send the rows of a file to the API or a landing folder, from where the last run stopped. An API needs a token in
     RETAIL_WAREHOUSE_TOKEN."""
     with told_as_error():
         from retail_warehouse.streaming import player
@@ -121,7 +121,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
             bookmark = player.Bookmark(STATE, file, target.identity())
             begin = 0 if again else bookmark.row_number
             if begin:
-                click.echo(f"Going on after row {begin:,}; --again begins anew.")
+                click.echo(f"Continuing after row {begin:,}; --again starts from the first row.")
             click.echo(f"Reading {file}", err=True)
             count, rows = stack.enter_context(player.rows_of(file, begin))
             bar = stack.enter_context(tqdm(total=count, unit=" rows", unit_scale=True, disable=None))
@@ -140,7 +140,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
 @click.option("--every", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="One micro-batch, then end.")
 def process(every: float, once: bool) -> None:
-    """Run dbt on landed rows, a micro-batch every few seconds, in one warm process."""
+    """Run dbt on streamed rows, a micro-batch every few seconds, in one process that stays warm."""
     with told_as_error():
         from retail_warehouse.streaming.settings import settings
 
@@ -188,7 +188,7 @@ def _publish_deliveries() -> None:
     help="Also remove what the warehouse does not hold; stop the API and run `process --once` before.",
 )
 def publish(only: bool) -> None:
-    """Fill the serving store from the warehouse, or repair it."""
+    """Fill the store for look-ups from the warehouse, or repair it."""
     with told_as_error():
         from retail_warehouse.streaming import publish as publishing
         from retail_warehouse.streaming.service import landed_files, open_store
@@ -269,7 +269,7 @@ def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> 
                 status.count(last)
             click.echo(status.line())
             if has_failed:
-                raise DataError(f"The API or the player has ended; {log} tells why:\n{_tail(log)}")
+                raise DataError(f"The API or the player has ended; {log} says why:\n{_tail(log)}")
             if last and not last.ok:
                 raise DataError(f"dbt failed: {last.problem}")
 
@@ -342,7 +342,7 @@ def _wait_for(url: str, api: subprocess.Popen, log: Path) -> None:
 
 
 class _Status:
-    """A line that tells how it goes, rewritten every second on a terminal, and else written now and then."""
+    """The status line, rewritten every second on a terminal, and otherwise written now and then."""
 
     def __init__(self, landing: Path, log: Path) -> None:
         self.played = ""  # name of the file, once all of its rows were sent

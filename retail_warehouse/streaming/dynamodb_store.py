@@ -101,7 +101,7 @@ class DynamoDbStore:
 
         Raises:
             StoreError: The table cannot be written; some of the lines may have been.
-            ValueError: A line has no number in its id, or money that is no whole number of thousandths; some of the
+            ValueError: A line has no number in its id, or money that is not a whole number of thousandths; some of the
                 lines before it may have been written.
         """
         if streamed:
@@ -228,6 +228,15 @@ class DynamoDbStore:
             )
         return invoices.values()
 
+    def remove_keys(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, where they are there.
+
+        Raises:
+            StoreError: The table cannot be written; some of the lines may have been removed.
+        """
+        items = {(_transaction(invoice_no, stock_code), line) for invoice_no, stock_code, line in keys}
+        self._delete(items)
+
     def deliveries(self, names: Collection[str] | None = None) -> dict[str, Delivery]:
         """The deliveries that were loaded in bulk, by their names without packing; those of some names, or all.
 
@@ -304,9 +313,7 @@ class DynamoDbStore:
                 else:
                     latest[line] = this
 
-        for batch in _batches(old_keys()):
-            keys = [{"transaction": {"S": transaction}, "invoice_line_id": {"S": line}} for transaction, line in batch]
-            self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+        self._delete(old_keys())
         return len(removed)
 
     def close(self) -> None:
@@ -325,6 +332,11 @@ class DynamoDbStore:
             # A page holds 1 MB.
             for page in self._client.get_paginator(operation).paginate(TableName=self._table, **arguments):
                 yield from page["Items"]
+
+    def _delete(self, items: Iterable[tuple[str, str]]) -> None:
+        for batch in _batches(items):
+            keys = [{"transaction": {"S": transaction}, "invoice_line_id": {"S": line}} for transaction, line in batch]
+            self._write([{"DeleteRequest": {"Key": key}} for key in keys])
 
     def _items_of(self, keys: Iterable[dict]) -> Iterator[dict]:
         self._check_open()

@@ -1,4 +1,4 @@
-"""Taking in events: judged, landed for good and stored for look-ups before anybody is told that they were accepted."""
+"""Takes in events: judges them, writes them to disk and stores them for look-ups before it answers."""
 
 import queue
 import sys

@@ -428,7 +428,7 @@ def sync(file: int) -> None:
 
 
 def digest(line: str) -> bytes:
-    """What tells one content of an event from another."""
+    """A digest of the content of an event."""
     return hashlib.blake2b(line.encode(), digest_size=16).digest()
 
 

@@ -1,4 +1,4 @@
-"""The player: sends the rows of a file, as a till would that never stops."""
+"""The player: sends the rows of a file, as a till would."""
 
 import contextlib
 import json
@@ -66,7 +66,7 @@ class Target(Protocol):
     """Where rows are sent to."""
 
     def identity(self) -> str:
-        """What tells the target from others, whatever its address; asked for until it is answered.
+        """Identifies the target, whatever its address; asked for until there is an answer.
 
         Raises:
             DataError: It will never be.
@@ -133,7 +133,7 @@ def _open_raw_views(folder: Path, warehouse: Path) -> None:
 
 
 def check(file: Path) -> None:
-    """Look for what dbt does not mind in a file, and a stream does.
+    """Check a file for what dbt accepts and a stream does not.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -144,7 +144,7 @@ def check(file: Path) -> None:
     if not file.is_file():
         raise DataError(f"There is no file {file}.")
     if not file.name.lower().endswith((".csv", ".csv.gz")):
-        raise DataError(f"{file} is no CSV file by its name: let it end in .csv or .csv.gz.")
+        raise DataError(f"The name of {file} does not end in .csv or .csv.gz. Rename it.")
     if not file.name.isprintable():
         raise DataError(
             f"The name of {str(file)!r} holds a control character. Rename it: it is the name of the delivery."
@@ -228,7 +228,7 @@ class Api:
         try:
             return again(self._answer, ask)
         except RetryError as error:
-            raise DataError(f"{self._url} was given up.") from error
+            raise DataError(f"Stopped before {self._url} has taken all rows.") from error
 
     def _answer(self, ask: Callable[[requests.Session], requests.Response]) -> dict:
         try:
@@ -236,13 +236,13 @@ class Api:
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise _Again(type(error).__name__) from error
         except requests.RequestException as error:
-            raise DataError(f"{self._address} cannot be asked: {error}") from error
+            raise DataError(f"{self._address} cannot be reached: {error}") from error
         if answer.status_code == 200:
             return answer.json()
         if answer.status_code == 401:
             raise DataError(
-                f"{self._url} does not take the rows: 401, the token is no good (any more). Set "
-                "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it goes on where it stopped."
+                f"{self._url} does not take the rows: 401, the token is not valid (any more). Set "
+                "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it resumes."
             )
         if answer.status_code in (400, 403, 404, 405, 413, 415, 422):
             raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
@@ -250,7 +250,7 @@ class Api:
 
 
 class _Again(Exception):
-    """What is tried again."""
+    """Why a request is sent again."""
 
 
 class Folder:

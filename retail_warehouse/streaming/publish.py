@@ -30,6 +30,26 @@ left join (
 where processed.model_name = 'invoice_lines' and processed.table_name = 'invoice_lines'
 order by processed.file_name
 """
+# What dbt has read and does not count: it was rejected, or stands in another file or delivery. Only of files that the
+# mart stands for as they were read last.
+_NOT_COUNTED = """
+with settled as (
+    select table_name, file_name, fingerprint from audit.processed_files where model_name = 'invoice_lines'
+    intersect
+    select table_name, file_name, fingerprint from audit.processed_files
+    where model_name in ('stg_online_retail__invoice_lines', 'stg_online_retail__streamed_lines')
+), staged as (
+    select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__invoice_lines
+    where file_name in (select file_name from settled where table_name = 'invoice_lines')
+    union
+    select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__streamed_lines
+    where landing_file in (select file_name from settled where table_name = 'streamed_lines')
+)
+select invoice_no, stock_code, file_name || ':' || row_number from staged
+where invoice_no is not null and stock_code is not null
+except
+select invoice_no, stock_code, invoice_line_id from online_retail.invoice_lines
+"""
 _PART = 10_000  # lines; the API writes in between
 _LINES = f"""
 select {", ".join(Line.__dataclass_fields__)} from online_retail.invoice_lines
@@ -55,8 +75,9 @@ def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def publish(
     store: ServingStore, only: bool, tell: Callable[[int], None] = lambda lines: None, landed: Collection[str] = ()
 ) -> int:
-    """Put every line of the warehouse into the serving store and return their number. The store learns which deliveries
-    were loaded in bulk: from then on no streamed line takes the place of one of their rows.
+    """Put every line of the warehouse into the serving store and return their number. What dbt has read and does not
+    count is removed: a line that was streamed, and that a file of the same name holds as well, is looked up once. The
+    store learns which deliveries were loaded in bulk: from then on no streamed line takes the place of their rows.
 
     Args:
         store: Gets them.
@@ -137,6 +158,7 @@ def _publish(
     elif changed:
         # What was streamed in the place of their rows, or stood in a file before.
         store.keep_only(ids, of=changed)
+    store.remove_keys(connection.execute(_NOT_COUNTED).fetchall())
     for name, delivery in changed.items():
         if delivery:
             store.set_delivery(delivery)

@@ -110,7 +110,7 @@ class ServingStore(Protocol):
             streamed: Leave out those whose place a row of a delivery has that was loaded in bulk.
 
         Raises:
-            ValueError: An id without a number, or money that is no whole number of thousandths.
+            ValueError: An id without a number, or money that is not a whole number of thousandths.
             StoreError: The store cannot be written; some of the lines may have been.
         """
         ...
@@ -167,6 +167,14 @@ class ServingStore(Protocol):
 
         Raises:
             StoreError: The store cannot be read.
+        """
+        ...
+
+    def remove_keys(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, where they are there.
+
+        Raises:
+            StoreError: The store cannot be written; some of the lines may have been removed.
         """
         ...
 
@@ -237,7 +245,7 @@ def check_money(amount: Decimal) -> Decimal:
         amount: GBP.
 
     Raises:
-        ValueError: It is no whole number of thousandths, or too large.
+        ValueError: It is not a whole number of thousandths, or too large.
     """
     if not amount.is_finite() or abs(amount) >= _LIMIT or amount != round(amount, 3):
         raise ValueError(f"{amount} GBP has more than three decimals or fifteen digits before them.")

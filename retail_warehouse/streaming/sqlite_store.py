@@ -234,7 +234,7 @@ class SqliteStore:
 
         Raises:
             StoreError: The file cannot be written.
-            ValueError: A line has no number in its id, or money that is no whole number of thousandths.
+            ValueError: A line has no number in its id, or money that is not a whole number of thousandths.
         """
         with self._transaction() as connection:
             if streamed:
@@ -308,6 +308,16 @@ class SqliteStore:
             Invoice(invoice_no, datetime.fromisoformat(invoiced_at), count, quantity, _money(1000 * pounds + rest))
             for invoice_no, invoiced_at, count, quantity, pounds, rest in self._rows(INVOICES, values)
         ]
+
+    def remove_keys(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, all or none.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        statement = "delete from lines where (invoice_no, stock_code, invoice_line_id) = (?, ?, ?)"
+        with self._transaction() as connection:
+            connection.executemany(statement, keys)
 
     def invoice_count(self, customer_id: str, most: int | None = None) -> int:
         """How many invoices a customer has; no more than `most` are counted.

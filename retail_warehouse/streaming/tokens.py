@@ -573,6 +573,6 @@ def _check_address(name: str, address: str) -> None:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError(f"{name} is no plain https address.")
+        raise ConfigurationError(f"{name} is not a plain https address.")
     if parts.scheme == "http" and host not in _THIS_MACHINE:
         raise ConfigurationError(f"{name} is an http address, which anyone on the way could change; use https.")

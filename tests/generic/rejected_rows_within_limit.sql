@@ -11,7 +11,7 @@ with rejections as (
 
 ),
 
--- Without the files that are left out as a whole, unless they are all there is.
+-- Files that are left out as a whole do not count, unless there are no others.
 tables as (
 
     select
@@ -31,8 +31,8 @@ tables as (
 
 ),
 
--- Each file for itself: rows that cannot be accepted for what they are, whatever other rows say. One without a row that
--- can be accepted fails however small it is.
+-- Each file by itself: rows that are wrong regardless of other rows. A file without any acceptable row fails, however
+-- small it is.
 files as (
 
     select

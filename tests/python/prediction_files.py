@@ -44,7 +44,7 @@ _TABLES = {
     "next_in_cart": f"""
         select
             product_id, rank, next_product_id, cast(0.5 / rank as decimal(7, 6)) as probability,
-            case when rank < 3 then 1.5::decimal(12, 6) end as lift, {_RUN}
+            case when rank < 3 then 1.5::decimal(18, 6) end as lift, {_RUN}
         from (
             select
                 a.product_id, b.product_id as next_product_id,

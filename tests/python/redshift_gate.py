@@ -3,7 +3,7 @@
     python tests/python/redshift_gate.py --location s3://bucket/gate
 
 needs REDSHIFT_* (docs/redshift.md) of a database of its own, since it builds schemas of the project's names, and AWS
-credentials for the bucket. The result goes into docs/redshift-runs.md and, if all is equal, into README.md.
+credentials for the bucket. The result goes into docs/redshift_runs.md and, if all is equal, into README.md.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import redshift_sequence  # noqa: E402
 from conftest import Outcome  # noqa: E402
 from redshift_stand_in.compare import compare  # noqa: E402
 
-RUNS = PROJECT / "docs" / "redshift-runs.md"
+RUNS = PROJECT / "docs" / "redshift_runs.md"
 README = PROJECT / "README.md"
 LAST_RUN = re.compile(r"Last run on a real cluster: [^.]*\.")
 

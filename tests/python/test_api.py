@@ -568,23 +568,36 @@ def test_upper_case_is_what_the_rules_make_of_it(api):
 def test_a_key_is_looked_up_in_any_spelling(api):
     """One rule for rows and look-ups: what nobody sees, `.0`, case, and how a number is written."""
     codes = ["22222", "22222.0", "22222.00", " 22222 ", "\u00a022222", "22\u200b222", "\ufeff22222", "22222\u3000"]
+    codes += ["\uff12\uff12222", "22222\u202e\u0085", "22222\uff0e0", "\u206622222\u2069"]
     invoices = ["700001", "700001.0", " 700001 "]
-    customers = ["7", "007", "7.0", "+7", " 7", "7\u00a0"]
+    customers = ["7", "007", "7.0", "+7", " 7", "7\u00a0", "\uff17", "+7.00"]
     sent = 0
-    for code, invoice, customer in zip(codes, invoices * 3, customers * 2, strict=False):
+    for code, invoice, customer in zip(codes, invoices * 4, customers * 2, strict=False):
         sent += 1
         answer = api.post(row(sent + 1, StockCode=code, InvoiceNo=invoice, CustomerID=customer)).json()
         assert answer["accepted"] == 1, answer
     for code in codes:
         for invoice in invoices:
             assert api.pair(invoice_no=invoice, stock_code=code).json()["line_count"] == sent, (invoice, code)
-    for customer in ("7", "007", "7.0", "+7"):
+    for customer in customers:
         assert api.get(f"/customers/{customer}/invoices").json()["customer_id"] == "7"
     assert api.post(row(90, CustomerID="-5")).json()["accepted"] == 1
     assert api.get("/customers/-05.0/invoices").status_code == 200
-    for number, value in enumerate(("22222\t", "\t22222", "22\x00222", "22\x7f222"), 91):
+    for number, value in enumerate(("22222\t", "\t22222", "22\x00222", "22\x7f222", "22\x80222", "22222\x9f"), 91):
         answer = api.post(row(number, StockCode=value)).json()
         assert answer["rows"][0]["reason"] == "unreadable_value", answer
+        assert api.pair(stock_code=value).status_code == 422
+
+
+def test_look_ups_clean_a_key_as_the_rules_do():
+    """Character by character, each that is not seen, a blank, or of full width."""
+    macro = (PROJECT / "macros/staging/visible_text.sql").read_text()
+    in_macro = {
+        name: "".join(re.findall(r"'([^']*)'", text)).encode().decode("unicode_escape")
+        for name, text in re.findall(r"set (\w+) = (.*?) %}", macro, re.DOTALL)
+    }
+    assert in_macro == {"spaces": keys.SPACES, "unseen": keys.UNSEEN, "wide": keys.WIDE, "narrow": keys.NARROW}
+    assert keys.clean_key(keys.SPACES + "a" + keys.UNSEEN + keys.WIDE) == "A" + keys.NARROW.upper()
 
 
 def test_a_row_can_be_looked_up_as_soon_as_it_is_accepted(api):

@@ -43,7 +43,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
             ('136,"open', "broken_quote", "a double quote is not closed, or stands inside an unquoted field"),
             ("1.5,soap", "unreadable_value", "aisle_id = '1.5'"),
             (",soap", "missing_key", "aisle_id is empty"),
-            ("1,first again", "duplicate_key", "aisle_id = 1 stands in an earlier row"),
+            ("1,first again", "duplicate_key", "aisle_id = 1 is already in an earlier row"),
         ],
         "departments": [("0x1F,hex", "unreadable_value", "department_id = '0x1F'")],
         "products": [
@@ -53,7 +53,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
             ("900003,Fig,999,1", "missing_parent", "aisle_id = 999 is not among the accepted aisles"),
             ("900004,Fig,1,99", "missing_parent", "department_id = 99 is not among the accepted departments"),
             ('"900005","Fig, ""dried""","1","1","x"', "wrong_field_count", "5 fields, the header has 4"),
-            ("1,Again,1,1", "duplicate_key", "product_id = 1 stands in an earlier row"),
+            ("1,Again,1,1", "duplicate_key", "product_id = 1 is already in an earlier row"),
             ("900006,Fig,one,1", "unreadable_value", "aisle_id = 'one'"),
         ],
         "orders": [
@@ -65,7 +65,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
             ("900006,,prior,1,1,01,", "missing_key", "user_id is empty"),
             ("1e3,900001,prior,1,1,01,", "unreadable_value", "order_id = '1e3'"),
             ("99999999999,900001,prior,1,1,01,", "unreadable_value", "order_id = '99999999999'"),
-            ("1,900001,prior,1,1,01,", "duplicate_key", "order_id = 1 stands in an earlier row"),
+            ("1,900001,prior,1,1,01,", "duplicate_key", "order_id = 1 is already in an earlier row"),
         ],
         "order_products__prior": [
             ("1,1,-1,0", "out_of_domain", "add_to_cart_order = '-1'"),
@@ -87,7 +87,7 @@ def test_a_bad_row_is_rejected_and_the_rest_builds(dbt, data, clean_marts):
         (
             first_line,
             "duplicate_key",
-            "order_id, product_id = {}, {} stands in an earlier row".format(*first_line.split(",")),
+            "order_id, product_id = {}, {} is already in an earlier row".format(*first_line.split(",")),
         )
     ]
     expected, records = [], {}
@@ -268,7 +268,7 @@ UNREADABLE = {
         lambda data: (data / "aisles.csv.gz").write_bytes(gzip.compress((data / "aisles.csv").read_bytes())),
         ["both aisles.csv and aisles.csv.gz", "rm '", "/aisles.csv.gz'"],
     ),
-    "folder missing": (shutil.rmtree, ["the folder is missing or holds no CSV file"]),
+    "folder missing": (shutil.rmtree, ["the folder is missing or has no CSV file"]),
 }
 
 

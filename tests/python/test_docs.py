@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import sys
 from urllib.parse import unquote
 
@@ -14,17 +13,25 @@ from test_dashboard import Watched, chromium, dashboard_picture, needs_a_browser
 
 from retail_warehouse.dashboard import source
 
+sys.path.insert(0, str(PROJECT / "tools"))
+
+import docs_site
+
 # The query makes the browser load the page anew, which is when it looks at the selection.
 LINKS = re.findall(r"\]\((\?view=\w+#!/overview\?[^)]*)\)", (PROJECT / "models/overview.md").read_text())
 LAYERS = ("staging", "intermediate", "marts", "reports", "features", "predictions", "audit")
 # Words that people search for, and the model that answers.
 WORDS = {
     "revenue": "rpt_monthly_totals",
+    "revenue by month": "rpt_monthly_totals",
     "churn": "rpt_customer_rfm",
+    "customer": "customers",
+    "best customers": "rpt_customer_rfm",
     "retention": "rpt_cohort_retention",
     "best seller": "rpt_stock_item_performance",
     "best sellers": "rpt_product_performance",
-    "basket": "rpt_product_pairs",
+    "basket": "rpt_basket_sizes",
+    "basket analysis": "rpt_product_pairs",
     "affinity": "rpt_stock_item_pairs",
     "basket size": "fct_orders",
 }
@@ -35,6 +42,9 @@ def documentation(built, tmp_path, watched):  # noqa: F811
     page = tmp_path / "moved" / "documentation.html"
     page.parent.mkdir()
     shutil.copy(built.artifacts / "static_index.html", page)
+    docs_site.rearrange(page)
+    docs_site.rearrange(page)
+    assert page.read_text().count('<style id="retail-warehouse">') == 1
     watched.tab.goto(page.as_uri())
     watched.tab.wait_for_selector("text=Start here")
     return watched.tab
@@ -61,12 +71,30 @@ def test_picture_search_and_a_view_of_the_moved_file(documentation, built):
     assert tab.evaluate(f'document.querySelector("{picture}").naturalWidth') > 500
     for words, model in WORDS.items():
         search = "angular.element(document.body).injector().get('project').search(words)"
-        assert model in tab.evaluate(f"words => {search}.map(found => found.model.name)", words), words
+        found = tab.evaluate(f"words => {search}.map(found => found.model.name)", words)
+        assert model in found, words
+        # The list is in no order of use, so that it has to be short, but for words that are everywhere.
+        assert words in ("customer", "basket", "basket size") or len(found) <= 10, f"{words}: {found}"
     shown = [node for node in nodes(tab, LINKS[0]) if not node.get("hidden")]
     assert {"rpt_monthly_totals", "rpt_monthly_sales", "fct_sales"} <= {node["name"] for node in shown}
     assert {node["resource_type"] for node in shown} == {"model", "source", "seed"}
     assert not {node["name"] for node in shown} & {node["name"] for node in hidden(built)}
     assert all(node["node_color"] for node in shown if node["resource_type"] == "model")
+
+
+@needs_a_browser
+def test_a_page_begins_with_what_the_table_is(documentation):
+    tab = documentation
+    tab.evaluate("window.location.hash = '#!/model/model.retail_warehouse.orders'")
+    tab.wait_for_selector("text=One row per order")
+    [(about, details, shown)] = tab.evaluate("""() => {
+        const top = id => document.querySelector(`.section:has(> #${id})`).getBoundingClientRect().top;
+        const meta = document.querySelector('.detail-group[ng-if="hasData(meta)"]');
+        return [[top("description"), top("details"), meta && meta.getBoundingClientRect().height]];
+    }""")
+    assert about < details
+    # It is there, for `orders` has a grain and a ledger, and out of sight.
+    assert shown == 0
 
 
 def hidden(built) -> list[dict]:
@@ -77,7 +105,13 @@ def hidden(built) -> list[dict]:
 def test_views_are_of_models_and_what_is_above_them(built):
     """So that no test and no exposure, which stand below, is among them."""
     models = {node["name"] for node in json.loads(built.manifest.read_text())["nodes"].values()}
-    assert len(LINKS) >= 7
+    rows = re.findall(r"^\| [A-Z].*\? \|.*$", (PROJECT / "models/overview.md").read_text(), re.MULTILINE)
+    assert len(rows) == len(LINKS) >= 15, "a question has one lineage"
+    for row in rows:
+        tables = re.findall(r"\(#!/model/model[.]retail_warehouse[.](\w+)\)", row)
+        assert tables, row
+        assert set(tables) <= models, row
+        assert re.search("g_i=([^)]*)", row)[1] == "%20".join(f"%2B{table}" for table in tables), row
     for link in LINKS:
         selected = unquote(re.search("g_i=(.*)", link)[1]).split()
         assert all(one.startswith("+") for one in selected)
@@ -137,19 +171,6 @@ def test_pages_hold_what_the_workflow_publishes():
         assert f"target/pages/{name}" in makefile
     overview = (PROJECT / "models/overview.md").read_text()
     assert {"lineage.html", "dashboard.html"} <= set(re.findall(r"\]\((\w+\.html)\)", overview))
-
-
-def test_the_python_of_the_page_on_bi_tools_runs(built, tmp_path):
-    """Every block of it and every line of the console that needs no server."""
-    text = (PROJECT / "docs/bi-tools.md").read_text()
-    shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
-    [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    [line] = re.findall(r'^python -c "(.*)"', text, re.MULTILINE)
-    for code, told in ((block, "December 2010: "), (line, "")):
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(told)
-    assert (tmp_path / "monthly_sales.csv").read_text().startswith("sales_month,country,gross_amount")
 
 
 def test_exposures_name_what_reads_the_warehouse(built):

@@ -1,9 +1,15 @@
-"""The diagram in the README shows the schema as it is."""
+"""The pictures in the README show the schema and the lineage as they are."""
 
+import json
 import re
+import sys
 
 import erd
 from conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT / "tools"))
+
+import lineage_picture
 
 
 def labels(svg: str) -> list[str]:
@@ -44,3 +50,29 @@ def test_diagram_shows_every_relationship_and_key(built):
 def test_the_overview_holds_the_diagram():
     """So that a copy of the page alone shows it."""
     assert erd.links(erd.OVERVIEW.read_text()) == [erd.embedded((PROJECT / "assets/erd.svg").read_bytes())]
+
+
+def test_lineage_is_current(built):
+    # An edge says where it begins and ends, and a box what it is, whatever the machine's fonts.
+    drawn = lineage_picture.diagram(built.artifacts).draw(format="svg", prog="dot").decode()
+    assert labels((PROJECT / "assets/lineage.svg").read_text()) == labels(drawn), "run `make erd`"
+    assert "(assets/lineage.svg)" in (PROJECT / "README.md").read_text()
+
+
+def test_lineage_shows_every_mart_and_raw_table_and_nothing_hidden(built):
+    diagram = lineage_picture.diagram(built.artifacts)
+    nodes = json.loads(built.manifest.read_text())["nodes"].values()
+    marts = {node["name"] for node in nodes if node["resource_type"] == "model" and node["fqn"][1] == "marts"}
+    assert {box.removeprefix("marts.") for box in diagram.nodes() if box.startswith("marts.")} == marts
+    assert len([box for box in diagram.nodes() if box.startswith("source.")]) == 8
+    assert diagram.has_edge("intermediate.instacart", "marts.orders")
+    assert diagram.has_edge("marts.orders", "marts.fct_orders")
+    # A longer way says it.
+    assert not diagram.has_edge("marts.orders", "features.instacart")
+    assert lineage_picture.without_shortcuts({("a", "b"), ("b", "c"), ("a", "c"), ("d", "c")}) == {
+        ("a", "b"),
+        ("b", "c"),
+        ("d", "c"),
+    }
+    layers = {node["fqn"][1] for node in nodes if node["resource_type"] == "model"}
+    assert {box.split(".")[0] for box in diagram.nodes()} == layers | {"source"}

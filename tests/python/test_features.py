@@ -6,7 +6,7 @@ import shutil
 
 import duckdb
 import pytest
-from conftest import MODELS
+from conftest import MODELS, PROJECT
 
 pytestmark = pytest.mark.slow
 
@@ -279,6 +279,15 @@ def test_the_plain_build_has_no_features(dbt, data):
     ):
         assert text in missing.output
     assert missing.output.count("cannot be read") == 1
+    # Where they only come along, as with `source:instacart+`, and none was ever made, they are empty.
+    if not (PROJECT / "predictions").exists():
+        empty = dbt(*MODELS, "--select", "predicted_baskets", "model_runs", "rpt_order_gaps", data=data)
+        assert empty.ok, empty.output
+        assert "No predictions were made yet, so that their tables are empty." in empty.output
+        assert dbt.query(
+            "select (select count(*) from predictions.predicted_baskets), count(*) from audit.model_runs"
+        ) == [(0, 0)]
+        assert not dbt(*MODELS, "--select", "predicted_baskets", data=data).ok
 
 
 def test_prediction_files_of_another_kind_are_told(dbt, data, tmp_path):

@@ -137,9 +137,9 @@ def test_a_refusal_is_told(server, tmp_path):
     server.plan = [404]
     with pytest.raises(DataError, match=r"404 Not Found.*--url"):
         get(server, tmp_path)
-    with pytest.raises(DataError, match="no http or https address"):
+    with pytest.raises(DataError, match="not an http or https address"):
         downloads.download("ftp://example.org/x", tmp_path / "file")
-    with pytest.raises(DataError, match=r"failed 5 times.*Nothing has come"):
+    with pytest.raises(DataError, match=r"failed 5 times.*Nothing has arrived"):
         downloads.download("http://127.0.0.1:1/x", tmp_path / "file", 0)
 
 
@@ -225,10 +225,10 @@ def test_other_files_in_the_folder_would_be_further_deliveries(server, tmp_path)
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda content: content[: len(content) // 2], "is no whole zip archive"),
-        (lambda content: content[:300] + bytes([content[300] ^ 255]) + content[301:], "is no whole zip archive"),
+        (lambda content: content[: len(content) // 2], "is not a complete zip archive"),
+        (lambda content: content[:300] + bytes([content[300] ^ 255]) + content[301:], "is not a complete zip archive"),
         (lambda content: b"<!DOCTYPE html><html>Please sign in</html>", "begins with b'<!DOCTYPE html>"),
-        (lambda content: b"", "is no whole zip archive"),
+        (lambda content: b"", "is not a complete zip archive"),
     ],
 )
 def test_a_damaged_archive_is_told(server, tmp_path, of_three_rows, spoil, message):
@@ -385,7 +385,7 @@ def test_all_that_is_wrong_with_an_instacart_folder_is_told_at_once(tmp_path, mo
         "departments.csv is missing.",
         "products.csv and products.csv.gz are both there",
         "orders.csv has no column eval_set, order_number, order_dow, order_hour_of_day, days_since_prior_order",
-        "order_products__prior.csv.gz is no whole gzip file",
+        "order_products__prior.csv.gz is not a complete gzip file",
         "order_products__train.csv has 2 rows instead of 1",
     ):
         assert message in result.output

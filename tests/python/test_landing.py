@@ -85,7 +85,7 @@ def test_bad_files_and_a_wrong_folder_are_told(land, data, tmp_path, monkeypatch
     (data / "aisles.csv").unlink()
     outcome = land("instacart", tmp_path / "landed", data)
     assert outcome.exit_code == 1
-    assert "Nothing can be loaded until this is mended" in outcome.output
+    assert "Nothing can be loaded until this is corrected" in outcome.output
     (tmp_path / "file").touch()
     outcome = land("instacart", tmp_path / "file" / "landed", data)
     assert outcome.exit_code == 1

@@ -222,7 +222,7 @@ def test_what_a_listing_refuses_is_mended(tmp_path):
     [
         ("missing_key", ",,", "id is empty", TEXT + b",,\n \n;;\r\n"),
         ("wrong_field_count", "1,a,2,,", "5 fields, the header has 3", TEXT.replace(b"5\n", b"5,,\r\n")),
-        ("duplicate_key", "2,b,3", "id = 2 stands in an earlier row", TEXT + b"2,b,3\n"),
+        ("duplicate_key", "2,b,3", "id = 2 is already in an earlier row", TEXT + b"2,b,3\n"),
     ],
 )
 def test_rows_are_mended(file, tmp_path, reason, record, detail, given):

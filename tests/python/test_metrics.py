@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import re
+import shlex
 import shutil
 from decimal import Decimal
 
@@ -174,13 +176,15 @@ def test_saved_queries_are_the_headline_figures(built, metricflow, monkeypatch):
     assert values["reordered"].text == f"{row['reorder_share']:.1%}".replace("%", " %")
 
 
-def test_mf_validates_and_queries(environment, tmp_path):
-    """The command line, as people use it; it ends with 1 if the warehouse does not know a metric."""
+def test_mf_validates_and_answers_what_the_page_asks(environment, tmp_path):
+    """The command line, with the commands of docs/reports.md; an unknown metric ends it with 1."""
     validated = CliRunner().invoke(cli, ["validate-configs"])
     assert validated.exit_code == 0, validated.output
     out = tmp_path / "out.csv"
-    query = ["query", "--metrics", "gross_sales", "--group-by", "metric_time__month"]
-    query += ["--order", "metric_time__month", "--csv", str(out)]
-    asked_for = CliRunner().invoke(cli, query)
-    assert asked_for.exit_code == 0, asked_for.output
-    assert out.read_text().startswith("metric_time__month,gross_sales\n2010-12-01")
+    queries = re.findall(r"^mf (query .*)", (PROJECT / "docs/reports.md").read_text(), re.MULTILINE)
+    assert len(queries) == 4
+    for query in queries:
+        arguments = [str(out) if word.endswith(".csv") else word for word in shlex.split(query, comments=True)]
+        asked_for = CliRunner().invoke(cli, arguments)
+        assert asked_for.exit_code == 0, f"{query}\n{asked_for.output}"
+    assert out.read_text().startswith("order_item__department,reorder_share,items_ordered\n")

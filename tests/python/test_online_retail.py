@@ -226,19 +226,26 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     outcome = run(dbt, folder, "--vars", "{max_rejected_rows: 0}", without=("unit_test",))
     assert outcome.ok, outcome.output
     assert dbt.query("select file_name, verdict, detail from audit.doubted_files order by 1") == [
-        ("a part.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
-        ("data.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
-        ("in common.csv", "partly_repeated", "101 of the 201 rows of the file stand in copy.csv.gz as well"),
-        ("one more.csv", "repeated", "all rows of the file stand in copy.csv.gz as well"),
-        ("three of one.csv", "partly_repeated", "100 of the 101 rows of the file stand in copy.csv.gz as well"),
+        ("a part.csv", "repeated", "all rows of the file are in copy.csv.gz as well"),
+        ("data.csv", "repeated", "all rows of the file are in copy.csv.gz as well"),
+        ("in common.csv", "partly_repeated", "101 of the 201 rows of the file are in copy.csv.gz as well"),
+        ("one more.csv", "repeated", "all rows of the file are in copy.csv.gz as well"),
+        ("three of one.csv", "partly_repeated", "100 of the 101 rows of the file are in copy.csv.gz as well"),
     ]
     assert (
-        "File data.csv: all rows of the file stand in copy.csv.gz as well. It is left out; remove it." in outcome.output
+        "File data.csv: all rows of the file are in copy.csv.gz as well. It is left out; remove it." in outcome.output
     )
     assert dbt.query("select file_name, count(*) from online_retail.fct_sales group by 1 order by 1") == [
         ("copy.csv.gz", 301),
         ("in common.csv", 201),
         ("three of one.csv", 101),
+    ]
+    # The ledger knows them by their rows.
+    contents = dict(dbt.query("select file_name, content from audit.processed_files where model_name like 'stg_%'"))
+    assert contents["data.csv"].startswith("302 rows, ")
+    assert [name for name, content in contents.items() if content == contents["data.csv"]] == [
+        "copy.csv.gz",
+        "data.csv",
     ]
     # A delivery that was taken in is judged again once another one holds its rows: here a stream, in two parts.
     landing = tmp_path / "landing"
@@ -260,7 +267,13 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     (folder / "x.csv").unlink()
     (folder / "till.GZ.csv").unlink(missing_ok=True)
     events = [{"event_id": "packed.csv:2", "landing_position": 1, "line": lines[9]}]
-    (landing / "2.ndjson").write_text(json.dumps(events[0]) + "\n")
+    # And one that is streamed twice, under two names, which can only be told.
+    events += [
+        {"event_id": f"{name}:{n}", "landing_position": first + n, "line": line}
+        for first, name in ((0, "once.csv"), (100, "twice.csv"))
+        for n, line in enumerate(lines[100:200], start=2)
+    ]
+    (landing / "2.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
     (folder / "packed.csv.gz").write_bytes(
         gzip.compress("\n".join([online_retail.HEADER, lines[9], lines[8]]).encode())
     )
@@ -270,6 +283,10 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     assert [row for row in found if "packed" in row[0]] == [
         ("packed.csv.gz:2",),
         ("packed.csv.gz:3",),
+    ]
+    assert dbt.query("select file_name, verdict, detail from audit.doubted_files order by 1") == [
+        (name, "partly_repeated", f"100 of the 100 rows of the stream are in {other} as well")
+        for name, other in (("once.csv", "twice.csv"), ("twice.csv", "once.csv"))
     ]
 
 
@@ -328,7 +345,7 @@ def test_every_csv_file_is_read_whatever_its_name(dbt, tmp_path):
     counts = dbt.reconciliation("online_retail")
     # But for what editors and systems leave behind.
     assert counts == {name: [1, 1, 0] for name in names if name != ".hidden.csv"}
-    assert "1 hidden or temporary file is left aside, such as .hidden.csv" in outcome.output
+    assert "1 hidden or temporary file is skipped, such as .hidden.csv" in outcome.output
 
 
 @pytest.mark.slow
@@ -346,9 +363,9 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
     )
     utf8 = write(tmp_path / "utf8", GOOD.replace("HOLDER", "£1"))
     cases = [
-        (empty, "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
-        (tmp_path / "nowhere", "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
-        (twice / "data.csv", "", "the folder is missing or holds no CSV file (*.csv, *.csv.gz)"),
+        (empty, "", "the folder is missing or has no CSV file (*.csv, *.csv.gz)"),
+        (tmp_path / "nowhere", "", "the folder is missing or has no CSV file (*.csv, *.csv.gz)"),
+        (twice / "data.csv", "", "the folder is missing or has no CSV file (*.csv, *.csv.gz)"),
         (twice, "", "both data.csv and data.csv.gz"),
         (packed, "", "file data.csv.gz ends its lines with CRLF, but holds a carriage return without a line feed"),
         (
@@ -396,7 +413,7 @@ def test_a_day_first_file_is_told_and_never_guessed(dbt, tmp_path):
 
 
 def test_the_bundled_sample_is_the_generators_output(tmp_path):
-    result = CliRunner().invoke(main, ["generate", "online-retail", "--out", str(tmp_path)])
+    result = CliRunner().invoke(main, ["generate", "online-retail", "--invoices", "400", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert f"ONLINE_RETAIL_DATA={tmp_path} dbt build" in result.output
     assert (tmp_path / "data.csv").read_bytes() == (SAMPLE / "data.csv").read_bytes(), "run `make sample`"

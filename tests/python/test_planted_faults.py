@@ -60,9 +60,13 @@ SINGULAR_FAULTS = {
     "assert_row_counts_carry_through_layers": [
         "delete from instacart.products where product_id = (select min(product_id) from instacart.products)"
     ],
-    "assert_reports_add_up": [
+    "assert_reports_of_instacart_add_up": [
         "update reports.rpt_order_gaps set order_count = order_count + 1"
         " where rowid = (select min(rowid) from reports.rpt_order_gaps)"
+    ],
+    "assert_reports_of_online_retail_add_up": [
+        "update reports.rpt_customer_rfm set monetary = monetary + 0.001"
+        " where rowid = (select min(rowid) from reports.rpt_customer_rfm)"
     ],
     "assert_reorder_candidates_are_complete": [
         "delete from features.ftr_user_aisles where rowid = (select min(rowid) from features.ftr_user_aisles)"

@@ -612,12 +612,12 @@ def test_a_model_does_not_replace_other_files(shop, tmp_path):
         ("", "has no column query_id, user_id, position, product_id"),
         ("query_id,user_id,product_id\n1,,3\n", "has no column position"),
         ("query_id,user_id,position,product_id\n1,,1\n", "line 2: 3 fields instead of 4"),
-        ("query_id,user_id,position,product_id\n1,,1,x\n", "line 2: product_id 'x' is no whole number"),
-        ("query_id,user_id,position,product_id\n1,-4,1,1\n", "line 2: user_id '-4' is no whole number"),
+        ("query_id,user_id,position,product_id\n1,,1,x\n", "line 2: product_id 'x' is not a whole number"),
+        ("query_id,user_id,position,product_id\n1,-4,1,1\n", "line 2: user_id '-4' is not a whole number"),
         ("query_id,user_id,position,product_id\n,,1,1\n", "line 2: query_id is empty"),
         ("query_id,user_id,position,product_id\n1,,1,\n", "line 2: position and product_id go together"),
         ("query_id,user_id,position,product_id\n1,4,1,1\n1,5,2,2\n", "line 3: the query 1 names two users"),
-        ("query_id,user_id,position,product_id\n1,,1,\xff\n", "is no CSV file in UTF-8"),
+        ("query_id,user_id,position,product_id\n1,,1,\xff\n", "is not a CSV file in UTF-8"),
     ],
 )
 def test_carts_that_cannot_be_read_are_refused(shop, tmp_path, text, said):

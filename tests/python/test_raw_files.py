@@ -9,7 +9,9 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from retail_warehouse import raw_files
 from retail_warehouse.raw_files import FileProblem, list_files, look, split_line
@@ -53,7 +55,7 @@ def test_links_are_followed_and_hidden_names_are_left_aside(tmp_path):
     assert not found.problems
     names = ["aisles.csv", "orders/1.csv", "orders/5.csv", "orders/deep/er/2.CSV.GZ", "orders/linked/4.csv"]
     assert [*found.files] == names
-    assert "4 hidden or temporary files are left aside, such as orders/" in found.notes[0]
+    assert "4 hidden or temporary files are skipped, such as orders/" in found.notes[0]
     assert re.fullmatch(
         rf"1 bytes, \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(, still changing)?, in {data}", found.files["aisles.csv"]
     )
@@ -81,7 +83,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
         "link orders/folder is a link to gone",
         "folder orders/loop is a link to a folder above it",
         "file orders/self.csv is a link to self.csv",
-        "file orders/pipe.csv is no regular file",
+        "file orders/pipe.csv is a pipe or a device",
         "file orders/till \\xe9.csv has a name that is not UTF-8",
     ):
         assert any(told in problem for problem in found.problems), (told, found.problems)
@@ -172,12 +174,12 @@ def test_gzip_files_are_read_as_gzip_does(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.csv", gzip.compress(b"id\n1\n"), "is packed with gzip: let its name end in .csv.gz"),
+        ("a.csv", gzip.compress(b"id\n1\n", mtime=0), "is packed with gzip: let its name end in .csv.gz"),
         ("a.csv.gz", b"id\n1\n", "is not packed with gzip: let its name end in .csv"),
-        ("a.csv.gz", gzip.compress(os.urandom(9000))[:5000], "is no whole gzip file, it is cut off"),
-        ("a.csv.gz", gzip.compress(b"id\n1\n")[:-8] + b"\0" * 8, "is no whole gzip file, it is damaged"),
+        ("a.csv.gz", gzip.compress(os.urandom(9000), mtime=0)[:5000], "is not a complete gzip file, it is cut off"),
+        ("a.csv.gz", gzip.compress(b"id\n1\n", mtime=0)[:-8] + b"\0" * 8, "is not a complete gzip file, it is damaged"),
         ("a.csv", b"BZh91AY", "is packed with bzip2"),
-        ("a.csv.gz", gzip.compress(b"PK\x03\x04"), "is a zip archive"),
+        ("a.csv.gz", gzip.compress(b"PK\x03\x04", mtime=0), "is a zip archive"),
         ("a.csv", b"id,name\r\n1,a\r2,b\r\n", "holds a carriage return without a line feed as well"),
     ],
 )
@@ -193,23 +195,43 @@ def test_a_zip_file_named_csv(tmp_path):
         look(str(tmp_path / "a.csv"))
 
 
-def test_bombs_end_in_bounded_time_and_memory(tmp_path):
-    """3 GB in one line, and 50 million empty lines, from a few megabytes and less."""
-    with gzip.open(tmp_path / "line.csv.gz", "wb", compresslevel=1) as file:
-        file.write(b"id,name\n")
-        for _ in range(64):
-            file.write(b"x" * (1 << 20))
-    with gzip.open(tmp_path / "empty.csv.gz", "wb", compresslevel=1) as file:
-        file.write(b"id,name\n" + b"\n" * 5_000_000)
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        ([b"x" * MEGABYTE] * 64, "has a line of more than 5 MB, line 2: is it a CSV file"),
+        ([b"\n" * MEGABYTE] * 48, "has more than 1,000,000 empty lines up to line 1,04"),
+        ([b" , ,\r\n" * 500_000] * 16, "has more than 1,000,000 empty lines"),
+        ([b"1,a long name\n" * 500_000, *([b"\n" * MEGABYTE] * 16)], "has more than 1,000,000 empty lines"),
+        ([b"x" * MEGABYTE + b"\n", b"1,a\n" * 1000] * 100, "has more than 64 MB in lines of more than 64 kB"),
+    ],
+    ids=["one line", "no line", "separators", "after rows", "long lines"],
+)
+def test_bombs_end_in_bounded_time_and_memory(tmp_path, pieces, told):
+    """Gigabytes in one line or in a few, and millions of empty lines, from a megabyte and less."""
+    for name, encoding in (("bomb.csv.gz", None), ("wide.csv.gz", "utf-16")):
+        with gzip.open(tmp_path / name, "wb", compresslevel=1) as file:
+            for piece in [b"id,name\n", *pieces][: 9 if encoding else None]:
+                file.write(piece.decode().encode("utf-16-le") if encoding else piece)
     tracemalloc.start()
     start = time.monotonic()
-    with pytest.raises(FileProblem, match=r"has a line of more than 16 MB, line 2: is it a CSV file\?"):
-        look(str(tmp_path / "line.csv.gz"))
-    with pytest.raises(FileProblem, match="holds hardly anything but line ends"):
-        look(str(tmp_path / "empty.csv.gz"))
+    with pytest.raises(FileProblem, match=told):
+        look(str(tmp_path / "bomb.csv.gz"))
+    if "64 MB" not in told:
+        with pytest.raises(FileProblem, match=told):
+            look(str(tmp_path / "wide.csv.gz"))
     assert time.monotonic() - start < 20
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
+
+
+def test_a_few_long_and_empty_lines_are_rows(tmp_path):
+    """What is no bomb is left to the rules for rows; short lines are no empty ones."""
+    path = tmp_path / "few.csv"
+    path.write_bytes(b"id,name\n" + (b"x" * 4 * MEGABYTE + b"\n") * 4 + b"\n" * 900_000 + b"1,a\n" * 2_000_000)
+    assert look(str(path)).lines == 1 + 4 + 900_000 + 2_000_000
 
 
 def test_a_large_file_with_crlf_takes_no_more_memory_than_a_small_one(tmp_path):
@@ -237,3 +259,51 @@ def test_a_large_file_with_crlf_takes_no_more_memory_than_a_small_one(tmp_path):
 )
 def test_a_header_is_split_as_a_line_is(line, fields):
     assert split_line(line) == fields
+
+
+def test_a_prefix_of_s3_is_a_folder(tmp_path, monkeypatch):
+    """Listed page by page, with the same names left aside; bytes are read by pieces, and errors name the file."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    rows = "id,name\n1,Café\n"
+    objects = {
+        "in/orders.csv": rows.encode(),
+        "in/orders/2026/05/part 1.CSV.GZ": gzip.compress(rows.encode()),
+        "in/orders/.ipynb_checkpoints/part.csv": b"no",
+        "in/orders/_temporary/0/part.csv": b"no",
+        "in/orders/cut.csv.gz": gzip.compress(rows.encode())[:-9],
+        "in/orders/windows.csv": "id,name\n1,€ 5\n".encode("cp1252"),
+        "in/other/orders.csv": b"of no table",
+        "in/.Trash/orders.csv": b"of no table",
+        "in/readme.txt": b"",
+        "input/orders.csv": b"of another prefix",
+        **{f"in/orders/{number}.csv": b"id,name\n" for number in range(1001)},
+    }
+    with mock_aws():
+        raw_files._s3_client.cache_clear()
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        for key, content in objects.items():
+            client.put_object(Bucket="bucket", Key=key, Body=content)
+        listing = list_files("s3://bucket/in", tables=["orders"])
+        assert len(listing.files) == 4 + 1001
+        assert next(iter(listing.files)) == "orders.csv"
+        assert listing.notes == ["2 hidden or temporary files are skipped, such as orders/.ipynb_checkpoints/part.csv"]
+        assert list(list_files("s3://bucket/in", depth=0).files) == ["orders.csv"]
+        assert listing.files["orders.csv"].startswith(f"{len(rows.encode())} bytes, ")
+
+        packed = look("s3://bucket/in/orders/2026/05/part 1.CSV.GZ")
+        assert (packed.encoding, packed.header, packed.lines, packed.is_small) == ("utf-8", ["id", "name"], 2, False)
+        windows = look("s3://bucket/in/orders/windows.csv", copies=str(tmp_path))
+        assert gzip.decompress(Path(windows.path).read_bytes()).decode() == "id,name\n1,€ 5\n"
+        client.put_object(Bucket="bucket", Key="in/orders/windows.csv", Body="id,name\n1,€ 7\n".encode("cp1252"))
+        again = look("s3://bucket/in/orders/windows.csv", copies=str(tmp_path))
+        assert gzip.decompress(Path(again.path).read_bytes()).decode() == "id,name\n1,€ 7\n"
+        with pytest.raises(FileProblem, match="is no whole gzip file, it is cut off"):
+            look("s3://bucket/in/orders/cut.csv.gz")
+        with pytest.raises(FileProblem, match=r"cannot be read: .*NoSuchKey"):
+            look("s3://bucket/in/orders/gone.csv")
+        assert "the prefix cannot be listed: " in list_files("s3://nobody/in").problems[0]
+    raw_files._s3_client.cache_clear()

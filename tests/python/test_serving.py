@@ -108,6 +108,7 @@ def test_an_empty_store_finds_nothing(store):
     assert list(store.lines("x" * 3000, "y")) == []
     assert list(store.invoices("ä" * 1500)) == []
     assert store.keep_only(["data.csv:2"]) == 0
+    store.remove_keys([("536365", "85123A", "data.csv:2")])
     store.put([])
 
 
@@ -320,7 +321,13 @@ def test_more_than_a_batch_and_more_than_a_page(store):
     store.put(iter(given))
     assert list(store.lines("536365", "85123A")) == given
     assert list(store.invoices("17850")) == [Invoice("536365", NOON, 340, 2040, Decimal("5202.000"))]
-    assert store.keep_only(["a:0", "a:339"]) == 338
+    # A line of another invoice, and one that is not there.
+    store.remove_keys([("536366", "85123A", "a:3"), ("536365", "85123A", "a:999")])
+    assert list(store.lines("536365", "85123A")) == given
+    store.remove_keys(("536365", "85123A", f"a:{number}") for number in range(100, 140))
+    assert list(store.lines("536365", "85123A")) == [*given[:100], *given[140:]]
+    assert list(store.invoices("17850")) == [Invoice("536365", NOON, 300, 1800, Decimal("4590.000"))]
+    assert store.keep_only(["a:0", "a:339"]) == 298
     assert list(store.lines("536365", "85123A")) == [given[0], given[-1]]
 
 
@@ -423,6 +430,7 @@ def test_a_closed_store_says_so(store):
         lambda: store.deliveries(["data.csv"]),
         lambda: store.holds([line()]),
         lambda: store.total("536365", "85123A"),
+        lambda: store.remove_keys([("536365", "85123A", "data.csv:2")]),
     ):
         with pytest.raises(StoreError, match=r"serving\.sqlite: .* closed|table lines, is closed"):
             use()

@@ -115,8 +115,8 @@ FAULTS = {
     ),
     "rejected_rows_gathers_all_entities": (
         "models/audit/rejected_rows.sql",
-        "['aisles', 'departments', ",
-        "['aisles', 'aisles', ",
+        "'int_aisles_rejected', 'int_departments_rejected', ",
+        "'int_aisles_rejected', 'int_aisles_rejected', ",
     ),
     "row_reconciliation_counts_every_file": (
         "models/audit/row_reconciliation.sql",
@@ -324,9 +324,9 @@ FAULTS = {
         "inner join active",
     ),
     "rpt_stock_item_performance_ranks_products": (
-        "macros/reports/money_share.sql",
-        "' / 1000 else ' ~ part",
-        "' / 999 else ' ~ part",
+        "macros/features/ratio.sql",
+        "as numeric(38, 0)) * ' ~ shift ~ ' + ' ~ whole",
+        "as numeric(38, 0)) * ' ~ shift ~ ' + 2 * ' ~ whole",
     ),
     "rpt_stock_item_pairs_divides_by_all_baskets": (
         "models/reports/online_retail/rpt_stock_item_pairs.sql",

@@ -45,7 +45,7 @@ transitions as (
 
 ),
 
--- All pairs, so that nobody who reads them has to think of those that never occurred.
+-- All pairs of aisles, including those that never occurred.
 completed as (
 
     select
@@ -68,7 +68,7 @@ totalled as (
         next_aisle_id,
         transition_count,
         sum(transition_count) over (partition by aisle_id) as from_aisle,
-        -- One more each below, so that no aisle has a share of 0.
+        -- One is added to each count below, so that no aisle has a share of 0.
         sum(transition_count) over (partition by next_aisle_id) as to_next_aisle,
         sum(transition_count) over () as all_transitions,
         count(*) over (partition by aisle_id) as aisle_count
@@ -84,6 +84,6 @@ select
     {{ ratio(
         'transition_count * (all_transitions + aisle_count) + ' ~ pseudo_count ~ ' * (to_next_aisle + 1)',
         'cast(from_aisle + ' ~ pseudo_count ~ ' as bigint) * (to_next_aisle + 1)',
-        12, 6
+        18, 6, is_large=true
     ) }} as lift
 from totalled

@@ -8,7 +8,7 @@ orders as (
 
     select
         *,
-        -- A basket that is not known is no basket: such an order counts for days, not for orders.
+        -- An order with an unknown basket counts for days, not as an order.
         case when basket_size is not null then 1 else 0 end as has_lines
     from fct_orders
 
@@ -49,7 +49,7 @@ judged as (
         case
             when user_orders - order_age >= {{ var('min_history_orders') }}
                 then case when order_age <= {{ var('training_orders_per_user') }} then 1 end
-            -- Of users without enough history every fourth, so that most carts stay for the statistics.
+            -- Every fourth of the users without enough history, so that most carts remain for the statistics.
             when
                 order_age = 1
                 and user_orders <= {{ var('min_history_orders') }}
@@ -85,7 +85,7 @@ parted as (
 
     select
         *,
-        -- The oldest target of the user and all that is later are kept out of what is known of other users.
+        -- The user's oldest target and all later orders are left out of statistics over several users.
         coalesce(max(case when is_target then order_age end) over (partition by user_id), 0) as oldest_target_age
     from targeted
 

@@ -88,7 +88,7 @@ pairs as (
         on
             steps.user_id = first_purchases.user_id
             and steps.order_age - 1 = first_purchases.order_age
-            -- Seldom otherwise: lines of the first order may have been lost.
+            -- Rarely false: only if lines of the first order were lost.
             and steps.product_id <> first_purchases.product_id
     where steps.is_followed_in_statistics
 
@@ -145,7 +145,7 @@ select
     {{ ratio(
         'ranked.orders_with_both * pair_sample.order_count',
         'cast(products.sampled_order_count as bigint) * partners.sampled_order_count',
-        12, 6
+        18, 6
     ) }} as lift
 from ranked
 inner join products

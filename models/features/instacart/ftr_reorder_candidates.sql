@@ -96,14 +96,14 @@ select
     {{ ratio(
         '10000 * cast(ranked.days_since_last as bigint)',
         'cast(10000 * (1 + ranked.mean_days_between) as bigint)',
-        12, 6
+        18, 6, is_large=true
     ) }} as due_ratio,
-    {{ ratio('ranked.days_since_last', '(1 + ranked.max_days_between)', 12, 6) }} as due_ratio_max,
-    cast(ranked.days_since_last - ranked.mean_days_between as numeric(9, 4)) as days_overdue,
+    {{ ratio('ranked.days_since_last', '(1 + ranked.max_days_between)', 18, 6) }} as due_ratio_max,
+    cast(ranked.days_since_last - ranked.mean_days_between as numeric(18, 4)) as days_overdue,
     {{ ratio(
-        'ranked.orders_since_last * (ranked.order_count - 1)',
+        'cast(ranked.orders_since_last as bigint) * (ranked.order_count - 1)',
         '(ranked.orders_since_first - ranked.orders_since_last)',
-        12, 6
+        18, 6, is_large=true
     ) }} as due_ratio_orders,
     ranked.mean_cart_position,
     ranked.mean_relative_position,

@@ -55,7 +55,7 @@ to_be_predicted as (
         0 as orders_back,
         open_orders.order_id,
         open_orders.eval_set,
-        coalesce(open_orders.order_number, users.last_order_number + 1) as order_number,
+        coalesce(open_orders.order_number, cast(users.last_order_number as integer) + 1) as order_number,
         coalesce(open_orders.order_dow, days_of_week.order_dow) as order_dow,
         coalesce(open_orders.order_hour_of_day, users.usual_hour) as order_hour_of_day,
         case
@@ -109,7 +109,7 @@ select
     cast(orders_back as smallint) as orders_back,
     order_id,
     eval_set,
-    cast(order_number as smallint) as order_number,
+    cast(order_number as integer) as order_number,
     cast(order_dow as smallint) as order_dow,
     cast(order_hour_of_day as smallint) as order_hour_of_day,
     cast(days_since_prior_order as smallint) as days_since_prior_order,

@@ -50,7 +50,7 @@ user_aisles as (
 
 ),
 
--- One more each, so that no aisle is unknown to the statistics.
+-- One is added to each count, so that every aisle has a share.
 aisles as (
 
     select
@@ -94,6 +94,6 @@ select
     {{ ratio(
         'product_count * all_first_purchases + ' ~ pseudo_products ~ ' * aisle_first_purchases',
         '(user_product_count + ' ~ pseudo_products ~ ') * aisle_first_purchases',
-        12, 6
+        18, 6, is_large=true
     ) }} as taste
 from compared

@@ -42,9 +42,9 @@ summed as (
         count(*) as order_count,
         count(gap) as gap_count,
         sum(gap) as gap_sum,
-        sum(gap * gap) as gap_squares,
+        sum(cast(gap as bigint) * gap) as gap_squares,
         sum(basket_size) as item_count,
-        sum(basket_size * basket_size) as basket_size_squares,
+        sum(cast(basket_size as bigint) * basket_size) as basket_size_squares,
         max(case when age = 1 then basket_size end) as last_basket_size,
         sum(first_purchases) as first_purchase_count,
         count(is_later_order) as later_orders,
@@ -69,18 +69,18 @@ select
     targets.order_hour_of_day,
     targets.days_since_prior_order,
     cast(summed.order_count as integer) as order_count,
-    {{ ratio('summed.gap_sum', 'summed.gap_count', 9, 4) }} as mean_days_between_orders,
+    {{ ratio('summed.gap_sum', 'summed.gap_count', 18, 4) }} as mean_days_between_orders,
     {{ standard_deviation('summed.gap_count', 'summed.gap_sum', 'summed.gap_squares') }} as sd_days_between_orders,
-    {{ ratio('summed.item_count', 'summed.order_count', 9, 4) }} as mean_basket_size,
+    {{ ratio('summed.item_count', 'summed.order_count', 18, 4) }} as mean_basket_size,
     {{ standard_deviation('summed.order_count', 'summed.item_count', 'summed.basket_size_squares') }} as sd_basket_size,
     summed.last_basket_size,
-    {{ ratio('summed.last_3_items', 'summed.last_3_orders', 9, 4) }} as mean_basket_size_last_3,
+    {{ ratio('summed.last_3_items', 'summed.last_3_orders', 18, 4) }} as mean_basket_size_last_3,
     cast(summed.first_purchase_count as integer) as first_purchase_count,
     {{ ratio('summed.later_reordered_items', 'summed.later_items') }} as reorder_share,
     {{ ratio('summed.last_3_later_reordered_items', 'summed.last_3_later_items') }} as reorder_share_last_3,
     {{ ratio('summed.later_orders_without_reorder', 'summed.later_orders') }} as none_share,
-    {{ ratio('summed.later_reordered_items', 'summed.later_orders', 9, 4) }} as mean_reordered_items,
-    {{ ratio('summed.last_3_first_purchases', 'summed.last_3_orders', 9, 4) }} as mean_first_purchases_last_3
+    {{ ratio('summed.later_reordered_items', 'summed.later_orders', 18, 4) }} as mean_reordered_items,
+    {{ ratio('summed.last_3_first_purchases', 'summed.last_3_orders', 18, 4) }} as mean_first_purchases_last_3
 from targets
 inner join summed
     on

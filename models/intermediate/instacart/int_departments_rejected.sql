@@ -45,9 +45,9 @@ select
     case
         when not {{ readable_with_key() }} then departments.rejection_detail
         when repeated_files.file_name is not null
-            then 'all rows of the file stand in ' || repeated_files.other_name || ' as well'
+            then 'all rows of the file are in ' || repeated_files.other_name || ' as well'
         when duplicates.row_number is not null
-            then 'department_id = ' || cast(departments.department_id as varchar) || ' stands in an earlier row'
+            then 'department_id = ' || cast(departments.department_id as varchar) || ' is already in an earlier row'
         else departments.rejection_detail
     end as detail,
     departments.raw_record,

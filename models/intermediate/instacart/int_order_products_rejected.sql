@@ -79,10 +79,10 @@ select
     reason,
     case
         when repeated_in is not null and reason = 'duplicate_key'
-            then 'all rows of the file stand in ' || repeated_in || ' as well'
+            then 'all rows of the file are in ' || repeated_in || ' as well'
         when reason = 'duplicate_key'
             then 'order_id, product_id = ' || cast(order_id as varchar) || ', ' || cast(product_id as varchar)
-                || ' stands in an earlier row'
+                || ' is already in an earlier row'
         when reason = 'missing_parent'
             then orphaned_column || ' = ' || cast(orphaned_id as varchar) || ' is not among the accepted '
                 || case orphaned_column when 'order_id' then 'orders' else 'products' end

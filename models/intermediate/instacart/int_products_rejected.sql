@@ -79,8 +79,9 @@ select
     reason,
     case
         when repeated_in is not null and reason = 'duplicate_key'
-            then 'all rows of the file stand in ' || repeated_in || ' as well'
-        when reason = 'duplicate_key' then 'product_id = ' || cast(product_id as varchar) || ' stands in an earlier row'
+            then 'all rows of the file are in ' || repeated_in || ' as well'
+        when reason = 'duplicate_key'
+            then 'product_id = ' || cast(product_id as varchar) || ' is already in an earlier row'
         when reason = 'missing_parent'
             then orphaned_column || ' = ' || cast(orphaned_id as varchar) || ' is not among the accepted '
                 || case orphaned_column when 'aisle_id' then 'aisles' else 'departments' end

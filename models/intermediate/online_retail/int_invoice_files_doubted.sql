@@ -15,8 +15,8 @@ with files as (
 
 ),
 
--- More rows can only be read with day and month exchanged than can only be read as they stand, so that those that can
--- be read both ways are read wrongly.
+-- More dates can only be read with day and month exchanged than can only be read as they are, so the dates that can be
+-- read both ways would be read wrongly.
 of_other_order as (
 
     select * from files
@@ -51,7 +51,7 @@ deliveries as (
 
 ),
 
--- Rows that are the same are of the same invoice, and hardly any invoice stands in two deliveries.
+-- Equal rows have the same invoice, and hardly any invoice is in two deliveries.
 shared_invoices as (
 
     select invoice_no as shared_invoice_no
@@ -135,7 +135,8 @@ pairs_without_invoice as (
 shared as (
 
     select
-        own.file_name,
+        coalesce(own.file_name, own.delivery) as file_name,
+        own.file_name is null as is_streamed,
         coalesce(same.file_name, same.delivery) as other_name,
         own.row_count,
         same.row_count as other_row_count,
@@ -149,8 +150,6 @@ shared as (
         on
             pairs.delivery = pairs_without_invoice.delivery
             and pairs.other_delivery = pairs_without_invoice.other_delivery
-    -- What was streamed may go on, and is never left out as a whole.
-    where own.file_name is not null
 
 ),
 
@@ -159,9 +158,10 @@ judged as (
     select
         shared.*,
         case
-            -- Of two with the same rows the first in file order stays, and a file gives way to a stream.
+            -- Of two files with the same rows the first by name is kept. Of a file and a stream, the stream is kept.
             when
-                shared.shared_rows = shared.row_count
+                not shared.is_streamed
+                and shared.shared_rows = shared.row_count
                 and (
                     shared.row_count < shared.other_row_count
                     or shared.file_name > shared.other_name
@@ -199,7 +199,7 @@ ranked as (
         on judged.other_name = repeated.file_name
     where
         judged.verdict = 'repeated'
-        -- Rows that count once are not doubted.
+        -- Rows that count only once are no reason for a warning.
         or (judged.verdict is not null and repeated.file_name is null)
 
 )
@@ -221,9 +221,10 @@ select
     cast(other_name as varchar(1000)) as other_name,
     cast(
         case
-            when verdict = 'repeated' then 'all rows of the file stand in ' || other_name || ' as well'
+            when verdict = 'repeated' then 'all rows of the file are in ' || other_name || ' as well'
             else cast(shared_rows as varchar) || ' of the ' || cast(row_count as varchar)
-                || ' rows of the file stand in ' || other_name || ' as well'
+                || ' rows of the ' || case when is_streamed then 'stream' else 'file' end || ' are in ' || other_name
+                || ' as well'
         end as varchar(1000)
     ) as detail
 from ranked

@@ -27,7 +27,7 @@ select
     invoice_lines.description,
     -- The word that the data set itself uses for a country that is not known.
     coalesce(invoice_lines.country, 'Unspecified') as country,
-    -- The first that applies. Prefixes come before the signs: one bad debt has a positive price and quantity.
+    -- The first that applies. The prefix decides before the signs: one bad debt has a positive price and quantity.
     case
         when invoice_lines.invoice_no like 'C%' then 'cancellation'
         when invoice_lines.invoice_no like 'A%' then 'bad_debt'

@@ -15,7 +15,7 @@ streamed_lines as (
 
     select * from landed
     where
-        -- The same line of the same delivery: what the file says stays.
+        -- The same line of the same delivery: the file wins over the stream.
         not exists (
             select 1
             from invoice_lines

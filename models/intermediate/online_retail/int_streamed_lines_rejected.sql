@@ -21,7 +21,7 @@ counted as (
 
 ),
 
--- Those in whose place another line counts; no other can differ from what is counted, and few are left to compare.
+-- Only lines that another line replaces: no other line can contradict one that counts.
 replaced as (
 
     select * from streamed_lines
@@ -44,10 +44,10 @@ select
     cast('duplicate_key' as varchar(100)) as reason,
     left(
         'the line ' || replaced.file_name || ':' || cast(replaced.row_number as varchar)
-        || ' stands in a file, or was landed before, with another content',
+        || ' is in a file, or was landed before, with other content',
         1000
     ) as detail,
-    -- That of a line that could have been accepted is not kept; this is what was read of it.
+    -- The line itself is not stored if it could have been accepted; it is rebuilt from its values.
     coalesce(replaced.raw_record, {{ online_retail_record('replaced') }}) as raw_record,
     false as is_of_left_out_file
 from replaced

@@ -1,4 +1,4 @@
--- The gate of all marts of the source.
+-- Built only if the test on this model passes: not too many rows are rejected.
 -- depends_on: {{ ref('int_instacart_rejections_counted') }}
 select
     product_id,

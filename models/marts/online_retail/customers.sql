@@ -35,7 +35,7 @@ members as (
 
     select customer_id from measured
     union
-    -- Always there, so that every line has a customer, also the next one without.
+    -- Always included, so that lines without a customer have one to refer to.
     select cast('Unknown' as varchar(20)) as customer_id
 
 )

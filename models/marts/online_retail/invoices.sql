@@ -18,7 +18,7 @@ invoice_lines as (
 
 select
     invoice_no,
-    -- All lines of an invoice are of one type, but that sales, free items and stock adjustments may stand together.
+    -- The lines of an invoice have one type, except that sales, free items and stock adjustments may be mixed.
     case
         when max(case when transaction_type = 'cancellation' then 1 else 0 end) = 1 then 'cancellation'
         when max(case when transaction_type = 'bad_debt' then 1 else 0 end) = 1 then 'bad_debt'

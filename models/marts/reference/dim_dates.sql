@@ -1,4 +1,4 @@
--- The gate of all marts of the source.
+-- Built only if the test on this model passes: not too many rows are rejected.
 -- depends_on: {{ ref('int_online_retail_rejections_counted') }}
 {% set first_day = dbt.date_trunc('year', 'invoice_lines.first_invoiced_at') %}
 

@@ -1,4 +1,4 @@
--- What the predictions were made from.
+-- Only for the lineage: the predictions were made from this model.
 -- depends_on: {{ ref('ftr_cart_steps') }}
 with next_in_cart as (
 
@@ -11,7 +11,7 @@ select
     cast(rank as integer) as rank,
     cast(next_product_id as integer) as next_product_id,
     cast(probability as numeric(7, 6)) as probability,
-    cast(lift as numeric(12, 6)) as lift,
+    cast(lift as numeric(18, 6)) as lift,
     cast(model_version as varchar(100)) as model_version,
     cast(predicted_at as timestamp) as predicted_at
 from next_in_cart

@@ -1,4 +1,4 @@
--- What the predictions were made from.
+-- Only for the lineage: the predictions were made from this model.
 -- depends_on: {{ ref('ftr_reorder_candidates') }}
 with predicted_baskets as (
 

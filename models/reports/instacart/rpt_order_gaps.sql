@@ -30,7 +30,7 @@ select
     cast(measured.order_count as integer) as order_count,
     cast(measured.orders_with_lines as integer) as orders_with_lines,
     {{ ratio('measured.orders_with_lines', 'order_total.orders_with_lines') }} as order_share,
-    {{ ratio('measured.item_count', 'measured.orders_with_lines', 9, 4) }} as mean_basket_size,
+    {{ ratio('measured.item_count', 'measured.orders_with_lines', 18, 4) }} as mean_basket_size,
     {{ ratio('measured.reordered_items', 'measured.item_count') }} as reorder_share
 from measured
 cross join order_total

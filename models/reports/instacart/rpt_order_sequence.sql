@@ -28,11 +28,11 @@ select
     cast(measured.user_count as integer) as user_count,
     {{ ratio('measured.user_count', 'user_total.user_count') }} as user_share,
     cast(measured.orders_with_lines as integer) as orders_with_lines,
-    {{ ratio('measured.item_count', 'measured.orders_with_lines', 9, 4) }} as mean_basket_size,
+    {{ ratio('measured.item_count', 'measured.orders_with_lines', 18, 4) }} as mean_basket_size,
     {{ ratio('measured.reordered_items', 'measured.item_count') }} as reorder_share,
     {{ ratio('measured.item_count - measured.reordered_items', 'measured.item_count') }} as new_product_share,
     {{ ratio(
-        'measured.item_count - measured.reordered_items', 'measured.orders_with_lines', 9, 4
+        'measured.item_count - measured.reordered_items', 'measured.orders_with_lines', 18, 4
     ) }} as mean_new_products
 from measured
 cross join user_total

@@ -32,7 +32,7 @@ select
     {{ ratio('measured.orders_with_lines', 'order_total.orders_with_lines') }} as order_share,
     cast(coalesce(measured.item_count, 0) as bigint) as item_count,
     cast(coalesce(measured.reordered_items, 0) as bigint) as reordered_items,
-    {{ ratio('measured.item_count', 'measured.orders_with_lines', 9, 4) }} as mean_basket_size,
+    {{ ratio('measured.item_count', 'measured.orders_with_lines', 18, 4) }} as mean_basket_size,
     {{ ratio('measured.reordered_items', 'measured.item_count') }} as reorder_share
 from measured
 cross join order_total

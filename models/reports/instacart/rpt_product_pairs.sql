@@ -26,7 +26,7 @@ product_orders as (
 
 ),
 
--- What is in too few orders is in no pair worth a row, and would make most of the pairs.
+-- Products in too few orders are left out first: they would make most of the pairs, none of which is kept.
 counted as (
 
     select product_orders.*
@@ -35,6 +35,7 @@ counted as (
     where
         product_orders.order_count
         >= {{ least_orders('order_total.order_count', var('pair_report_product_share')) }}
+        and product_orders.order_count >= {{ var('pair_report_orders') }}
 
 ),
 
@@ -79,7 +80,7 @@ select
     {{ ratio(
         'pairs.order_count * order_total.order_count',
         'cast(orders_a.order_count as bigint) * orders_b.order_count',
-        12, 6
+        18, 6, is_large=true
     ) }} as lift
 from pairs
 inner join counted as orders_a

@@ -57,7 +57,7 @@ select
     cast(coalesce(measured.repeat_user_count, 0) as integer) as repeat_user_count,
     {{ ratio('measured.reordered_items', 'measured.order_count') }} as reorder_share,
     {{ ratio('measured.first_in_cart_count', 'measured.order_count') }} as first_in_cart_share,
-    {{ ratio('measured.cart_positions', 'measured.order_count', 9, 4) }} as mean_cart_position
+    {{ ratio('measured.cart_positions', 'measured.order_count', 18, 4) }} as mean_cart_position
 from products
 inner join {{ ref('aisles') }} as aisles
     on products.aisle_id = aisles.aisle_id

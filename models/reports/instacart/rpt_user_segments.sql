@@ -25,9 +25,9 @@ shares as (
 
     select
         *,
-        {{ ratio('item_count', 'orders_with_lines', 9, 4) }} as mean_basket_size,
+        {{ ratio('item_count', 'orders_with_lines', 18, 4) }} as mean_basket_size,
         {{ ratio('later_reordered_items', 'later_items') }} as reorder_share,
-        {{ ratio('days_between', 'gap_count', 9, 4) }} as mean_days_between_orders
+        {{ ratio('days_between', 'gap_count', 18, 4) }} as mean_days_between_orders
     from measured
 
 )

@@ -69,7 +69,7 @@ select
     cast(cohorts.cohort_size as integer) as cohort_size,
     cast(coalesce(active.active_customers, 0) as integer) as active_customers,
     {{ ratio('coalesce(active.active_customers, 0)', 'cohorts.cohort_size') }} as retention,
-    cast(coalesce(active.sales_amount, 0) as numeric(18, 3)) as sales_amount,
+    cast(coalesce(active.sales_amount, 0) as numeric(38, 3)) as sales_amount,
     months.is_complete_month
 from cohorts
 inner join months

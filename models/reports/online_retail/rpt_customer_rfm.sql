@@ -4,7 +4,7 @@ with sales as (
 
 ),
 
--- The day after the last sale, so that a sale on that day lies one day back.
+-- The day after the last sale, so that the latest sale is one day ago.
 last_sale as (
 
     select max(invoice_date) as last_invoice_date from sales
@@ -53,7 +53,7 @@ select
     last_sale_date,
     cast(recency_days as integer) as recency_days,
     cast(frequency as integer) as frequency,
-    cast(monetary as numeric(18, 3)) as monetary,
+    cast(monetary as numeric(38, 3)) as monetary,
     cast(recency_score as smallint) as recency_score,
     cast(frequency_score as smallint) as frequency_score,
     cast(monetary_score as smallint) as monetary_score,

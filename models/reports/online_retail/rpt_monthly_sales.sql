@@ -82,10 +82,10 @@ places as (
 select
     places.sales_month,
     places.country,
-    cast(coalesce(sales.gross_amount, 0) as numeric(18, 3)) as gross_amount,
-    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)) as cancellation_amount,
+    cast(coalesce(sales.gross_amount, 0) as numeric(38, 3)) as gross_amount,
+    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)) as cancellation_amount,
     cast(
-        coalesce(sales.gross_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)
+        coalesce(sales.gross_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)
     ) as net_amount,
     cast(coalesce(sales.units, 0) as bigint) as units,
     cast(coalesce(sales.invoice_count, 0) as integer) as invoice_count,

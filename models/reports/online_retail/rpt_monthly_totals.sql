@@ -69,20 +69,22 @@ cancellations as (
 
 select
     months.sales_month,
-    cast(coalesce(sales.gross_amount, 0) as numeric(18, 3)) as gross_amount,
-    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)) as cancellation_amount,
+    cast(coalesce(sales.gross_amount, 0) as numeric(38, 3)) as gross_amount,
+    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)) as cancellation_amount,
     cast(
-        coalesce(sales.gross_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)
+        coalesce(sales.gross_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)
     ) as net_amount,
     {{ money_share(
-        'case when cancellations.cancellation_amount < 0 then -cancellations.cancellation_amount else 0 end',
-        'sales.gross_amount', 18, 6
+        '(case when cancellations.cancellation_amount < 0 then -cancellations.cancellation_amount else 0 end)',
+        'sales.gross_amount', 38, 6
     ) }} as cancellation_rate,
     cast(coalesce(sales.units, 0) as bigint) as units,
     cast(coalesce(sales.line_count, 0) as integer) as line_count,
     cast(coalesce(sales.invoice_count, 0) as integer) as invoice_count,
-    {{ ratio('sales.gross_amount * 1000', 'sales.invoice_count * 1000', 18, 3) }} as average_invoice_value,
-    {{ ratio('sales.line_count', 'sales.invoice_count', 12, 4) }} as lines_per_invoice,
+    {{ ratio(
+        'sales.gross_amount * 1000', 'sales.invoice_count * 1000', 38, 3, is_large=true
+    ) }} as average_invoice_value,
+    {{ ratio('sales.line_count', 'sales.invoice_count', 18, 4) }} as lines_per_invoice,
     cast(coalesce(sales.customer_count, 0) as integer) as customer_count,
     cast(coalesce(new_customers.new_customer_count, 0) as integer) as new_customer_count,
     cast(

@@ -1,4 +1,4 @@
--- Services are in no basket; several lines of an item in one invoice are one purchase.
+-- Services are left out of baskets; several lines of an item on one invoice are one purchase.
 with baskets as (
 
     select distinct
@@ -15,7 +15,7 @@ basket_total as (
 
 ),
 
--- What is in too few baskets is in no pair either. Numbers are joined and grouped three times as fast as codes.
+-- An item in too few baskets cannot be in a pair. Joining and grouping by numbers is three times as fast as by codes.
 items as (
 
     select
@@ -67,7 +67,8 @@ select
     {{ ratio('pairs.basket_count', 'items_a.basket_count') }} as confidence_a_to_b,
     {{ ratio('pairs.basket_count', 'items_b.basket_count') }} as confidence_b_to_a,
     {{ ratio(
-        'pairs.basket_count * basket_total.basket_count', 'items_a.basket_count * items_b.basket_count', 12, 6
+        'pairs.basket_count * basket_total.basket_count', 'items_a.basket_count * items_b.basket_count',
+        18, 6, is_large=true
     ) }} as lift
 from pairs
 inner join items as items_a

@@ -30,7 +30,7 @@ cancellations as (
 
 ),
 
--- Products alone have a place: postage and fees are no best sellers.
+-- Only products are ranked; postage and fees cannot be best sellers.
 ranked as (
 
     select
@@ -51,14 +51,14 @@ select
     stock_items.stock_code,
     stock_items.description,
     stock_items.is_product,
-    cast(coalesce(sales.sales_amount, 0) as numeric(18, 3)) as sales_amount,
-    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)) as cancellation_amount,
+    cast(coalesce(sales.sales_amount, 0) as numeric(38, 3)) as sales_amount,
+    cast(coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)) as cancellation_amount,
     cast(
-        coalesce(sales.sales_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(18, 3)
+        coalesce(sales.sales_amount, 0) + coalesce(cancellations.cancellation_amount, 0) as numeric(38, 3)
     ) as net_amount,
     {{ money_share(
-        'case when cancellations.cancellation_amount < 0 then -cancellations.cancellation_amount else 0 end',
-        'sales.sales_amount', 18, 6
+        '(case when cancellations.cancellation_amount < 0 then -cancellations.cancellation_amount else 0 end)',
+        'sales.sales_amount', 38, 6
     ) }} as cancelled_share,
     cast(coalesce(sales.units_sold, 0) as bigint) as units_sold,
     cast(coalesce(cancellations.units_cancelled, 0) as bigint) as units_cancelled,

@@ -1,4 +1,4 @@
--- No file repeats another one. Warns only: a file that does so as a whole is left out, and the rows count once.
+-- No file repeats another one. Warns only: a file that repeats another one as a whole is left out, so rows count once.
 {{ config(severity='warn') }}
 
 select *

@@ -1,4 +1,15 @@
--- The reconciliation covers every staged row, and every accepted row stands in its mart.
+-- The reconciliation covers every staged row, and every accepted row is in its mart.
+{% set sources = {
+    'instacart': {
+        'aisles': 'stg_instacart__aisles',
+        'departments': 'stg_instacart__departments',
+        'products': 'stg_instacart__products',
+        'orders': 'stg_instacart__orders',
+        'order_products': 'int_order_products_unioned',
+    },
+    'online_retail': {'invoice_lines': 'int_invoice_lines_unioned'},
+} %}
+
 with reconciled as (
 
     select
@@ -12,21 +23,17 @@ with reconciled as (
 
 layers as (
 
-    {% for entity, staged in {
-        'aisles': 'stg_instacart__aisles',
-        'departments': 'stg_instacart__departments',
-        'products': 'stg_instacart__products',
-        'orders': 'stg_instacart__orders',
-        'order_products': 'int_order_products_unioned',
-        'invoice_lines': 'int_invoice_lines_unioned',
-    }.items() %}
+    {% for source_name in built_sources(sources) %}
+    {% set is_last_source = loop.last %}
+    {% for entity, staged in sources[source_name].items() %}
     select
         '{{ entity }}' as entity,
         (select count(*) from {{ ref(staged) }}) as staged_rows,
         (select count(*) from {{ ref(entity) }}) as mart_rows
-    {% if not loop.last %}
+    {% if not (is_last_source and loop.last) %}
     union all
     {% endif %}
+    {% endfor %}
     {% endfor %}
 
 )

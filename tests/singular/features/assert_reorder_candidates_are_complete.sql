@@ -1,4 +1,4 @@
--- The view joins user, product and aisle to every row of ftr_user_products: none is lost by it, none is doubled.
+-- The view joins user, product and aisle to every row of ftr_user_products: no row is lost or doubled.
 with counted as (
 
     select

@@ -1,4 +1,4 @@
--- No order counts in what is said of other users if it is predicted, or if an older one of its user is.
+-- An order that is predicted, and every later one of its user, is left out of statistics over several users.
 with orders as (
 
     select * from {{ ref('ftr_orders') }}

@@ -1,4 +1,4 @@
--- `reordered` is 0 on a user's first purchase of a product, 1 on all later ones. `fct_orders` counts on it.
+-- `reordered` is 0 on a user's first purchase of a product, 1 on all later ones. `fct_orders` relies on it.
 {{ config(severity=history_severity(), meta={'tests_rows_of': 'order_products'}) }}
 {% set untested_orders = untested_keys() %}
 

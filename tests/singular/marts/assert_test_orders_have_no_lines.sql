@@ -1,5 +1,5 @@
--- The publisher keeps the lines of `test` orders secret, so that their baskets are null. Lines there are no error of
--- the warehouse, hence a warning.
+-- The publisher keeps the lines of `test` orders secret, so their baskets are null. Lines there are not an error of the
+-- warehouse, so the test only warns.
 {{ config(severity='warn') }}
 
 select order_id

@@ -1,4 +1,4 @@
--- The figures of the complete official file, each counted by other means. Off unless that file is loaded.
+-- The figures of the complete official file, each counted independently. Off unless that file is loaded.
 {{ config(enabled=var('online_retail_complete')) }}
 
 with figures as (

@@ -1,4 +1,4 @@
--- Facts and users re-add to the relational schema: no order or line is lost or counted twice by a join or aggregate.
+-- Facts and users add up to the relational schema: no order or line is lost or counted twice by a join or aggregate.
 {{ config(meta={'tests_rows_of': 'order_products'}) }}
 {# The view joins every line, so that only those of untested orders are counted. #}
 {% set untested_orders = untested_keys() %}

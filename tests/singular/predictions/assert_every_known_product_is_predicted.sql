@@ -1,4 +1,4 @@
--- The products that a user has bought before, each of them and no other, have a probability.
+-- Every product that a user has bought before has a probability, and no other product has one, once models were trained.
 with predicted as (
 
     select
@@ -27,7 +27,9 @@ left join predicted
     on
         known.user_id = predicted.user_id
         and known.product_id = predicted.product_id
-where predicted.user_id is null
+where
+    predicted.user_id is null
+    and exists (select 1 from {{ ref('model_runs') }})
 union all
 select
     predicted.user_id,

@@ -1,4 +1,4 @@
--- What a user has bought before cannot be tried for the first time.
+-- A product that the user has bought before cannot be tried for the first time.
 select
     predicted_first_purchases.user_id,
     predicted_first_purchases.product_id
