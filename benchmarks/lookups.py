@@ -26,7 +26,7 @@ import duckdb
 import uvloop
 from stream import PROJECT, Process, environment_of, free_port, wait_for
 
-from retail_warehouse.streaming.service import STATE
+from retail_warehouse.streaming.settings import STATE
 from retail_warehouse.streaming.tokens import READ, LocalIssuer
 
 CLIENTS = 50

@@ -33,7 +33,7 @@ import psutil
 import requests
 
 from retail_warehouse.streaming import player
-from retail_warehouse.streaming.service import STATE
+from retail_warehouse.streaming.settings import STATE
 from retail_warehouse.streaming.tokens import WRITE, LocalIssuer
 
 PROJECT = Path(__file__).parents[1]

@@ -1,7 +1,6 @@
 """Where commands find the dbt project and its warehouse."""
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
+from filelock import FileLock
 
 from retail_warehouse.deliveries import DataError
 
@@ -43,11 +43,10 @@ def artifacts(command: str) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((folder / "lock").open("w"))
+            stack.enter_context(FileLock(folder / "lock"))
         except OSError:
             yield Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield folder
 
 

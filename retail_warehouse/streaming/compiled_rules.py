@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 _DATABASE = "rules"
 _STAGED = "stg_online_retail__streamed_lines"
 _OF_FILES = "stg_online_retail__invoice_lines"
@@ -18,7 +20,17 @@ _SOURCE = "source.retail_warehouse.online_retail.streamed_lines"
 
 
 def main() -> None:
-    """Write the rules as JSON to the file that the first argument names."""
+    """Write the rules as JSON to the file that the first argument names, unless another process has done so meanwhile;
+    one does it, and the others wait. Who started it may have ended by then."""
+    file = Path(sys.argv[1])
+    with FileLock(file.with_name("streaming_rules.lock")):
+        if not file.is_file():
+            new = file.with_suffix(".new")
+            new.write_text(json.dumps(_compiled()), encoding="utf-8")
+            new.replace(file)
+
+
+def _compiled() -> dict[str, Any]:
     from dbt.cli.main import dbtRunner
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,7 +58,7 @@ def main() -> None:
     def relation(model: str) -> dict:
         return {"relation": node[model].relation_name, "sql": node[model].compiled_code}
 
-    rules = {
+    return {
         "database": _DATABASE,
         "raw": {
             "relation": name.results[0].node.compiled_code.strip(),
@@ -58,7 +70,6 @@ def main() -> None:
         "views": [relation(model) for model in _VIEWS],
         "seed": {"relation": node[_SEED].relation_name, "path": node[_SEED].original_file_path},
     }
-    Path(sys.argv[1]).write_text(json.dumps(rules), encoding="utf-8")
 
 
 if __name__ == "__main__":

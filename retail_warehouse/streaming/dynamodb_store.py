@@ -1,10 +1,10 @@
 """The serving store as one DynamoDB table, for services on AWS."""
 
 import contextlib
+import heapq
 import itertools
-import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,17 +12,34 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from retail_warehouse.streaming.serving import UNKNOWN, Invoice, Line, StoreError, check_money, file_order
+from retail_warehouse.streaming.serving import (
+    UNKNOWN,
+    Delivery,
+    Invoice,
+    Line,
+    StoreError,
+    Total,
+    check_money,
+    delivery_name,
+    file_order,
+    place_of,
+    taken_by,
+)
 
 BATCH = 25  # writes, the most that DynamoDB takes at once
 ATTEMPTS = 12  # of a batch; some 15 s in all
 INDEX = "by_customer"
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 5})  # seconds
 _KEY_BYTES = 2048  # the longest partition key
+_READS = 100  # the most that DynamoDB reads at once by their keys
+_DELIVERIES = "deliveries"  # the partition of the deliveries; a transaction has a # in its key
 _ADVICE = {
-    "AccessDeniedException": "Allow this role to query, scan and batch-write the table and to query its indexes.",
+    "AccessDeniedException": (
+        "Allow this role to query, scan, batch-get and batch-write the table and to query its indexes."
+    ),
     "EndpointConnectionError": "Look whether the region is right and can be reached from here.",
     "ExpiredTokenException": "Renew the AWS credentials.",
     "NoCredentialsError": "Give this process AWS credentials, best by a role.",
@@ -31,6 +48,10 @@ _ADVICE = {
     "ResourceNotFoundException": "Look whether the region and the name are right, or make the table.",
     "UnrecognizedClientException": "Look whether the AWS credentials are right.",
 }
+
+
+class _Unprocessed(StoreError):
+    pass
 
 
 class DynamoDbStore:
@@ -68,46 +89,124 @@ class DynamoDbStore:
         with _told(table_name, "connect"):
             self._client = boto3.client("dynamodb", config=_CONFIG) if client is None else client
 
-    def put(self, lines: Iterable[Line]) -> None:
+    def put(self, lines: Iterable[Line], streamed: bool = False) -> None:
         """Store lines; one that is there already, by its ``invoice_line_id`` and transaction, is replaced.
 
         They are written in batches of 25, one after the other. On return all are durable.
+
+        Args:
+            lines: The lines.
+            streamed: Leave out those whose place a row of a delivery has that was loaded in bulk. What is written while
+                one is noted, ``keep_only`` removes after it.
 
         Raises:
             StoreError: The table cannot be written; some of the lines may have been.
             ValueError: A line has no number in its id, or money that is not a whole number of thousandths; some of the
                 lines before it may have been written.
         """
+        if streamed:
+            lines = self._of_streams(lines)
         for batch in _batches(lines):
             # DynamoDB refuses a batch that names an item twice. The last one counts, as everywhere.
             latest = {line.invoice_line_id: line for line in batch}
             put_at = time.time_ns()
             self._write([{"PutRequest": {"Item": _item(line, put_at)}} for line in latest.values()])
 
-    def lines(self, invoice_no: str, stock_code: str) -> Sequence[Line]:
-        """The lines of a transaction in file order, empty if there is none.
+    def _of_streams(self, lines: Iterable[Line]) -> list[Line]:
+        lines = list(lines)
+        taken = taken_by(self.deliveries({place_of(line.invoice_line_id)[0] for line in lines}))
+        return [line for line in lines if not taken(line.invoice_line_id)]
+
+    def holds(self, lines: Iterable[Line]) -> set[Line]:
+        """Those lines that are there as they are.
 
         Raises:
             StoreError: The table cannot be read.
         """
+        asked = set(lines)
+        # DynamoDB refuses a batch that names an item twice.
+        keys = {(line.invoice_line_id, line.invoice_no, line.stock_code): _key_of(line) for line in asked}
+        return asked.intersection(map(_line, self._items_of(keys.values())))
+
+    def remove(self, lines: Iterable[Line]) -> None:
+        """Remove streamed lines, as far as they are there. What a delivery in bulk has in their place stays.
+
+        Raises:
+            StoreError: The table cannot be written; some of the lines may have been removed.
+        """
+        for batch in _batches({line.invoice_line_id: line for line in self._of_streams(lines)}.values()):
+            self._write([{"DeleteRequest": {"Key": _key_of(line)}} for line in batch])
+
+    def lines(
+        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+    ) -> Sequence[Line]:
+        """The lines of a transaction in file order, empty if there is none; see ``ServingStore``. All are read, and no
+        more than the limit kept.
+
+        Raises:
+            StoreError: The table cannot be read.
+        """
+        beyond = file_order(after) if after else ("", -1)
+        items = (
+            item for item in self._lines_of(invoice_no, stock_code) if file_order(item["invoice_line_id"]["S"]) > beyond
+        )
+
+        def order(item: dict) -> tuple[str, int]:
+            return file_order(item["invoice_line_id"]["S"])
+
+        return list(map(_line, sorted(items, key=order) if limit is None else heapq.nsmallest(limit, items, order)))
+
+    def total(self, invoice_no: str, stock_code: str) -> Total:
+        """What all lines of a transaction add up to.
+
+        Raises:
+            StoreError: The table cannot be read.
+        """
+        count, quantity, amount = 0, 0, Decimal("0.000")
+        for item in self._lines_of(invoice_no, stock_code):
+            count += 1
+            quantity += int(item["quantity"]["N"])
+            amount += _money(item["line_amount"])
+        return Total(count, quantity, amount)
+
+    def _lines_of(self, invoice_no: str, stock_code: str) -> Iterator[dict]:
         transaction = _transaction(invoice_no, stock_code)
         if len(transaction.encode(errors="replace")) > _KEY_BYTES:  # which DynamoDB refuses to look for
-            return []
-        items = self._items(
+            return
+        yield from self._items(
             "query",
             KeyConditionExpression="#key = :key",
             ExpressionAttributeNames={"#key": "transaction"},
             ExpressionAttributeValues={":key": {"S": transaction}},
             ConsistentRead=True,
         )
-        return sorted(map(_line, items), key=lambda line: file_order(line.invoice_line_id))
 
-    def invoices(self, customer_id: str) -> Sequence[Invoice]:
-        """The invoices of a customer in order of ``(invoiced_at, invoice_no)``, empty if there is none.
+    def invoices(
+        self, customer_id: str, limit: int | None = None, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Invoice]:
+        """The invoices of a customer in order of ``(invoiced_at, invoice_no)``, empty if there is none; see
+        ``ServingStore``.
 
         Raises:
             StoreError: The table cannot be read.
         """
+        found = [
+            invoice
+            for invoice in self._invoices_of(customer_id)
+            if after is None or (invoice.invoiced_at, invoice.invoice_no) > after
+        ]
+        return sorted(found, key=lambda invoice: (invoice.invoiced_at, invoice.invoice_no))[:limit]
+
+    def invoice_count(self, customer_id: str, most: int | None = None) -> int:
+        """How many invoices a customer has; no more than `most` are told.
+
+        Raises:
+            StoreError: The table cannot be read.
+        """
+        count = len(self._invoices_of(customer_id))
+        return count if most is None else min(count, most)
+
+    def _invoices_of(self, customer_id: str) -> Collection[Invoice]:
         if customer_id == UNKNOWN or not 0 < len(customer_id.encode(errors="replace")) <= _KEY_BYTES:
             return []
         invoices: dict[str, Invoice] = {}
@@ -127,9 +226,9 @@ class DynamoDbStore:
                 sums.quantity + int(item["quantity"]["N"]),
                 sums.amount + _money(item["line_amount"]),
             )
-        return sorted(invoices.values(), key=lambda invoice: (invoice.invoiced_at, invoice.invoice_no))
+        return invoices.values()
 
-    def remove(self, keys: Iterable[tuple[str, str, str]]) -> None:
+    def remove_keys(self, keys: Iterable[tuple[str, str, str]]) -> None:
         """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, where they are there.
 
         Raises:
@@ -138,8 +237,52 @@ class DynamoDbStore:
         items = {(_transaction(invoice_no, stock_code), line) for invoice_no, stock_code, line in keys}
         self._delete(items)
 
-    def keep_only(self, invoice_line_ids: Iterable[str]) -> int:
-        """Remove every line that is not named, and return how many were.
+    def deliveries(self, names: Collection[str] | None = None) -> dict[str, Delivery]:
+        """The deliveries that were loaded in bulk, by their names without packing; those of some names, or all.
+
+        Raises:
+            StoreError: The table cannot be read.
+        """
+        if names is None:
+            items = self._items(
+                "query",
+                KeyConditionExpression="#key = :key",
+                ExpressionAttributeNames={"#key": "transaction"},
+                ExpressionAttributeValues={":key": {"S": _DELIVERIES}},
+                ConsistentRead=True,
+            )
+        else:
+            items = self._items_of([_key_of_delivery(name) for name in names])
+        return {
+            item["invoice_line_id"]["S"]: Delivery(
+                item["file_name"]["S"], int(item["last_row"]["N"]), item["fingerprint"]["S"]
+            )
+            for item in items
+        }
+
+    def set_delivery(self, delivery: Delivery) -> None:
+        """Note a delivery, in place of one of the same name.
+
+        Raises:
+            StoreError: The table cannot be written.
+        """
+        item = _key_of_delivery(delivery_name(delivery.file_name)) | {
+            "file_name": {"S": delivery.file_name},
+            "last_row": {"N": str(delivery.last_row)},
+            "fingerprint": {"S": delivery.fingerprint},
+        }
+        self._write([{"PutRequest": {"Item": item}}])
+
+    def drop_delivery(self, name: str) -> None:
+        """Forget a delivery, by its name without packing; its lines stay.
+
+        Raises:
+            StoreError: The table cannot be written.
+        """
+        self._write([{"DeleteRequest": {"Key": _key_of_delivery(name)}}])
+
+    def keep_only(self, invoice_line_ids: Iterable[str], of: Collection[str] | None = None) -> int:
+        """Remove every line that is not named, and return how many were; see ``ServingStore``.
 
         Reads the whole table. Items that an earlier ``put`` has left of a line are removed too, and not counted. What
         others put meanwhile is removed unless it is named.
@@ -149,6 +292,7 @@ class DynamoDbStore:
         """
         kept, removed = set(invoice_line_ids), set()
         latest: dict[str, tuple[int, str]] = {}  # time of the put, and transaction
+        is_meant = (lambda line: True) if of is None else taken_by(self.deliveries(of))
 
         def old_keys() -> Iterator[tuple[str, str]]:
             for item in self._items(
@@ -157,6 +301,8 @@ class DynamoDbStore:
                 ExpressionAttributeNames={"#key": "transaction"},
                 ConsistentRead=True,
             ):
+                if item["transaction"]["S"] == _DELIVERIES or not is_meant(item["invoice_line_id"]["S"]):
+                    continue
                 line, this = item["invoice_line_id"]["S"], (int(item["put_at"]["N"]), item["transaction"]["S"])
                 if line not in kept:
                     removed.add(line)
@@ -192,21 +338,43 @@ class DynamoDbStore:
             keys = [{"transaction": {"S": transaction}, "invoice_line_id": {"S": line}} for transaction, line in batch]
             self._write([{"DeleteRequest": {"Key": key}} for key in keys])
 
-    def _write(self, requests: list[dict]) -> None:
+    def _items_of(self, keys: Iterable[dict]) -> Iterator[dict]:
         self._check_open()
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                # A random part of it, so that writers that were refused together do not come back together.
-                time.sleep(random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)))
-            with _told(self._table, "batch_write_item"):
-                response = self._client.batch_write_item(RequestItems={self._table: requests})
-            requests = list(itertools.chain.from_iterable(response.get("UnprocessedItems", {}).values()))
-            if not requests:
-                return
-        raise StoreError(
-            f"The serving store, DynamoDB table {self._table}: batch_write_item left {len(requests)} items "
+        for batch in _batches(keys, _READS):
+            asked = {self._table: {"Keys": batch, "ConsistentRead": True}}
+            for attempt in self._attempts():
+                with attempt, _told(self._table, "batch_get_item"):
+                    answer = self._client.batch_get_item(RequestItems=asked)
+                    yield from answer["Responses"].get(self._table, [])
+                    asked = answer.get("UnprocessedKeys")
+                    if asked:
+                        raise self._too_little("batch_get_item", len(asked[self._table]["Keys"]))
+
+    @staticmethod
+    def _attempts() -> Retrying:
+        """For what DynamoDB leaves unprocessed; errors boto3 tries again by itself."""
+        return Retrying(
+            retry=retry_if_exception_type(_Unprocessed),
+            stop=stop_after_attempt(ATTEMPTS),
+            # A random part of it, so that those that were refused together do not come back together.
+            wait=wait_random_exponential(_FIRST_WAIT, _LONGEST_WAIT),
+            reraise=True,
+        )
+
+    def _too_little(self, operation: str, items: int) -> "_Unprocessed":
+        return _Unprocessed(
+            f"The serving store, DynamoDB table {self._table}: {operation} left {items} items "
             f"{ATTEMPTS} times. The table has too little capacity now; try again later."
         )
+
+    def _write(self, requests: list[dict]) -> None:
+        self._check_open()
+        for attempt in self._attempts():
+            with attempt, _told(self._table, "batch_write_item"):
+                response = self._client.batch_write_item(RequestItems={self._table: requests})
+                requests = list(itertools.chain.from_iterable(response.get("UnprocessedItems", {}).values()))
+                if requests:
+                    raise self._too_little("batch_write_item", len(requests))
 
 
 def create_table(client: Any, name: str) -> None:
@@ -258,10 +426,19 @@ def _told(table: str, operation: str) -> Iterator[None]:
         ) from error
 
 
-def _batches(things: Iterable) -> Iterator[list]:
+def _batches(things: Iterable, most: int = BATCH) -> Iterator[list]:
     iterator = iter(things)
-    while batch := list(itertools.islice(iterator, BATCH)):
+    while batch := list(itertools.islice(iterator, most)):
         yield batch
+
+
+def _key_of(line: Line) -> dict[str, dict[str, str]]:
+    transaction = _transaction(line.invoice_no, line.stock_code)
+    return {"transaction": {"S": transaction}, "invoice_line_id": {"S": line.invoice_line_id}}
+
+
+def _key_of_delivery(name: str) -> dict[str, dict[str, str]]:
+    return {"transaction": {"S": _DELIVERIES}, "invoice_line_id": {"S": name}}
 
 
 def _transaction(invoice_no: str, stock_code: str) -> str:

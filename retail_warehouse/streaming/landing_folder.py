@@ -1,11 +1,13 @@
 """The landing of events: acknowledged lines as files that dbt reads, which survive a crash of the machine."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,10 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from retail_warehouse.streaming.rules import Event
+from retail_warehouse.streaming.rules import Event, Kept
 
 _BUSY_SECONDS = 30.0
 _VERSION = 1
+_REFUSED = ".refused"
+SET_ASIDE = ".set_aside"  # folder
+_RESERVE = 2 << 20  # bytes that stay free, so that what has begun can be finished or taken back
 _INDEX = """
     create table landing_files (landing_file_id integer primary key, name text not null unique);
     create table events (
@@ -27,6 +32,10 @@ _INDEX = """
 
 class LandingError(Exception):
     """The landing folder does not take events; the message names it and says what to do."""
+
+
+class InDoubt(Exception):
+    """Whether events are taken in is not known: they can be neither kept nor taken back now."""
 
 
 class Known(NamedTuple):
@@ -44,6 +53,11 @@ class Known(NamedTuple):
 def handed_over(folder: Path) -> list[Path]:
     """The files of a landing folder that dbt reads, which never change any more, by their days and names."""
     return sorted(folder.glob("day=*/*.ndjson"))
+
+
+def set_aside_files(folder: Path) -> list[Path]:
+    """The files of a landing folder with rows that dbt cannot build (see ``set_aside.py``)."""
+    return sorted(folder.glob(f"{SET_ASIDE}/*.rows"))
 
 
 class LandingFolder:
@@ -79,7 +93,10 @@ class LandingFolder:
         self._began = 0.0
         self._is_open = False
         with self._errors():
-            self._open.mkdir(parents=True, exist_ok=True)
+            # What customers bought is nobody else's business.
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            self._open.mkdir(exist_ok=True, mode=0o700)
             _sync_folder(self.folder.parent)
             _sync_folder(self.folder)
             self._index = self._open_index()
@@ -101,6 +118,7 @@ class LandingFolder:
     # The index
 
     def _open_index(self) -> sqlite3.Connection:
+        make_private(self.folder / ".index.sqlite")
         index = sqlite3.connect(
             self.folder / ".index.sqlite",
             timeout=_BUSY_SECONDS,
@@ -110,13 +128,14 @@ class LandingFolder:
         _write_ahead(index)
         # Acknowledged means acknowledged: a contradiction is seen after a power cut as well.
         index.execute("pragma synchronous = full")
+        index.execute("pragma fullfsync = on")  # for macOS, see `sync`
         index.execute("begin immediate")
         [version] = index.execute("pragma user_version").fetchone()
         if version == 0:
             for statement in _INDEX.split(";"):
                 index.execute(statement)
             index.execute(f"pragma user_version = {_VERSION}")
-            for path in handed_over(self.folder):
+            for path in (*handed_over(self.folder), *set_aside_files(self.folder)):
                 self._enter(index, path.stem, _read(path))
         # Whatever its address, by which a player knows where it left off.
         index.execute("create table if not exists landing (identity text not null)")
@@ -131,7 +150,7 @@ class LandingFolder:
         [(file_id,)] = index.execute("select landing_file_id from landing_files where name = ?", [name])
         index.executemany(
             "insert or ignore into events values (?, ?, ?)",
-            ((event.event_id, digest(event.line), file_id) for event in events),
+            ((event.event_id, digest_of(event), file_id) for event in events),
         )
 
     def known(self, event_ids: Sequence[str]) -> dict[str, Known]:
@@ -151,11 +170,16 @@ class LandingFolder:
     # The file that grows
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Nobody else takes in events meanwhile, and an error takes back what was landed within.
+    def transaction(self, take_back: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Nobody else takes in events meanwhile, and an error takes back what was landed within: now or, if that fails
+        too, later (see :meth:`undo`), but before anybody is told of the error.
+
+        Args:
+            take_back: Removes from elsewhere what was put there within, after an error.
 
         Raises:
             LandingError: The index cannot be locked or written.
+            InDoubt: Nothing can be taken back, so that the events may be taken in later.
         """
         with self._errors():
             self._index.execute("begin immediate")
@@ -167,8 +191,26 @@ class LandingFolder:
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self._index.execute("rollback")
-            self._take_back(size, position)
+            try:
+                take_back()
+            except Exception:  # whatever it is; the first error is the one to be told
+                self._take_back_later(size)
+            else:
+                self._take_back(size, position)
             raise
+
+    def _take_back_later(self, size: int) -> None:
+        """Mark what stands behind a size of the file as refused, which needs no space on the disk."""
+        if self._file < 0:
+            return
+        path = self._open / (self._name or "")
+        try:
+            path.rename(path.with_name(f"{path.name}.{size}{_REFUSED}"))
+            _sync_folder(self._open)
+        except OSError as error:
+            raise InDoubt(f"Refused events cannot be taken back in {self.folder}: {error.strerror}.") from error
+        finally:
+            self._let_go()
 
     def _take_back(self, size: int, position: int) -> None:
         if self._file >= 0 and self._size > size:
@@ -177,8 +219,7 @@ class LandingFolder:
                 os.fsync(self._file)
                 self._size, self._position = size, position
             except OSError:
-                # It is left as a dead process leaves it, and taken over.
-                self._let_go()
+                self._take_back_later(size)
 
     def append(self, events: Sequence[Event]) -> None:
         """Land events for good, within a :meth:`transaction`.
@@ -190,19 +231,22 @@ class LandingFolder:
             if self._file < 0:
                 self._start()
             text = b"".join(_record(event, position) for position, event in enumerate(events, start=self._position + 1))
+            # What is written elsewhere for it is about as large.
+            if shutil.disk_usage(self._open).free < _RESERVE + 4 * len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             # Counted before it is written, so that a part of it is taken back too.
             start, self._size = self._size, self._size + len(text)
             self._position += len(events)
             written = 0
             while written < len(text):
                 written += os.pwrite(self._file, text[written:], start + written)
-            os.fdatasync(self._file)
+            sync(self._file)
             self._enter(self._index, self._name or "", events)
 
     def _start(self) -> None:
         while True:
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}"
-            file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 # Held for as long as the process lives: whoever gets it finds a file that nobody writes any more.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -244,7 +288,7 @@ class LandingFolder:
     def _move(self, path: Path, name: str) -> Path:
         day = datetime.strptime(name[:8], "%Y%m%d").date()
         target = self.folder / f"day={day}"
-        target.mkdir(exist_ok=True)
+        target.mkdir(exist_ok=True, mode=0o700)
         path.rename(target / f"{name}.ndjson")
         return target
 
@@ -254,19 +298,40 @@ class LandingFolder:
 
     # What others left behind
 
-    def take_over(self, store: Callable[[Sequence[Event]], None]) -> int:
-        """Hand over the files of processes that died, without events that they had not yet entered into the index
-        while another process took them in. `store` gets the events of such a file, to store those that are accepted
-        where they are looked up. Returns the number of files.
+    def undo(self, remove: Callable[[Sequence[Event]], None]) -> int:
+        """Finish what could not be taken back at once, by whichever process. `remove` gets the refused events that were
+        not taken in since. Returns the number of files.
 
         Raises:
             LandingError: A file cannot be read or moved, and is kept.
         """
-        taken = 0
+        done = 0
+        for path, file in self._left(_REFUSED):
+            name, size = path.stem.rsplit(".", 1)
+            with self.transaction():
+                with self._errors():
+                    events = list(_read(path))
+                    kept = list(_read(path, int(size)))
+                known = self.known([event.event_id for event in events])
+                remove([event for event in events[len(kept) :] if event.event_id not in known])
+                with self._errors():
+                    self._enter(self._index, name, kept)
+            with self._errors():
+                os.ftruncate(file, int(size))
+                os.fsync(file)
+                if kept:
+                    self._sync(self._move(path, name))
+                else:
+                    path.unlink()
+            done += 1
+        return done
+
+    def _left(self, suffix: str) -> Iterator[tuple[Path, int]]:
+        """Files in ``.open`` that nobody has, with a descriptor each, locked until the next."""
         with self._errors():
             paths = sorted(self._open.iterdir())
         for path in paths:
-            if path.name == self._name or path.suffix:
+            if path.name == self._name or path.suffix != suffix:
                 continue
             with self._errors():
                 try:
@@ -281,10 +346,22 @@ class LandingFolder:
             try:
                 # Another process may have been faster.
                 if path.exists():
-                    self._take_over(path, store)
-                    taken += 1
+                    yield path, file
             finally:
                 os.close(file)
+
+    def take_over(self, store: Callable[[Sequence[Event]], None]) -> int:
+        """Hand over the files of processes that died, without events that they had not yet entered into the index
+        while another process took them in. `store` gets the events of such a file, to store those that are accepted
+        where they are looked up. Returns the number of files.
+
+        Raises:
+            LandingError: A file cannot be read or moved, and is kept.
+        """
+        taken = 0
+        for path, _ in self._left(""):
+            self._take_over(path, store)
+            taken += 1
         return taken
 
     def _take_over(self, path: Path, store: Callable[[Sequence[Event]], None]) -> None:
@@ -304,6 +381,7 @@ class LandingFolder:
         with self._errors():
             if kept:
                 whole = path.with_suffix(".whole")
+                make_private(whole)
                 with whole.open("wb") as file:
                     file.writelines(_record(event, position) for position, event in enumerate(kept, start=1))
                     file.flush()
@@ -325,25 +403,59 @@ class LandingFolder:
                 self._let_go()
 
 
+def make_private(path: Path) -> None:
+    """Make a file, if it is missing, that its owner alone may read and write; one that is there becomes so."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def sync(file: int) -> None:
+    """Have the content of an open file on the disk when this returns; also on macOS, where there is no ``fdatasync``,
+    and where ``fsync`` leaves it in the memory of the disk (its manual, fsync(2))."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        try:
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+        except OSError:  # not every file system can
+            os.fsync(file)
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(file)
+    else:
+        os.fsync(file)
+
+
 def digest(line: str) -> bytes:
     """A digest of the content of an event."""
     return hashlib.blake2b(line.encode(), digest_size=16).digest()
 
 
+def digest_of(event: Event) -> bytes:
+    """The digest of an event's line, also where only its beginning was kept."""
+    return event.digest if isinstance(event, Kept) else digest(event.line)
+
+
 def _record(event: Event, position: int) -> bytes:
     row = {"event_id": event.event_id, "landing_position": position, "line": event.line}
+    if isinstance(event, Kept):
+        row |= {"digest": event.digest.hex(), "reason": event.reason, "detail": event.detail}
     return json.dumps(row).encode() + b"\n"
 
 
-def _read(path: Path) -> Iterator[Event]:
-    """The events of a file, up to the first that was not written whole."""
+def _read(path: Path, size: int | None = None) -> Iterator[Event]:
+    """The events of a file, or of its first bytes, up to the first that was not written whole."""
     with path.open("rb") as file:
         for text in file:
-            if not text.endswith(b"\n"):
+            if not text.endswith(b"\n") or (size is not None and file.tell() > size):
                 return
             try:
                 row = json.loads(text)
                 event = Event(row["event_id"], row["line"])
+                if "reason" in row:
+                    verdict = (bytes.fromhex(row["digest"]), row["reason"], row["detail"])
+                    event = Kept(event.event_id, event.line, *verdict)
             except (ValueError, KeyError, TypeError):
                 return
             yield event

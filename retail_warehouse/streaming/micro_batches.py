@@ -1,23 +1,31 @@
 """dbt in one warm process: a micro-batch whenever rows were landed, which opens the warehouse and closes it again."""
 
 import contextlib
+import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import must_be_here, warehouse
+from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
 
 _LINES = """
 select count(*), count(rejection_reason), (select count(*) from audit.rejected_rows where table_name = 'streamed_lines')
 from staging.stg_online_retail__streamed_lines
 """
 _SELECTED = ("build", "--selector", "micro_batch")
+# Online Retail in an empty warehouse.
+_BY_ITSELF = ("build", "--select", "tag:online_retail", "dim_dates", "service_stock_codes", "--exclude", "tag:reports")
+_BY_ITSELF = (*_BY_ITSELF, "tag:parquet_export", "--exclude-resource-type", "unit_test", "test", "exposure")
+_TRY_SECONDS = 300.0  # until what was set aside is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,7 @@ class Batch:
         lines: Streamed lines in the warehouse after it.
         rejected: Those of them that cannot be accepted.
         contradicting: Those of them that contradict a line of a file of the same name, or one before.
+        set_aside: Landed lines that cannot be built, and wait until they can.
     """
 
     ok: bool
@@ -41,6 +50,7 @@ class Batch:
     lines: int = 0
     rejected: int = 0
     contradicting: int = 0
+    set_aside: int = 0
 
     @property
     def notes(self) -> list[str]:
@@ -53,6 +63,8 @@ class Batch:
                 f"{self.contradicting:,} contradict lines that came first (audit.rejected_rows, streamed_lines): is "
                 "there a file with the name of a delivery in ONLINE_RETAIL_DATA?"
             )
+        if self.set_aside:
+            notes.append(f"{self.set_aside:,} lines cannot be built and are set aside (audit.set_aside_lines)")
         return notes
 
 
@@ -76,6 +88,9 @@ class MicroBatches:
         from dbt.cli.main import dbtRunner
 
         self._landing = landing
+        self._set_aside = SetAside(landing, self._problem_of) if landing else None
+        self._next_try = 0.0
+        self._has_failed = False
         self._close = DuckDBConnectionManager.close_all_connections
         self._seen: set[str] = set()
         self._counts = (0, 0, 0)
@@ -105,17 +120,23 @@ class MicroBatches:
         return {path.name for path in self._landing.glob("*/*.ndjson")} if self._landing else set()
 
     def _invoke(self, *arguments: str) -> Batch:
-        start = time.monotonic()
         files = self._files()
+        batch = self._invoke_dbt(*arguments)
+        if not batch.ok:
+            return replace(batch, files=len(files))
+        self._seen = files
+        lines, rejected, contradicting = self._count()
+        aside = self._set_aside.count() if self._set_aside else 0
+        return Batch(True, batch.seconds, len(files), "", lines, rejected, contradicting, aside)
+
+    def _invoke_dbt(self, *arguments: str) -> Batch:
+        start = time.monotonic()
         try:
             result = self._dbt.invoke(["--quiet", *arguments])
         finally:
             self._close()
-        seconds = time.monotonic() - start
-        if not result.success:
-            return Batch(False, seconds, len(files), str(result.exception or _failures(result.result)))
-        self._seen = files
-        return Batch(True, seconds, len(files), "", *self._count())
+        problem = "" if result.success else str(result.exception or _failures(result.result))
+        return Batch(result.success, time.monotonic() - start, 0, problem)
 
     def _count(self) -> tuple[int, int, int]:
         # What dbt has just closed, somebody else may have opened by now; then the last counts have to do.
@@ -128,13 +149,54 @@ class MicroBatches:
         if self._landing and not self._landing.is_dir() and self._seen:
             # dbt would take what was landed there for withdrawn.
             return Batch(False, 0.0, 0, f"The landing folder {self._landing} is gone; bring it back.")
-        if self._landing and self._files() == self._seen:
+        if self._landing is None:
+            return self._invoke(*_SELECTED)
+        if self._set_aside and self._set_aside.files() and time.monotonic() >= self._next_try:
+            self._next_try = time.monotonic() + _TRY_SECONDS
+            self._set_aside.try_again()
+            self._set_aside.enter(warehouse(), "")
+        if self._files() == self._seen:
             return None
+        batch = self._invoke(*_SELECTED)
+        if not batch.ok and self._has_failed and is_of_rows(batch.problem):
+            # Once more than once: what happens to a warehouse is over the next time.
+            batch = self._without_what_fails(batch)
+        self._has_failed = not batch.ok
+        return batch
+
+    def _without_what_fails(self, failed: Batch) -> Batch:
+        """A batch without the landed rows that cannot be built, after one that has failed."""
+        landing = self._landing
+        if landing is None or self._set_aside is None or not self._set_aside.separate(pending(landing, warehouse())):
+            return failed
+        self._next_try = time.monotonic() + _TRY_SECONDS
+        self._set_aside.enter(warehouse(), failed.problem)
         return self._invoke(*_SELECTED)
 
+    def _problem_of(self, file: Path) -> str:
+        """What is wrong with a landed file, built by itself in a warehouse of its own; nothing if it is built."""
+        # The API takes a while to import.
+        from retail_warehouse.streaming.api import COLUMNS
+
+        with tempfile.TemporaryDirectory() as scratch:
+            data, landing = Path(scratch) / "data", Path(scratch) / "landing"
+            data.mkdir()
+            (data / "header.csv").write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+            (landing / "day=2000-01-01").mkdir(parents=True)
+            shutil.copy(file, landing / "day=2000-01-01" / "part.ndjson")
+            # Under the same name: what was parsed names it.
+            given = {
+                "WAREHOUSE_PATH": str(Path(scratch) / warehouse().name),
+                "ONLINE_RETAIL_DATA": str(data),
+                "ONLINE_RETAIL_LANDING": str(landing),
+            }
+            with _environment(given):
+                batch = self._invoke_dbt(*_BY_ITSELF, "--target-path", str(Path(scratch) / "target"))
+            return "" if batch.ok else batch.problem or "unknown"
+
     def forever(self, every: float, tell: Callable[[Batch], None], until: Callable[[], bool] = lambda: False) -> None:
-        """Micro-batches until SIGINT or SIGTERM, which lets the one that runs end, or until there is nothing to do and
-        `until` says so.
+        """Micro-batches until SIGINT, SIGTERM or SIGHUP, which lets the one that runs end, or until there is nothing to
+        do and `until` says so.
 
         Args:
             every: Seconds from the start of one to the start of the next, if it does not take longer.
@@ -143,7 +205,11 @@ class MicroBatches:
         """
         stopped = threading.Event()
         # dbt would take an interrupt for a failure of its own, and the loop would go on.
-        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, lambda *_: stopped.set())
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP  # which nohup ignores
+        }
         try:
             while not stopped.is_set():
                 start = time.monotonic()
@@ -157,6 +223,17 @@ class MicroBatches:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _environment(given: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _failures(result: object) -> str:

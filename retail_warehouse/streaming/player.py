@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import shutil
 import tempfile
 import threading
@@ -18,12 +17,20 @@ from typing import Protocol
 
 import duckdb
 import requests
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_random_exponential,
+)
 
 from retail_warehouse import raw_files
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
 from retail_warehouse.streaming.api import COLUMNS, MOST_CHARACTERS, Row
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
+from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest, make_private
 from retail_warehouse.streaming.rules import Event
 
 _VIEW_COLUMNS = "invoice_no, stock_code, description, quantity, invoiced_at, unit_price, customer_id, country"
@@ -209,30 +216,41 @@ class Api:
         return _progress(self._persist(lambda session: session.post(self._url, json=rows, timeout=_TIMEOUT))["rows"])
 
     def _persist(self, ask: Callable[[requests.Session], requests.Response]) -> dict:
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                answer = ask(self._session())
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                problem = type(error).__name__
-            except requests.RequestException as error:
-                raise DataError(f"{self._address} cannot be reached: {error}") from error
-            else:
-                if answer.status_code == 200:
-                    return answer.json()
-                if answer.status_code == 401:
-                    raise DataError(
-                        f"{self._url} does not take the rows: 401, the token is not valid (any more). Set "
-                        "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it resumes."
-                    )
-                if answer.status_code in (400, 403, 404, 405, 413, 415, 422):
-                    raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
-                problem = f"{answer.status_code}"
-            wait = pause * random.uniform(0.5, 1)
-            self._tell(f"{self._url}: {problem}; again in {wait:.1f} s")
-            if self._stopped.wait(wait):
-                raise DataError(f"Stopped before {self._url} has taken all rows.")
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        again = Retrying(
+            retry=retry_if_exception_type(_Again),
+            wait=wait_random_exponential(_FIRST_PAUSE, _LONGEST_PAUSE),
+            sleep=sleep_using_event(self._stopped),
+            stop=stop_when_event_set(self._stopped),
+            before_sleep=lambda state: self._tell(
+                f"{self._url}: {state.outcome.exception()}; again in {state.next_action.sleep:.1f} s"
+            ),
+        )
+        try:
+            return again(self._answer, ask)
+        except RetryError as error:
+            raise DataError(f"Stopped before {self._url} has taken all rows.") from error
+
+    def _answer(self, ask: Callable[[requests.Session], requests.Response]) -> dict:
+        try:
+            answer = ask(self._session())
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise _Again(type(error).__name__) from error
+        except requests.RequestException as error:
+            raise DataError(f"{self._address} cannot be reached: {error}") from error
+        if answer.status_code == 200:
+            return answer.json()
+        if answer.status_code == 401:
+            raise DataError(
+                f"{self._url} does not take the rows: 401, the token is not valid (any more). Set "
+                "RETAIL_WAREHOUSE_TOKEN to a new one and run this again; it resumes."
+            )
+        if answer.status_code in (400, 403, 404, 405, 413, 415, 422):
+            raise DataError(f"{self._url} does not take the rows: {answer.status_code} {answer.text[:1000]}")
+        raise _Again(f"{answer.status_code}")
+
+
+class _Again(Exception):
+    """Why a request is sent again."""
 
 
 class Folder:
@@ -380,7 +398,8 @@ class Bookmark:
             OSError: It cannot be written.
         """
         self.row_number = row_number
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = self._path.with_suffix(".new")
+        make_private(new)
         new.write_text(json.dumps({"key": self._key, "row_number": row_number}), encoding="utf-8")
         new.replace(self._path)

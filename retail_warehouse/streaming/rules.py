@@ -23,6 +23,8 @@ _DEFINITIONS = (
     "models/intermediate/online_retail/*",
     "seeds/reference/*.csv",
 )
+_COMPILER = (sys.executable, "-m", "retail_warehouse.streaming.compiled_rules")
+_MEMORY = "160MB"  # twice of what the largest request needs
 _FIELDS = tuple(Line.__dataclass_fields__)
 
 
@@ -37,6 +39,21 @@ class Event:
 
     event_id: str
     line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Event):
+    """What is kept of a long line that was rejected, with the verdict, which its beginning alone does not tell.
+
+    Args:
+        digest: Of the whole line.
+        reason: Why it was rejected, one of the reasons of ``audit.rejected_rows``.
+        detail: Column and value behind it.
+    """
+
+    digest: bytes
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,8 @@ class Rules:
         self._compiled = compiled
         self._connection = duckdb.connect()
         self._run("set threads = 1")
+        self._run(f"set memory_limit = '{_MEMORY}'")
+        self._run("set temp_directory = ''")  # rows are nowhere else than where they are said to be
         self._run(f"attach ':memory:' as {compiled['database']}")
         seed, staged = compiled["seed"], compiled["staged"]
         relations = [compiled["raw"], staged, seed, compiled["doubted"], *compiled["views"]]
@@ -72,7 +91,8 @@ class Rules:
         self._run(f"use {compiled['database']}")
         self._run(
             "create table landed_events "
-            "(event_id varchar, landing_file varchar, landing_position integer, line varchar)"
+            "(event_id varchar, landing_file varchar, landing_position integer, line varchar, "
+            "landed_reason varchar, landed_detail varchar)"
         )
         self._connection.execute(
             f"create table {seed['relation']} as select * from read_csv($1, all_varchar = true)", [seed["path"]]
@@ -109,7 +129,7 @@ class Rules:
             self._run("delete from landed_events")
             self._connection.execute(
                 "insert into landed_events select unnest($1::varchar[]), '', generate_subscripts($1::varchar[], 1), "
-                "unnest($2::varchar[])",
+                "unnest($2::varchar[]), null, null",
                 [[event.event_id for event in events], [event.line for event in events]],
             )
             staged = compiled["staged"]
@@ -145,13 +165,13 @@ def load(project: Path) -> dict:
     kept = project / "target" / f"streaming_rules_{digest.hexdigest()[:16]}.json"
     if not kept.is_file():
         kept.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            compiled = Path(scratch) / "rules.json"
-            program = [sys.executable, "-m", "retail_warehouse.streaming.compiled_rules", str(compiled)]
-            run = subprocess.run(program, cwd=project, capture_output=True, text=True, check=False)
-            if run.returncode or not compiled.is_file():
-                raise DataError(f"dbt cannot compile the rules:\n{(run.stdout + run.stderr).strip()[-4000:]}")
-            compiled.replace(kept)
+        program = [*_COMPILER, str(kept.absolute())]
+        with tempfile.TemporaryFile("w+") as told:
+            # In a group of its own: it goes on when this process is ended, and the next one finds what it compiled.
+            run = subprocess.run(program, cwd=project, stdout=told, stderr=told, check=False, start_new_session=True)
+            if run.returncode or not kept.is_file():
+                told.seek(0)
+                raise DataError(f"dbt cannot compile the rules:\n{told.read().strip()[-4000:]}")
     rules = json.loads(kept.read_text(encoding="utf-8"))
     rules["seed"]["path"] = str(project / rules["seed"]["path"])
     return rules

@@ -1,5 +1,6 @@
 """Landing on S3: files that were handed over on this machine are moved to a prefix, where dbt reads them."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,14 @@ from typing import Any
 import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential,
+)
 
 from retail_warehouse.streaming.landing_folder import LandingError, handed_over
 
@@ -80,22 +89,31 @@ class S3Prefix:
         """Move files in a thread as they come."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, seconds: float | None = None) -> None:
         """End the thread, and move what is left.
+
+        Args:
+            seconds: How long it may take; what is not moved by then is moved when the API runs again.
 
         Raises:
             LandingError: S3 does not take it; it is moved when the API runs again.
         """
         self._ends.set()
-        self._thread.join()
-        self.move()
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            raise LandingError(f"{self.url} does not answer; what is left in {self._folder} is moved by the next API.")
 
     def _move_always(self) -> None:
-        pause = _PAUSE
-        while not self._ends.wait(pause):
-            try:
-                self.move()
-                pause = _PAUSE
-            except LandingError as error:
-                self._tell(str(error))
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        patiently = Retrying(
+            retry=retry_if_exception_type(LandingError),
+            wait=wait_exponential(2 * _PAUSE, _LONGEST_PAUSE),
+            sleep=sleep_using_event(self._ends),
+            stop=stop_when_event_set(self._ends),
+            before_sleep=lambda state: self._tell(str(state.outcome.exception())),
+        )
+        is_over = False
+        while not is_over:
+            # Once more after the end, for what was handed over last.
+            is_over = self._ends.wait(_PAUSE)
+            with contextlib.suppress(RetryError):
+                patiently(self.move)

@@ -1,78 +1,30 @@
 """The API as a process: opened from the environment, served by uvicorn."""
 
-import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming.api import create_app
+from retail_warehouse.streaming.connections import Config, Connections, most_connections
 from retail_warehouse.streaming.intake import Intake
-from retail_warehouse.streaming.landing_folder import LandingError, handed_over
+from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 from retail_warehouse.streaming.serving import ServingStore, StoreError
+from retail_warehouse.streaming.settings import DYNAMODB, STATE, settings
 from retail_warehouse.streaming.tokens import ConfigurationError, verifier_from_environment
 
-# The key of the local issuer and the serving store, below the project's folder.
-STATE = Path(".streaming")
-_DYNAMODB = "dynamodb:"
-_KEEP_ALIVE_SECONDS = 30
-_END_SECONDS = 5  # for requests under way; container managers kill after ten
-HEAD_SECONDS = 10
-MOST_HEAD_BYTES = 64 << 10
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP with limits of time and size for the head of a request, which httptools takes at any length."""
-
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See the base class, as below."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def _await_head(self) -> None:
-        if self._head_timer is None:
-            self._head_bytes = 0
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
-
-    def _end_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def on_message_begin(self) -> None:  # noqa: D102
-        super().on_message_begin()
-        self._await_head()
-
-    def on_headers_complete(self) -> None:  # noqa: D102
-        self._end_head()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:  # noqa: D102
-        timer = self._head_timer
-        super().data_received(data)
-        if timer is not None and timer is self._head_timer:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self._close()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
-        self._end_head()
-        super().connection_lost(exc)
+# For all that is to be done once the process is told to end; what is left, the next one takes over.
+_END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
 
 
 def open_store() -> ServingStore:
@@ -81,13 +33,13 @@ def open_store() -> ServingStore:
     Raises:
         DataError: It cannot be opened.
     """
-    name = os.environ.get("SERVING_STORE") or str(STATE / "serving.sqlite")
+    name = settings().serving_store
     try:
-        if name.startswith(_DYNAMODB):
+        if name.startswith(DYNAMODB):
             # boto3 takes a while to import.
             from retail_warehouse.streaming.dynamodb_store import DynamoDbStore
 
-            return DynamoDbStore(name.removeprefix(_DYNAMODB))
+            return DynamoDbStore(name.removeprefix(DYNAMODB))
         from retail_warehouse.streaming.sqlite_store import SqliteStore
 
         return SqliteStore(Path(name))
@@ -95,21 +47,10 @@ def open_store() -> ServingStore:
         raise DataError(str(error)) from error
 
 
-def landing() -> tuple[Path, str | None]:
-    """The folder of this machine where rows are landed, and the S3 prefix that they are moved to, if
-    ``ONLINE_RETAIL_LANDING`` names one.
-
-    Raises:
-        DataError: It names nothing, or something else.
-    """
-    name = os.environ.get("ONLINE_RETAIL_LANDING", "")
-    if not name:
-        raise DataError("Set ONLINE_RETAIL_LANDING to the folder where rows are landed; dbt looks there too.")
-    if name.startswith("s3://"):
-        return STATE / "landing", name
-    if "://" in name or name.startswith("~"):
-        raise DataError(f"ONLINE_RETAIL_LANDING must be a folder, without ~, or an s3:// prefix (now: {name}).")
-    return Path(name), None
+def store_is_made() -> bool:
+    """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
+    name = settings().serving_store
+    return name.startswith(DYNAMODB) or Path(name).is_file()
 
 
 def landed_files() -> set[str]:
@@ -119,10 +60,12 @@ def landed_files() -> set[str]:
     Raises:
         DataError: They cannot be listed.
     """
-    if not os.environ.get("ONLINE_RETAIL_LANDING"):
+    given = settings()
+    if not given.online_retail_landing:
         return set()
-    folder, url = landing()
-    paths = [*handed_over(folder), *(path for path in folder.glob(".open/*") if path.stat().st_size)]
+    folder, url = given.landing
+    paths = [*handed_over(folder), *set_aside_files(folder)]
+    paths += [path for path in folder.glob(".open/*") if path.stat().st_size]
     names = {path.relative_to(folder).as_posix() for path in paths}
     if not url:
         return names
@@ -155,7 +98,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
+def serve(
+    host: str,
+    port: int,
+    seal_seconds: float,
+    lookups_per_second: int,
+    posts_per_second: int,
+    rejected_megabytes: int = 64,
+) -> None:
     """Serve the API until the process is told to end.
 
     Args:
@@ -164,64 +114,121 @@ def serve(host: str, port: int, seal_seconds: float, lookups_per_second: int, po
         seal_seconds: Age at which landed rows are handed to dbt.
         lookups_per_second: Most look-ups of one client.
         posts_per_second: Most requests with rows of one client.
+        rejected_megabytes: Most that is kept of the rejected rows of one client within an hour.
 
     Raises:
         DataError: Something that the API needs cannot be opened; the text says what to do.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    level = os.environ.get("LOG_LEVEL", "WARNING").upper()
-    if level not in logging.getLevelNamesMapping():
-        raise DataError(f"LOG_LEVEL is {level}. Use INFO (a line for each request) or WARNING (problems only).")
-    logging.getLogger("retail_warehouse.api").setLevel(level)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("retail_warehouse.api").setLevel(settings().log_level)
     # The server hands the signal on once it has ended; what follows it must still be done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.closing(listen(host, port)) as listener:
-        _serve(listener, seal_seconds, lookups_per_second, posts_per_second)
+        _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
 
 
-def _serve(listener: socket.socket, seal_seconds: float, lookups_per_second: int, posts_per_second: int) -> None:
+has_run = threading.Event()  # whether the API was served by this process, and may have left threads
+
+
+class _Server(uvicorn.Server):
+    """Knows when it was told to end."""
+
+    told_at: float | None = None
+
+    def handle_exit(self, *arguments: Any) -> None:
+        """See the base class."""
+        self.told_at = self.told_at or time.monotonic()
+        super().handle_exit(*arguments)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the process shall have ended."""
+        return max(_LEAST_SECONDS, _END_SECONDS - (time.monotonic() - (self.told_at or time.monotonic())))
+
+
+class _Start:
+    """What takes a while until the API can answer, done by a thread beside it."""
+
+    def __init__(self, make: Callable[[], Intake], failed: Callable[[], None]) -> None:
+        self.intake: Intake | None = None
+        self.error: Exception | None = None
+        self._make, self._failed = make, failed
+        self._thread = threading.Thread(target=self._run, name="start", daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            intake = self._make()
+            # What is there now stays; looking through it for garbage again and again makes callers wait.
+            gc.collect()
+            gc.freeze()
+            self.intake = intake
+        except Exception as error:
+            self.error = error
+            self._failed()
+
+
+def _serve(
+    listener: socket.socket,
+    seal_seconds: float,
+    lookups_per_second: int,
+    posts_per_second: int,
+    rejected_megabytes: int,
+) -> None:
     try:
         verifier = verifier_from_environment(STATE)
     except ConfigurationError as error:
         raise DataError(str(error)) from error
+    given = settings()
+    log = logging.getLogger("retail_warehouse.intake")
+    most, warning = most_connections()
+    if warning:
+        log.warning(warning)
+    folder, url = given.landing
     store = open_store()
-    tell = logging.getLogger("retail_warehouse.intake").error
-    folder, url = landing()
     s3 = None
     if url:
         # boto3 takes a while to import.
         from retail_warehouse.streaming.s3_prefix import S3Prefix
 
-        s3 = S3Prefix(url, folder, tell)
+        s3 = S3Prefix(url, folder, log.error)
+
+    def make() -> Intake:
+        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=log.error)
+        if s3:
+            s3.start()
+        return intake
+
+    start = _Start(make, lambda: setattr(server, "should_exit", True))
+    app = create_app(
+        lambda: start.intake,
+        store,
+        verifier,
+        lookups_per_second,
+        posts_per_second,
+        given.has_docs,
+        rejected_megabytes,
+    )
+    # What uvicorn would log quotes requests, or is told by the API itself.
+    server = _Server(
+        Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
+    )
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
+        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
+    start.begin()
+    has_run.set()
+    with contextlib.suppress(KeyboardInterrupt):  # how it ends
+        server.run([listener])
+    if isinstance(start.error, LandingError | StoreError | RulesError | DataError):
+        raise DataError(str(start.error)) from start.error
+    if start.error:
+        raise start.error
     try:
-        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=tell)
-    except (LandingError, StoreError, RulesError) as error:
-        raise DataError(str(error)) from error
-    if s3:
-        s3.start()
-    app = create_app(intake, store, verifier, lookups_per_second, posts_per_second)
-    # What is there now stays; looking through it for garbage again and again makes callers wait.
-    gc.collect()
-    gc.freeze()
-    try:
-        config = uvicorn.Config(
-            app,
-            access_log=False,
-            server_header=False,
-            log_level="warning",
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_END_SECONDS,
-            http=Protocol,
-            ws="none",
-        )
-        with contextlib.suppress(KeyboardInterrupt):  # how it ends
-            uvicorn.Server(config).run([listener])
-    finally:
-        try:
-            intake.close()
+        if start.intake:
+            start.intake.close(server.seconds_left)
             if s3:
-                s3.stop()
-        except LandingError as error:
-            raise DataError(str(error)) from error
-        finally:
-            store.close()
+                s3.stop(server.seconds_left)
+    except LandingError as error:
+        raise DataError(str(error)) from error

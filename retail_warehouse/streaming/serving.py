@@ -1,6 +1,6 @@
 """The serving store: where the API looks up transactions. Nobody who asks it ever holds the warehouse file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -61,6 +61,37 @@ class Invoice:
     amount: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What all lines of a transaction add up to.
+
+    Args:
+        line_count: Its lines.
+        quantity: Pieces of all lines.
+        amount: GBP of all lines, with three decimals.
+    """
+
+    line_count: int
+    quantity: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A file that was loaded in bulk. Its rows, from 2 to the last, are its own: no streamed line takes the place of
+    one, whether the warehouse has accepted that row or not.
+
+    Args:
+        file_name: As the warehouse has it, such as ``data.csv.gz``.
+        last_row: Number of its last row, or 1 where it has none.
+        fingerprint: What tells its content from another; empty while its lines are being published.
+    """
+
+    file_name: str
+    last_row: int
+    fingerprint: str
+
+
 class ServingStore(Protocol):
     """Stores accepted lines and finds them by what customers ask for. Safe to use from several threads and
     processes.
@@ -71,8 +102,12 @@ class ServingStore(Protocol):
 
     is_local: bool
 
-    def put(self, lines: Iterable[Line]) -> None:
+    def put(self, lines: Iterable[Line], streamed: bool = False) -> None:
         """Store lines; one that is there already, by its ``invoice_line_id``, is replaced. Durable on return.
+
+        Args:
+            lines: The lines.
+            streamed: Leave out those whose place a row of a delivery has that was loaded in bulk.
 
         Raises:
             ValueError: An id without a number, or money that is not a whole number of thousandths.
@@ -80,23 +115,62 @@ class ServingStore(Protocol):
         """
         ...
 
-    def lines(self, invoice_no: str, stock_code: str) -> Sequence[Line]:
+    def holds(self, lines: Iterable[Line]) -> set[Line]:
+        """Those lines that are there as they are.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        ...
+
+    def remove(self, lines: Iterable[Line]) -> None:
+        """Remove streamed lines, as far as they are there. What a delivery in bulk has in their place stays.
+
+        Raises:
+            StoreError: The store cannot be written; some of the lines may have been removed.
+        """
+        ...
+
+    def lines(
+        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+    ) -> Sequence[Line]:
         """The lines of a transaction in order of ``(delivery, number)`` of their ids, empty if there is none.
 
+        Args:
+            invoice_no: Invoice.
+            stock_code: Stock code.
+            limit: Most lines; all without it.
+            after: Id of a line; only those that come after it.
+
         Raises:
             StoreError: The store cannot be read.
         """
         ...
 
-    def invoices(self, customer_id: str) -> Sequence[Invoice]:
+    def total(self, invoice_no: str, stock_code: str) -> Total:
+        """What all lines of a transaction add up to. Takes longer than a page of lines.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        ...
+
+    def invoices(
+        self, customer_id: str, limit: int | None = None, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Invoice]:
         """The invoices of a customer in order of ``(invoiced_at, invoice_no)``, empty if there is none.
 
+        Args:
+            customer_id: Customer.
+            limit: Most invoices; all without it.
+            after: ``(invoiced_at, invoice_no)``; only those that come after it.
+
         Raises:
             StoreError: The store cannot be read.
         """
         ...
 
-    def remove(self, keys: Iterable[tuple[str, str, str]]) -> None:
+    def remove_keys(self, keys: Iterable[tuple[str, str, str]]) -> None:
         """Remove lines, each by its ``invoice_no``, ``stock_code`` and ``invoice_line_id``, where they are there.
 
         Raises:
@@ -104,8 +178,51 @@ class ServingStore(Protocol):
         """
         ...
 
-    def keep_only(self, invoice_line_ids: Iterable[str]) -> int:
+    def invoice_count(self, customer_id: str, most: int | None = None) -> int:
+        """How many invoices a customer has. Takes longer than a page of invoices where it is not limited.
+
+        Args:
+            customer_id: Customer.
+            most: No more are counted.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        ...
+
+    def deliveries(self, names: Collection[str] | None = None) -> dict[str, Delivery]:
+        """The deliveries that were loaded in bulk, by their names without packing (see :func:`delivery_name`).
+
+        Args:
+            names: Those alone; all without it.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        ...
+
+    def set_delivery(self, delivery: Delivery) -> None:
+        """Note a delivery, in place of one of the same name.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        ...
+
+    def drop_delivery(self, name: str) -> None:
+        """Forget a delivery, by its name without packing; its lines stay.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        ...
+
+    def keep_only(self, invoice_line_ids: Iterable[str], of: Collection[str] | None = None) -> int:
         """Remove every line that is not named, and return how many were.
+
+        Args:
+            invoice_line_ids: The lines to keep.
+            of: Names of deliveries without packing: remove lines of their rows alone.
 
         Raises:
             StoreError: The store cannot be written; some of the lines may have been removed.
@@ -139,3 +256,24 @@ def file_order(invoice_line_id: str) -> tuple[str, int]:
     """Delivery and number of a line, by which lines are ordered everywhere."""
     delivery, _, number = invoice_line_id.rpartition(":")
     return delivery, int(number)
+
+
+def delivery_name(file_name: str) -> str:
+    """The name of a delivery, packed or not; as the macro ``delivery_name`` has it."""
+    return file_name[:-3] if file_name[-3:].lower() == ".gz" else file_name
+
+
+def place_of(invoice_line_id: str) -> tuple[str, int]:
+    """Delivery, without packing, and number of a line: what tells that two lines are the same row."""
+    file_name, number = file_order(invoice_line_id)
+    return delivery_name(file_name), number
+
+
+def taken_by(deliveries: Mapping[str, Delivery]) -> Callable[[str], bool]:
+    """Tells of the id of a line whether a row of one of these deliveries, by their names, has its place."""
+
+    def is_taken(invoice_line_id: str) -> bool:
+        name, number = place_of(invoice_line_id)
+        return name in deliveries and number <= deliveries[name].last_row
+
+    return is_taken

@@ -14,23 +14,27 @@ import json
 import logging
 import math
 import os
+import socket
 import tempfile
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 import requests
+from cachetools import LRUCache
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from jwt.algorithms import RSAAlgorithm
 from jwt.utils import base64url_encode
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 READ = "transactions/read"
 WRITE = "transactions/write"
@@ -44,7 +48,9 @@ KEYS_STALE = 24 * 3_600  # seconds that it serves while the issuer cannot be rea
 KEYS_PAUSE = 30  # seconds between two requests for it, whatever the tokens say and whether or not they succeed
 LARGEST_KEY_SET = 65_536  # bytes; Cognito's has some 1,000
 _TIMEOUT = (3, 5)  # seconds to connect, and without a byte
-_WAIT = 10  # seconds for a key set that another thread is reading
+READ_SECONDS = 8.0  # for the whole key set, however slowly it comes
+_WAIT = 10.0  # seconds for a key set that is being read
+_SHORT_WAIT = 0.5  # seconds, where the last one will do
 
 _LOCAL_CLIENT = "local"
 _KEY_SIZE = 2_048  # bits; smaller keys are not taken
@@ -136,7 +142,8 @@ class Verifier:
         self._clients = frozenset(clients)
         self._find_key = find_key
         self._clock = clock
-        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()  # by SHA-256 of the token, the latest used last
+        self._find_now = getattr(find_key, "now", find_key)  # without waiting
+        self._verdicts: LRUCache[bytes, _Verdict] = LRUCache(VERDICTS)  # by SHA-256 of the token
         self._lock = threading.Lock()  # of the verdicts
 
     def verify(self, token: str | None) -> Caller:
@@ -158,8 +165,6 @@ class Verifier:
         digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
             verdict = self._verdicts.get(digest)
-            if verdict is not None:
-                self._verdicts.move_to_end(digest)
         if verdict is not None:
             # Asking for the key also renews the key set when it is due, however few tokens are new.
             if self._find_key(verdict.kid) == verdict.key and self._clock() < verdict.until:
@@ -169,9 +174,31 @@ class Verifier:
         verdict = self._judge(token)
         with self._lock:
             self._verdicts[digest] = verdict
-            while len(self._verdicts) > VERDICTS:
-                self._verdicts.popitem(last=False)
         return verdict.caller
+
+    def remembered(self, token: str | None) -> Caller | None:
+        """Whom a token speaks for that was found good before and still is, at once; None for any other.
+
+        Args:
+            token: The access token alone, without ``Bearer``.
+        """
+        if not token or len(token) > LONGEST_TOKEN or not token.isascii():
+            return None
+        with self._lock:
+            verdict = self._verdicts.get(hashlib.sha256(token.encode()).digest())
+        if verdict is None or self._clock() >= verdict.until or self._find_now(verdict.kid) != verdict.key:
+            return None
+        return verdict.caller
+
+    def may_wait(self, token: str | None) -> bool:
+        """Whether the issuer may have to be asked before the token can be judged."""
+        knows = getattr(self._find_key, "knows", None)
+        if knows is None or not token or len(token) > LONGEST_TOKEN or not token.isascii():
+            return False
+        kid = None
+        with contextlib.suppress(jwt.PyJWTError, ValueError, RecursionError):
+            kid = jwt.get_unverified_header(token).get("kid")
+        return isinstance(kid, str) and not knows(kid)
 
     def _judge(self, token: str) -> _Verdict:
         # PyJWT's errors quote the token, so they are not even kept as the context of ours.
@@ -279,8 +306,8 @@ class IssuerKeys:
     """The key set of an issuer, read over HTTP when needed and kept. Call it with the id of a key.
 
     It is read again after ``KEYS_FRESH`` seconds, and when a token names a key that it does not hold, but never twice
-    within ``KEYS_PAUSE`` seconds. While that fails the last one serves on, for ``KEYS_STALE`` seconds at most. One
-    thread reads; those whose key is there do not wait for it.
+    within ``KEYS_PAUSE`` seconds, and for ``READ_SECONDS`` at most. While that fails the last one serves on, for
+    ``KEYS_STALE`` seconds at most. A thread of its own reads; those whose key is there hardly wait for it.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -294,7 +321,22 @@ class IssuerKeys:
         self._clock = clock
         self._fetched: tuple[dict[str, RSAPublicKey], float] = ({}, -math.inf)  # keys and time; replaced as one
         self._asked_at = -math.inf
-        self._lock = threading.Lock()  # held by the thread that reads
+        self._lock = threading.Lock()  # of the two below
+        self._done = threading.Event()  # whether nobody is reading
+        self._done.set()
+
+    def knows(self, kid: str) -> bool:
+        """Whether the key of an id is there, so that nobody has to be asked for it."""
+        keys, fetched_at = self._fetched
+        return kid in keys and self._clock() - fetched_at < KEYS_STALE
+
+    def now(self, kid: str) -> RSAPublicKey | None:
+        """The key of an id, or None, as far as it is there; a set that has grown old is read again meanwhile."""
+        keys, fetched_at = self._fetched
+        age = self._clock() - fetched_at
+        if age >= KEYS_FRESH:
+            self._refreshed()
+        return keys.get(kid) if age < KEYS_STALE else None
 
     def __call__(self, kid: str) -> RSAPublicKey | None:
         """The key of an id, or None.
@@ -306,32 +348,46 @@ class IssuerKeys:
         age = self._clock() - fetched_at
         if kid in keys and age < KEYS_FRESH:
             return keys[kid]
-        if self._lock.acquire(timeout=0 if kid in keys and age < KEYS_STALE else _WAIT):
-            try:
-                self._refresh()
-            finally:
-                self._lock.release()
+        self._refreshed().wait(_SHORT_WAIT if kid in keys and age < KEYS_STALE else _WAIT)
         keys, fetched_at = self._fetched
         if self._clock() - fetched_at >= KEYS_STALE:
             raise IssuerError(f"The keys of the issuer cannot be read from {self._url}.")
         return keys.get(kid)
 
-    def _refresh(self) -> None:
-        now = self._clock()
-        if now - self._asked_at < KEYS_PAUSE:
-            return
-        self._asked_at = now
+    def _refreshed(self) -> threading.Event:
+        """Have the key set read, if it is time, and return what tells that this is over."""
+        with self._lock:
+            now = self._clock()
+            if self._done.is_set() and now - self._asked_at >= KEYS_PAUSE:
+                self._asked_at, self._done = now, threading.Event()
+                reading = threading.Thread(target=self._refresh, args=(now, self._done), name="key-set", daemon=True)
+                reading.start()
+            return self._done
+
+    def _refresh(self, now: float, done: threading.Event) -> None:
         try:
             keys = read_key_set(json.loads(self._download()))
-        except (requests.RequestException, ValueError, RecursionError) as error:
+        except (requests.RequestException, OSError, ValueError, RecursionError) as error:
             _log.warning("The key set at %s cannot be read, the last one, if any, serves on: %s", self._url, error)
         else:
             self._fetched = (keys, now)
+        finally:
+            done.set()
 
     def _download(self) -> bytes:
         body = b""
-        # A redirect could lead from https to http.
-        with requests.get(self._url, timeout=_TIMEOUT, stream=True, allow_redirects=False) as response:
+        with contextlib.ExitStack() as stack:
+            session = stack.enter_context(requests.Session())
+            adapter = _Watched()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, adapter)
+            # The time limits of `requests` are for each byte.
+            end = threading.Timer(READ_SECONDS, adapter.cut)
+            end.daemon = True
+            end.start()
+            stack.callback(end.cancel)
+            # A redirect could lead from https to http.
+            response = stack.enter_context(session.get(self._url, timeout=_TIMEOUT, stream=True, allow_redirects=False))
             if response.status_code != 200:
                 raise ValueError(f"the issuer answers {response.status_code}")
             for piece in response.iter_content(4_096):
@@ -339,6 +395,48 @@ class IssuerKeys:
                 if len(body) > LARGEST_KEY_SET:
                     raise ValueError(f"it is larger than {LARGEST_KEY_SET:,} bytes")
         return body
+
+
+class _Watched(HTTPAdapter):
+    """Connections that can be cut by another thread."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._is_cut = False
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """See the base class."""
+        super().init_poolmanager(*arguments, **options)
+
+        def watched(kind: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+            adapter = self
+
+            class Connection(kind.ConnectionCls):  # type: ignore[name-defined, misc]
+                def _new_conn(self) -> socket.socket:
+                    opened = super()._new_conn()
+                    adapter._sockets.append(opened.dup())  # TLS takes the first one
+                    if adapter._is_cut:
+                        adapter.cut()
+                    return opened
+
+            return type("Pool", (kind,), {"ConnectionCls": Connection})
+
+        kinds = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
+        self.poolmanager.pool_classes_by_scheme = {scheme: watched(kind) for scheme, kind in kinds.items()}
+
+    def cut(self) -> None:
+        """End whatever is read."""
+        self._is_cut = True
+        for opened in self._sockets:
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """See the base class."""
+        super().close()
+        for opened in self._sockets:
+            opened.close()
 
 
 class LocalIssuer:
@@ -411,7 +509,7 @@ def _local_key(path: Path) -> RSAPrivateKey:
 
 
 def _make_local_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pem = generate_private_key(public_exponent=65_537, key_size=_KEY_SIZE).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import requests
@@ -17,9 +18,9 @@ import uvicorn
 from conftest import PROJECT
 
 from retail_warehouse.streaming.api import create_app
+from retail_warehouse.streaming.connections import Config, Connections
 from retail_warehouse.streaming.intake import Intake
 from retail_warehouse.streaming.rules import Rules
-from retail_warehouse.streaming.service import Protocol
 from retail_warehouse.streaming.serving import ServingStore
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
@@ -87,6 +88,10 @@ class Client:
         named = {"Content-Type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
         return self.session.post(f"{self.url}/transactions", data=body, headers=named, timeout=30)
 
+    def another(self) -> "Client":
+        """A client of another thread."""
+        return Client(self.url, self.session.headers["Authorization"].removeprefix("Bearer "))
+
     def get(self, path: str, **parameters: str) -> requests.Response:
         return self.session.get(self.url + path, params=parameters, timeout=30)
 
@@ -107,16 +112,20 @@ class Server(Client):
         seal_seconds: float = 60,
         lookups: int = 10**6,
         posts: int = 10**6,
+        proxies: Sequence[str] = (),
+        docs: bool = True,
+        rejected_megabytes: int = 1024,
     ) -> None:
         self.folder, self.issuer = folder / "landing", issuer
         self.told: list[str] = []
         self.store = store or SqliteStore(folder / "serving.sqlite")
         self.intake = Intake(rules, self.store, self.folder, seal_bytes, seal_seconds, self.told.append)
-        self.app = create_app(self.intake, self.store, issuer.verifier(), lookups, posts)
+        limits = (lookups, posts, docs, rejected_megabytes)
+        self.app = create_app(lambda: self.intake, self.store, issuer.verifier(), *limits)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        config = uvicorn.Config(self.app, http=Protocol, ws="none", access_log=False, log_config=None)
-        self._server = uvicorn.Server(config)
+        self.connections = Connections(proxies=proxies)
+        self._server = uvicorn.Server(Config(self.app, self.connections, proxies, log_config=None))
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._thread.start()
         wait_until(lambda: self._server.started)
@@ -124,10 +133,6 @@ class Server(Client):
 
     def of(self, token: str | None) -> Client:
         return Client(self.url, token)
-
-    def another(self) -> Client:
-        """A client of another thread."""
-        return self.of(self.session.headers["Authorization"].removeprefix("Bearer "))
 
     @contextlib.contextmanager
     def connection(self):

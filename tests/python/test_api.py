@@ -1,5 +1,6 @@
 """The API: what it answers is landed for good, exactly once, whatever fails; and what it is sent leaves no trace."""
 
+import gzip
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,17 +28,20 @@ import schemathesis
 from api_server import GOOD, Client, Process, Server, landed, landed_ids, row, statuses, wait_until
 from conftest import PROJECT
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from retail_warehouse.deliveries import DataError
 from retail_warehouse.streaming import api as api_module
+from retail_warehouse.streaming import connections, keys, landing_folder, rules, service
 from retail_warehouse.streaming import intake as intake_module
-from retail_warehouse.streaming import keys, landing_folder, rules, service
+from retail_warehouse.streaming.api import Row
+from retail_warehouse.streaming.connections import Connections
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event, Rules
-from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.streaming.serving import Delivery, StoreError
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer, Verifier
 
@@ -88,19 +93,19 @@ class FaultyStore(SqliteStore):
         self.go = threading.Event()
         self.go.set()
 
-    def put(self, lines) -> None:
+    def put(self, lines, streamed=False) -> None:
         lines = list(lines)
         self.puts += 1
         assert self.go.wait(30)
         if self.fails:
-            super().put(lines[: len(lines) // 2])
+            super().put(lines[: len(lines) // 2], streamed)
             raise StoreError("The store is away.")
-        super().put(lines)
+        super().put(lines, streamed)
 
-    def lines(self, invoice_no, stock_code):
+    def lines(self, *arguments):
         if self.fails:
             raise StoreError("The store is away.")
-        return super().lines(invoice_no, stock_code)
+        return super().lines(*arguments)
 
 
 def answers(call) -> tuple[int, str | None, str]:
@@ -267,15 +272,17 @@ def lacking(column: str) -> dict:
         *((row(event_id=bad), ["event_id"], "String should match") for bad in ("a\n:2", "a:2\n", "\x00:2", "a:٣")),
         (row(event_id="a" * 249 + ":2"), ["event_id"], "String should have at most 250 characters"),
         ([], [], "List should have at least 1 item after validation, not 0"),
-        ([row()] * 10_001, [], "List should have at most 10000 items after validation, not 10001"),
+        ([row()] * 10_001, [], "More than 10,000 rows, or no rows"),
+        ([{"event_id": "a:2"}] * 10_001, [], "List should have at most 10000 items after validation, not 10001"),
         ([1], [0], "Input should be a valid dictionary"),
         ("536365", [], "Input should be a valid dictionary"),
         (None, [], "Input should be a valid dictionary"),
         (b"", [], "Invalid JSON: "),
         (b"536365,85123A", [], "Invalid JSON: "),
         (b'{"event_id": "till:2"', [], "Invalid JSON: "),
-        (b"[" * 100_000, [], "Invalid JSON: depth limit"),
-        (b'{"a":' * 100_000, [], "Invalid JSON: depth limit"),
+        (b"[" * 2_000, [], "Invalid JSON: depth limit"),
+        (b"[" * 100_000, [], "More than 10,000 rows, or no rows"),
+        (b'{"a":' * 100_000, [], "More than 10,000 rows, or no rows"),
         (b'{"event_id": "\\ud800:2"}', [], "Invalid JSON: no low surrogate"),
         (b'{"event_id": "\xed\xa0\x80:2"}', [], "Invalid JSON: str is not valid UTF-8"),
         (b"NaN", [], "Invalid JSON: "),
@@ -294,12 +301,49 @@ def test_what_makes_no_sense_is_refused_as_a_whole_and_nothing_stops(api, sent, 
     assert landed_ids(api.folder) == ["till:9"]
 
 
+TWICE = "This key stands twice in one row"
+
+
+def test_a_key_that_stands_twice_in_a_row_is_refused(api):
+    good, other = json.dumps(row(2))[:-1].encode(), json.dumps(row(3)).encode()
+    escaped = json.dumps(row(4, Description='\\" \\\\ "x": "y\\" \\\\" ☃')).encode()
+    for sent, places in (
+        (good + b', "Quantity": "60"}', [["Quantity"]]),
+        (good + b', "Quantity": "6"}', [["Quantity"]]),
+        (good + b', "Quantit\\u0079": "60"}', [["Quantity"]]),
+        (good + b', "Quantity": null}', [["Quantity"]]),
+        (b"\n [" + other + b"," + good + b', "event_id": "till:9"}]', [[1, "event_id"]]),
+        (b"[" + escaped + b"," + good + b', "Country": "", "Country": "", "InvoiceNo": "1"}]', [[1, "Country"]] * 2),
+        (b'{"event_id": "a:2", "raw_record": "x", "raw_record": "\\\\"}', [["raw_record"]]),
+    ):
+        answer = api.post(sent)
+        assert answer.status_code == 422, sent
+        told = answer.json()["detail"]
+        assert [one["loc"] for one in told][: len(places)] == [["body", *place] for place in places]
+        assert {one["msg"] for one in told} == {TWICE}
+    assert api.get("/transactions?InvoiceNo=536365&StockCode=85123A", InvoiceNo="1").status_code == 422
+    assert statuses(api.post(b"[" + other + b",\n\t" + escaped + b"]")) == ["accepted"] * 2
+    assert statuses(api.post({"event_id": "a:2", "raw_record": '"\\'})) == ["rejected"]
+    api.close()
+    assert landed_ids(api.folder) == ["till:3", "till:4", "a:2"]
+
+
+@given(
+    texts=st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=12), min_size=8, max_size=8),
+    is_ascii=st.booleans(),
+)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+def test_strings_are_counted_whatever_they_hold(texts, is_ascii):
+    content = [dict(zip(GOOD, texts, strict=True)), {"event_id": '\\"', "raw_record": "\\"}]
+    written = json.dumps(content, ensure_ascii=is_ascii).encode()
+    assert api_module._strings_written(written) == api_module._strings_in(content)
+
+
 def test_a_row_of_half_a_million_keys_does_not_hold_up_others(api):
     body = b"[{" + b",".join(b'"k%d":0' % number for number in range(500_000)) + b"}]"
     start = time.monotonic()
     answer = api.post(body)
     assert answer.status_code == 422
-    assert len(answer.json()["detail"]) == 20
     assert time.monotonic() - start < 2
 
 
@@ -312,7 +356,12 @@ def test_a_list_of_the_largest_size_is_taken(api):
 def test_what_is_not_said_to_be_json_and_other_methods_are_refused(api):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "text/csv", ""):
         assert api.post(row(), Content_Type=kind).status_code == 415
+    for packed in ("gzip", "br", "deflate", "gzip, identity", ""):
+        answer = api.post(gzip.compress(json.dumps(row(7)).encode()), Content_Encoding=packed)
+        assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
+        assert answer.json() == {"detail": "The body must not be compressed"}
     assert statuses(api.post(row(), Content_Type="Application/JSON; charset=utf-8")) == ["accepted"]
+    assert statuses(api.post(row(), Content_Encoding="Identity")) == ["duplicate"]
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"):
         assert api.session.request(method, f"{api.url}/transactions").status_code == 405
     assert api.get("/nothing").status_code == 404
@@ -340,6 +389,7 @@ def test_a_transaction_is_a_list_of_lines_with_an_exact_total(api):
         "line_count": 3,
         "quantity": 3,
         "amount": "-1234.000",
+        "next_cursor": None,
     }
     assert [one["invoice_line_id"] for one in lines] == ["till:9", "till:10", "till:11"]
     assert sum(Decimal(one["line_amount"]) for one in lines) == Decimal("-1234")
@@ -371,6 +421,8 @@ def test_a_customers_invoices(api):
     )
     assert api.get("/customers/17850/invoices").json() == {
         "customer_id": "17850",
+        "invoice_count": 2,
+        "next_cursor": None,
         "invoices": [
             {
                 "invoice_no": "2",
@@ -388,6 +440,84 @@ def test_a_customers_invoices(api):
             },
         ],
     }
+
+
+PAIR = {"InvoiceNo": "536365", "StockCode": "85123A"}
+
+
+def pages(api: Client, path: str, parameters: dict) -> list[dict]:
+    """All pages of an answer."""
+    found = [api.get(path, **parameters).json()]
+    while cursor := found[-1]["next_cursor"]:
+        found.append(api.get(path, **parameters, cursor=cursor).json())
+    return found
+
+
+def test_long_answers_come_in_pages(api):
+    rows = [row(at, InvoiceNo=str(at % 250), Quantity=str(at)) for at in range(2, 700)]
+    api.post([*rows, *(row(at, "other", UnitPrice="0.001") for at in range(2, 703))])
+    for limit, count in ((None, 8), ("700", 2), ("701", 1), ("1000", 1)):
+        found = pages(api, "/transactions", PAIR | ({"limit": limit} if limit else {}))
+        assert len(found) == count
+        assert [one["invoice_line_id"] for page in found for one in page["lines"]] == [
+            f"other:{at}" for at in range(2, 703)
+        ]
+        assert {(page["line_count"], page["quantity"], page["amount"]) for page in found} == {(701, 4206, "4.206")}
+        found = pages(api, "/customers/17850/invoices", {"limit": limit} if limit else {})
+        numbers = [one["invoice_no"] for page in found for one in page["invoices"]]
+        assert numbers == sorted({*(one["InvoiceNo"] for one in rows), "536365"})
+        assert {page["invoice_count"] for page in found} == {251}
+    beyond = api.get("/transactions", **PAIR, cursor="other:702").json()
+    assert (beyond["line_count"], beyond["lines"], beyond["next_cursor"]) == (701, [], None)
+    assert api.get("/transactions", InvoiceNo="9999", StockCode="85123A", cursor="other:702").status_code == 404
+    assert api.get("/customers/1/invoices", cursor="1:1").status_code == 404
+
+
+def test_a_customer_of_some_hundred_invoices_takes_no_thread_and_one_of_more_does(api, monkeypatch):
+    used = []
+    count = api.store.invoice_count
+
+    def counted(customer_id, most=None):
+        used.append(threading.current_thread() is api._thread)
+        return count(customer_id, most)
+
+    monkeypatch.setattr(api.store, "invoice_count", counted)
+    api.post([row(at, InvoiceNo=str(at)) for at in range(2, 202)])
+    assert api.get("/customers/17850/invoices").json()["invoice_count"] == 200
+    assert used == [True]
+    monkeypatch.setattr(api_module, "MOST_OF_PAGE", 150)
+    assert api.get("/customers/17850/invoices").json()["invoice_count"] == 200
+    assert used == [True, True, False]
+
+
+def test_nobody_waits_for_long_answers(api, monkeypatch):
+    """Neither for their totals, nor for their lines."""
+    api.post([row(at) for at in range(2, 600)])
+    api.post(row(2, "other", InvoiceNo="1"))
+    go, asked = threading.Event(), []
+    for name in ("total", "lines"):
+        real = getattr(api.store, name)
+
+        def slow(*arguments, real=real):
+            if arguments[0] == "536365" and threading.current_thread() is not api._thread:
+                asked.append(arguments)
+                assert go.wait(20)
+            return real(*arguments)
+
+        monkeypatch.setattr(api.store, name, slow)
+    with ThreadPoolExecutor(60) as pool:
+        # With a cursor, and with a limit that is no short one.
+        waiting = [pool.submit(api.another().get, "/transactions", **PAIR, cursor="till:2") for _ in range(30)]
+        waiting += [pool.submit(api.another().get, "/transactions", **PAIR, limit="900") for _ in range(30)]
+        wait_until(lambda: len(asked) == 2)
+        for _ in range(5):
+            start = time.monotonic()
+            assert api.pair("1").status_code == 200
+            assert statuses(api.post(row(2))) == ["duplicate"]
+            assert time.monotonic() - start < 2
+        assert not any(one.done() for one in waiting)
+        go.set()
+        assert {one.result().status_code for one in waiting} == {200}
 
 
 @pytest.mark.parametrize(
@@ -408,6 +538,9 @@ def test_a_customers_invoices(api):
         ("/transactions", {"InvoiceNo": "536365", "StockCode": ""}, 422),
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "\x00"}, 422),
         ("/transactions", {"InvoiceNo": "536365", "StockCode": "x" * 51}, 422),
+        *(("/transactions", PAIR | {"limit": bad}, 422) for bad in ("0", "1001", "", "1.0", "٣", "-1")),
+        *(("/transactions", PAIR | {"cursor": bad}, 422) for bad in ("", "till", "till:x", ":2", "a\n:2", "x" * 1001)),
+        *(("/customers/1/invoices", {"cursor": bad}, 422) for bad in ("", "x:1", "9" * 18 + ":1", "1:", "1")),
         ("/customers/1/invoices", {}, 404),
         ("/customers/Unknown/invoices", {}, 422),
         ("/customers/-1/invoices", {}, 404),
@@ -474,6 +607,63 @@ def test_a_row_can_be_looked_up_as_soon_as_it_is_accepted(api):
         assert api.get("/customers/17850/invoices").json()["invoices"][0]["line_count"] == number - 1
 
 
+# What was loaded in bulk
+
+
+@pytest.fixture
+def loaded(api, judge) -> Server:
+    """An API whose store knows a file of four rows, of which one cannot be accepted."""
+    rows = [row(2, "data.csv.gz"), row(3, "data.csv.gz"), row(5, "data.csv.gz", Description=None)]
+    lines = judge.judge([Row(**one).event() for one in rows]).values()
+    api.store.put(lines)
+    api.store.set_delivery(Delivery("data.csv.gz", 5, "1"))
+    return api
+
+
+def test_a_streamed_line_never_takes_the_place_of_one_that_was_loaded_in_bulk(loaded):
+    before = loaded.pair().json()
+    for delivery in ("data.csv.gz", "data.csv", "data.csv.GZ"):
+        forged = [row(2, delivery, Quantity="60"), row(3, delivery, InvoiceNo="1"), row(4, delivery)]
+        answer = loaded.post(
+            [*forged, row(5, delivery, Quantity="x"), {"event_id": f"{delivery}:2", "raw_record": "x"}]
+        )
+        assert [(one["status"], one["reason"]) for one in answer.json()["rows"]] == [
+            *[("rejected", "duplicate_key")] * 3,
+            ("rejected", "unreadable_value"),
+            ("rejected", "wrong_field_count"),
+        ]
+        assert "stands in a file" in answer.json()["rows"][0]["detail"]
+        # The same line is a duplicate, whatever else is said of its place in the same request.
+        same = [row(2, delivery, Quantity="60"), row(2, delivery, UnitPrice="2.550"), row(5, delivery, Description="")]
+        assert statuses(loaded.post(same)) == ["rejected", "duplicate", "duplicate"]
+    assert loaded.pair().json() == before
+    assert loaded.pair("1").status_code == 404
+    others = [row(6, "data.csv.gz"), row(2, "data.csv.gz.gz"), row(2, "other.csv")]
+    assert statuses(loaded.post(others)) == ["accepted"] * 3
+    loaded.close()
+    assert landed_ids(loaded.folder) == ["data.csv.gz:6", "data.csv.gz.gz:2", "other.csv:2"]
+
+
+def test_a_line_that_was_streamed_before_its_file_came_is_judged_by_the_file(loaded):
+    assert statuses(loaded.post([row(2), row(3)])) == ["accepted"] * 2
+    [streamed] = loaded.store.lines("536365", "85123A", 1, "data.csv.gz:5")
+    loaded.store.set_delivery(Delivery("till", 3, "1"))
+    loaded.store.put([replace(streamed, quantity=7, line_amount=Decimal("17.850"))])
+    sent = [row(2), row(2, Quantity="7"), row(3), row(4)]
+    assert statuses(loaded.post(sent)) == ["rejected", "duplicate", "duplicate", "accepted"]
+
+
+def test_rows_of_a_file_that_is_being_published_have_to_wait_and_no_others(loaded):
+    loaded.store.set_delivery(Delivery("data.csv.gz", 5, ""))
+    assert answers(lambda: loaded.post([row(2), row(4, "data.csv")])) == AWAY
+    assert loaded.pair().json()["line_count"] == 3, "nothing of the request was taken"
+    with ThreadPoolExecutor(8) as pool:
+        asked = [[row(4, "data.csv")] if at % 2 else [row(at + 10, "till")] for at in range(8)]
+        got = list(pool.map(lambda rows: loaded.another().post(rows).status_code, asked))
+    assert got == [200, 503] * 4
+    assert statuses(loaded.post([row(2, "data.csv")])) == ["duplicate"], "what is there already is known"
+
+
 # Tokens and limits
 
 
@@ -536,22 +726,11 @@ def test_a_token_that_expires_is_not_taken_any_more(serve, issuer, monkeypatch):
     wait_until(lambda: client.pair().status_code == 401, 4)
 
 
-def test_a_token_is_looked_at_again_by_one_request_alone(api, monkeypatch):
-    looks = []
-    verify = Verifier.verify
-
-    def slow(self, token):
-        looks.append(token)
-        time.sleep(0.3)
-        return verify(self, token)
-
-    monkeypatch.setattr(Verifier, "verify", slow)
+def test_a_token_that_was_found_good_takes_no_thread(api, monkeypatch):
     assert api.pair().status_code == 404
-    time.sleep(api_module._TOKEN_SECONDS)
-    looks.clear()
+    monkeypatch.setattr(Verifier, "verify", lambda self, token: pytest.fail("it is verified again"))
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: api.another().pair().status_code, range(8))) == {404}
-    assert len(looks) == 1
 
 
 def test_too_many_requests_are_refused_per_use_and_caller(serve, issuer):
@@ -569,11 +748,36 @@ def test_too_many_requests_are_refused_per_use_and_caller(serve, issuer):
     assert len(landed_ids(api.folder)) == sum(answer.ok for answer in sent) < 16
 
 
-def test_too_many_bad_tokens_are_refused(api):
+def test_too_many_bad_tokens_are_refused_and_no_good_one_with_them(api, issuer):
     nobody = api.of("garbage")
     answers = [nobody.pair() for _ in range(115)]
     assert [answer.status_code for answer in answers[:100]] == [401] * 100
     assert (answers[-1].status_code, answers[-1].headers["Retry-After"]) == (429, "10")
+    for _ in range(3):
+        fresh = api.of(issuer.token([READ]))
+        assert fresh.pair().status_code == 404, "a token that was never seen, from the same address"
+    assert nobody.pair().status_code == 429
+
+
+def test_threads_that_wait_for_the_issuer_hold_up_no_other_token(api, issuer, monkeypatch):
+    go, verify, may_wait = threading.Event(), Verifier.verify, Verifier.may_wait
+
+    def slow(self, token):
+        if token == "unknown":
+            assert go.wait(20)
+        return verify(self, token)
+
+    monkeypatch.setattr(Verifier, "verify", slow)
+    monkeypatch.setattr(Verifier, "may_wait", lambda self, token: token == "unknown" or may_wait(self, token))
+    with ThreadPoolExecutor(50) as pool:
+        waiting = [pool.submit(api.of("unknown").pair) for _ in range(50)]
+        for _ in range(3):
+            start = time.monotonic()
+            assert api.of(issuer.token([READ])).pair().status_code == 404
+            assert time.monotonic() - start < 2
+        assert not any(one.done() for one in waiting)
+        go.set()
+        assert {one.result().status_code for one in waiting} == {401}
 
 
 def test_more_events_than_may_wait_are_refused(serve, tmp_path, monkeypatch):
@@ -613,6 +817,137 @@ def test_a_body_that_says_it_is_too_large_is_not_read(api):
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"More than 8,388,608 bytes" in answer
     assert api.get("/health").ok
+
+
+LONG = {"event_id": "long:2", "raw_record": "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850,UK" + ",x" * 300_000}
+
+
+def test_of_a_rejected_line_its_beginning_is_kept_with_the_verdict(serve, judge, monkeypatch):
+    api = serve()
+    answer = api.post([row(2), LONG]).json()["rows"][1]
+    assert (answer["reason"], answer["detail"]) == ("wrong_field_count", "300008 fields, the header has 8")
+    assert statuses(api.post(LONG | {"raw_record": LONG["raw_record"][:-1]})) == ["rejected"]
+    assert api.post(LONG).json()["rows"][0]["detail"] == answer["detail"]
+    # What is taken over, or read again for a new index, is what was kept.
+    [left] = (api.folder / ".open").iterdir()
+    assert left.stat().st_size < 3_000
+    content = left.read_bytes()
+    api.close()
+    for path in api.folder.glob(".index.sqlite*"):
+        path.unlink()
+    for path in sealed(api.folder):
+        path.unlink()
+    (api.folder / ".open" / "20261101T000000-1-dead").write_bytes(content)
+    api = serve()
+    assert api.post(LONG).json()["rows"][0]["detail"] == answer["detail"]
+    [contradicted] = api.post(LONG | {"raw_record": LONG["raw_record"][:1_000]}).json()["rows"]
+    assert contradicted["detail"] == DUPLICATE_KEY
+    assert api.pair().json()["line_count"] == 1
+    api.close()
+    [_, kept] = landed(api.folder)["20261101T000000-1-dead.ndjson"]
+    assert (kept["line"], kept["reason"], kept["detail"]) == (
+        *(LONG["raw_record"][:1_000], answer["reason"], answer["detail"]),
+    )
+
+
+def test_rejected_rows_of_a_client_are_limited_and_nobody_elses(serve, issuer):
+    api = serve(rejected_megabytes=1)
+    other = api.of(issuer.token([WRITE], subject="another"))
+    answer, sent = api.post(row(2)), 0
+    while answer.status_code == 200:
+        assert sent < 4
+        answer = api.post([row(at, f"part-{sent}", Quantity="x" * 900) for at in range(2, 502)])
+        sent += answer.status_code == 200
+    assert (answer.status_code, answer.json()) == (429, {"detail": "Too many rejected rows"})
+    assert 0 < int(answer.headers["Retry-After"]) <= 7_200
+    assert sent == 2
+    assert statuses(other.post([row(4), row(5, Quantity="x")])) == ["accepted", "rejected"]
+    assert api.pair().status_code == 200, "and they look up as before"
+    assert sum(path.stat().st_size for path in (api.folder / ".open").iterdir()) < 1.5e6
+
+
+def test_what_was_rejected_before_counts_once(serve):
+    api = serve(rejected_megabytes=1)
+    for _ in range(30):
+        answer = api.post([row(at, Quantity="x" * 900) for at in range(2, 102)])
+        assert answer.json()["rejected"] == 100
+
+
+def test_bodies_that_are_read_at_once_are_limited_by_their_bytes(serve, monkeypatch):
+    monkeypatch.setattr(api_module, "MOST_BODIES", 3 << 20)
+    api = serve()
+    with api.connection() as one, api.connection() as two:
+        for connection in (one, two):
+            connection.sendall(api.head("Content-Length: 2000000") + b"[" + b" " * 1_400_000)
+        time.sleep(0.5)
+        assert answers(lambda: api.post(b" " * 500_000)) == (503, "1", '{"detail":"Try again later"}')
+        assert statuses(api.post(row(2))) == ["accepted"], "a small one has its place"
+    wait_until(lambda: api.post(b" " * 500_000).status_code == 422)
+
+
+def test_more_bytes_than_may_wait_are_refused(serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "MOST_WAITING_BYTES", 2 << 20)
+    store = FaultyStore(tmp_path / "faulty.sqlite")
+    api = serve(store=store)
+    store.go.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(api.another().post, [row(2), LONG | {"event_id": "long:3"}])
+        wait_until(lambda: store.puts == 1)
+        second = pool.submit(api.another().post, LONG | {"event_id": "long:4"})
+        wait_until(lambda: api.intake._waiting == 3)
+        emoji = "536365" + "\U0001f600" * 250_000  # four bytes in memory for each character
+        assert answers(lambda: api.post({"event_id": "long:5", "raw_record": emoji})) == (
+            *(503, "1", '{"detail":"Try again later"}'),
+        )
+        store.go.set()
+        assert first.result().ok
+        assert second.result().ok
+    assert api.intake._waiting == api.intake._waiting_bytes == 0
+    assert statuses(api.post(LONG)) == ["rejected"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"{}," * 2_700_000 + b"{}]",
+        b"[" + b"[]," * 2_700_000 + b"[]]",
+        b'["a"' + b',"a"' * 1_900_000 + b"]",
+        b'[{"":0}' + b',{"":0}' * 1_000_000 + b"]",
+        b'{"event_id": "a:2", "raw_record": [' + b"{}," * 2_000_000 + b"{}]}",
+    ],
+    ids=["objects", "lists", "texts", "rows", "inside"],
+)
+def test_what_would_take_much_memory_is_refused_before_it_is_parsed(api, body, monkeypatch):
+    monkeypatch.setattr(api_module.orjson, "loads", lambda _: pytest.fail("it is parsed"))
+    answer = api.post(body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["msg"] == "More than 10,000 rows, or no rows"
+
+
+def test_nobody_waits_while_a_large_body_is_parsed(api, monkeypatch):
+    go, real = threading.Event(), api_module._events
+    api.post(row(2))
+
+    def slow(body):
+        if len(body) > 200_000:
+            assert go.wait(20)
+        return real(body)
+
+    monkeypatch.setattr(api_module, "_events", slow)
+    with ThreadPoolExecutor(3) as pool:
+        large = [row(number, Description="x" * 200) for number in range(2, 1_002)]
+        waiting = [pool.submit(api.another().post, large) for _ in range(3)]
+        time.sleep(0.3)
+        for _ in range(3):
+            assert api.pair().ok
+            assert statuses(api.post(row(2))) == ["duplicate"]
+        assert not any(one.done() for one in waiting)
+        go.set()
+        assert {one.result().status_code for one in waiting} == {200}
+
+
+def test_braces_in_a_text_are_no_rows(api):
+    assert statuses(api.post({"event_id": "a:2", "raw_record": '{["' * 200_000})) == ["rejected"]
 
 
 def test_a_body_without_an_end_is_cut(api):
@@ -677,7 +1012,7 @@ def test_heads_have_limits(api, monkeypatch):
                 connection.sendall(b"x" * 65_536)
                 sent += 65_536
         assert sent < 10 << 20
-    monkeypatch.setattr(service, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
     with api.connection() as connection, api.connection() as silent:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\nGET /health HTTP/1.1\r\n")
         start = time.monotonic()
@@ -693,6 +1028,152 @@ def test_heads_have_limits(api, monkeypatch):
         time.sleep(0.5)
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n")
         assert answer_of(connection).count(b"200 OK") == 2, "one that keeps a connection is not cut"
+
+
+def open_connections(api: Server) -> int:
+    return api.connections._count
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Limits of time that a test can wait for."""
+    for name, seconds in (("HEAD_SECONDS", 0.4), ("REST_SECONDS", 0.3), ("ANSWER_SECONDS", 0.4)):
+        monkeypatch.setattr(connections, name, seconds)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_SECONDS", 1)
+
+
+def test_no_connection_is_held(quick, serve):
+    """What nobody ends: no head, half a head, empty lines, a body that is announced and never comes, with a token and
+    without, a body that dribbles behind its answer, and requests whose answers nobody takes."""
+    api = serve()
+    nobody = b"POST /transactions HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+    unread = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 10
+    kept = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    kinds = [b"", b"GET /health HT", b"\r\n", nobody, nobody + b"x", unread, kept, kept + b"\r\n", kept + b"GET /"]
+    kinds += [api.head("Content-Length: 1000000000"), nobody.replace(b"POST", b"GET"), b"nonsense\r\n\r\n"]
+    api._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # or the answers would all fit in there
+    held = []
+    for first in kinds * 5:
+        held.append(socket.create_connection(("127.0.0.1", api.port)))
+        held[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        held[-1].settimeout(1)
+        with suppress(OSError):
+            held[-1].sendall(first)
+    empty_lines = (b"\r\n", kept + b"\r\n")
+    dribbling = {one: b"\r\n" if first in empty_lines else b"x" for one, first in zip(held, kinds * 5, strict=True)}
+    dribbling = {one: byte for at, (one, byte) in enumerate(dribbling.items()) if kinds[at % len(kinds)] != unread}
+    wait_until(lambda: open_connections(api) > 40)
+    start = time.monotonic()
+    while open_connections(api) and time.monotonic() - start < 15:
+        for one, byte in dribbling.items():
+            with suppress(OSError):
+                one.send(byte, socket.MSG_DONTWAIT)
+        assert api.of(None).get("/health").ok
+        time.sleep(0.05)
+        api.session.close()
+        if open_connections(api) <= 1:
+            break
+    assert time.monotonic() - start < 10, open_connections(api)
+    for one in held:
+        one.close()
+
+
+def test_requests_that_do_not_wait_for_answers_are_few(api):
+    with api.connection() as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 5)
+        time.sleep(0.3)
+        assert connection.recv(65_536).count(b"HTTP/1.1 200 OK") == 5
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 5_000)
+        answer = answer_of(connection)
+    assert b"HTTP/1.1 400 " in answer
+    assert answer.count(b"HTTP/1.1 200 OK") <= connections.MOST_PIPELINED + 1
+
+
+def test_a_body_behind_its_answer_may_still_come(quick, serve):
+    api = serve()
+    with api.connection() as connection:
+        for _ in range(3):
+            connection.sendall(b"POST /transactions HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 401")
+            time.sleep(0.1)
+            connection.sendall(b"[{}]")
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+
+
+def test_one_address_does_not_get_all_connections(serve, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_OF_ADDRESS", 20)
+    api = serve()
+    api.connections._most = 30
+    held = [socket.create_connection(("127.0.0.1", api.port), source_address=("127.0.0.2", 0)) for _ in range(100)]
+    wait_until(lambda: open_connections(api) == 20)
+    held += [socket.create_connection(("127.0.0.1", api.port), source_address=("127.0.0.3", 0)) for _ in range(100)]
+    wait_until(lambda: open_connections(api) == 30)
+    for _ in range(5):
+        assert Client(api.url, None).get("/health").ok, "those of the address with the most make room"
+    assert open_connections(api) <= 30
+    for one in held:
+        one.close()
+    wait_until(lambda: open_connections(api) < 10)
+
+
+def test_addresses_are_told_apart_and_proxies_named():
+    class Fake:
+        address = None
+        is_idle = True
+        timeout_keep_alive = 30
+
+        def end(self) -> None:
+            ended.append(self.address)
+
+    ended: list[str] = []
+
+    def admitted(limits: Connections, *peers: str) -> list[bool]:
+        return [limits.admit(Fake(), peer) for peer in peers]
+
+    limits = Connections(100, 2, ["10.0.0.0/8", "fd00::1"])
+    assert admitted(limits, "1.2.3.4", "1.2.3.4", "1.2.3.4", "::ffff:1.2.3.4", "1.2.3.5") == [
+        *(True, True, False, False, True)
+    ]
+    assert admitted(limits, "2001:db8::1", "2001:db8::ffff:1", "2001:db8::2%eth0", "2001:db8:0:1::1") == [
+        *(True, True, False, True)
+    ]
+    assert admitted(limits, *["10.1.2.3"] * 5, *["fd00::1"] * 3, "fd00::2", "") == [True] * 10
+    limits = Connections(8, 4, ["10.0.0.0/8"])
+    balanced = Fake()
+    assert limits.admit(balanced, "10.0.0.1")
+    assert balanced.timeout_keep_alive == 120
+    assert admitted(limits, *["10.0.0.1"] * 4, *["1.2.3.4"] * 3, "1.2.3.4", "1.2.3.5", "10.0.0.1") == [
+        *[True] * 7,
+        *(False, True, True),
+    ]
+    assert ended == ["1.2.3.4"] * 2, "a proxy's connections do not make room"
+
+
+def test_forwarded_addresses_are_believed_of_named_proxies_alone(serve):
+    for proxies, statuses_of in (((), {429}), (("127.0.0.0/8",), {401})):
+        api = serve(proxies=proxies)
+        client = api.of("garbage")
+        got = []
+        for at in range(105):
+            client.session.headers["X-Forwarded-For"] = f"192.0.2.{at}"
+            got.append(client.pair().status_code)
+        assert set(got[101:]) == statuses_of, proxies
+        api.close()
+
+
+def test_a_low_limit_of_files_is_told(monkeypatch):
+    given = {"limits": (1_024, 1_024)}
+    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: given["limits"])
+    monkeypatch.setattr(connections.resource, "setrlimit", lambda _, limits: given.update(limits=limits))
+    most, told = connections.most_connections()
+    assert most == 824
+    assert "may open 1,024 files, so that it takes 824 connections at a time. Raise the limit to 2,200" in told
+    given["limits"] = (256, 100_000)
+    assert connections.most_connections() == (2_000, "")
+    assert given["limits"] == (2_200, 100_000), "raised as far as it is allowed"
+    given["limits"] = (256, connections.resource.RLIM_INFINITY)
+    assert connections.most_connections() == (2_000, "")
 
 
 # Landing
@@ -961,7 +1442,7 @@ def test_a_full_disk_takes_nothing_and_is_told(serve, monkeypatch, caplog, faili
     assert landed_ids(api.folder) == [f"till:{number}" for number in range(2, 10)]
 
 
-def test_what_a_full_disk_does_not_even_let_take_back_is_landed_once(serve, monkeypatch):
+def test_what_a_full_disk_does_not_even_let_take_back_is_not_landed(serve, monkeypatch):
     api = serve()
     api.post(row(2))
 
@@ -974,10 +1455,136 @@ def test_what_a_full_disk_does_not_even_let_take_back_is_landed_once(serve, monk
         assert answers(lambda: api.post([row(3), row(4)])) == AWAY
     assert statuses(api.post([row(4), row(5)])) == ["accepted"] * 2
     api.close()
-    api = serve()  # takes over
-    assert statuses(api.post([row(3), row(4), row(5)])) in (["duplicate"] * 3, ["accepted", *["duplicate"] * 2])
+    api = serve()
+    assert "till:3" not in landed_ids(api.folder), "503 means that it was not taken"
+    assert statuses(api.post([row(3), row(4), row(5)])) == ["accepted", *["duplicate"] * 2]
     api.close()
     assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 6)]
+
+
+def full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+class Refusing:
+    """The index of a landing, which does not take what was entered."""
+
+    def __init__(self, index: sqlite3.Connection) -> None:
+        self._index = index
+
+    def __getattr__(self, name: str):
+        return getattr(self._index, name)
+
+    def execute(self, statement: str, *values):
+        return full() if statement == "commit" else self._index.execute(statement, *values)
+
+
+ROWS = [row(3), row(4), row(5, CustomerID="1", InvoiceNo="7")]
+
+
+def refused(api: Server, monkeypatch) -> None:
+    """Rows that were stored for look-ups when the index fails."""
+    with monkeypatch.context() as patch:
+        patch.setattr(api.intake._landing, "_index", Refusing(api.intake._landing._index))
+        assert answers(lambda: api.post(ROWS)) == AWAY
+
+
+def taken(api: Server) -> tuple[list[str], int]:
+    lines = api.pair().json()["lines"]
+    return [one["invoice_line_id"] for one in lines], api.get("/customers/1/invoices").status_code
+
+
+def test_503_means_that_nothing_was_taken(serve, monkeypatch):
+    api = serve()
+    api.post(row(2))
+    refused(api, monkeypatch)
+    assert taken(api) == (["till:2"], 404)
+    [path] = (api.folder / ".open").iterdir()
+    assert path.read_bytes().count(b"\n") == 1
+    assert statuses(api.post([*ROWS[:1], row(4, Quantity="7")])) == ["accepted"] * 2
+    api.close()
+    assert landed_ids(api.folder) == ["till:2", "till:3", "till:4"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_cannot_be_taken_back_at_once_is_taken_back_before_anybody_sees_it(serve, monkeypatch, restarted):
+    monkeypatch.setattr(intake_module, "_UNDO_SECONDS", 3600.0)
+    api = serve()
+    api.post(row(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(api.store, "remove", lambda lines: (_ for _ in ()).throw(StoreError("The store is away.")))
+        refused(api, monkeypatch)
+    assert {one.invoice_line_id for one in api.store.lines("536365", "85123A")} == {"till:2", "till:3", "till:4"}
+    assert answers(api.pair) == AWAY, "it would tell of what was refused"
+    assert answers(lambda: api.get("/customers/1/invoices")) == AWAY
+    assert api.get("/customers/2/invoices").status_code == 404
+    assert statuses(api.post(ROWS[1])) == ["accepted"], "it is sent again, and taken"
+    if restarted:
+        api.close()
+        api = serve()
+    else:
+        monkeypatch.setattr(intake_module, "_UNDO_SECONDS", 0.05)
+        api.intake._landing.undo(api.intake._remove)
+    assert taken(api) == (["till:2", "till:4"], 404)
+    assert statuses(api.post([row(2), *ROWS])) == ["duplicate", "accepted", "duplicate", "accepted"]
+    api.close()
+    assert sorted(landed_ids(api.folder)) == [f"till:{number}" for number in range(2, 6)]
+    assert list((api.folder / ".open").iterdir()) == []
+
+
+def test_whoever_dies_before_the_answer_has_taken_all_or_nothing(serve, monkeypatch, judge):
+    """Between any two steps: what the next process finds is landed and can be looked up, or neither."""
+
+    class Dead(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Dead
+
+    steps = [
+        (LandingFolder, "append"),
+        (landing_folder.os, "pwrite"),
+        (landing_folder.os, "fdatasync"),
+        (LandingFolder, "_enter"),
+        (SqliteStore, "put"),
+        (None, "commit"),
+    ]
+    for at, (owner, name) in enumerate(steps):
+        api = serve()
+        landing = api.intake._landing
+        with monkeypatch.context() as patch:
+            if owner:
+                patch.setattr(owner, name, staticmethod(die) if name == "_enter" else die)
+            else:
+                patch.setattr(sys.modules[__name__], "full", die)
+                patch.setattr(landing, "_index", Refusing(landing._index))
+            # A dead process tidies nothing up.
+            patch.setattr(landing, "_take_back", lambda *_: None)
+            patch.setattr(landing, "_take_back_later", lambda *_: None)
+            patch.setattr(api.store, "remove", lambda lines: None)
+            with pytest.raises(Dead):
+                api.intake._verdicts([Row(**row(10 + at)).event()], {})
+        api.store.close()
+        landing._index.close()
+        if landing._file >= 0:
+            landing._let_go()
+        api = serve()
+        event_id = f"till:{10 + at}"
+        is_found = event_id in {one["invoice_line_id"] for one in api.pair().json().get("lines", ())}
+        assert is_found == (event_id in landed_ids(api.folder)), name
+        assert statuses(api.post(row(10 + at))) == ["duplicate" if is_found else "accepted"], name
+        api.close()
+    assert sorted(landed_ids(api.folder)) == sorted(f"till:{10 + at}" for at in range(len(steps)))
+
+
+def test_nothing_is_taken_while_hardly_any_disk_is_left(serve, monkeypatch):
+    api = serve()
+    usage = shutil.disk_usage(api.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(landing_folder.shutil, "disk_usage", lambda _: usage._replace(free=2 << 20))
+        assert answers(lambda: api.post(row(2))) == AWAY
+        assert api.pair().status_code == 404
+    assert statuses(api.post(row(2))) == ["accepted"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path, judge, serve):
@@ -1035,6 +1642,8 @@ def test_a_file_that_cannot_be_handed_over_is_kept_and_told(serve, monkeypatch):
 LIMITED = """
 import resource, sys
 from pathlib import Path
+from retail_warehouse.streaming.api import Row
+from retail_warehouse.streaming.connections import Connections
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event
 
@@ -1206,7 +1815,7 @@ def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
         with left.open("ab") as file:
             file.write(b'{"event_id": "torn:2", "landing_position": 9')
     api = Process(tmp_path, "--hand-over", "0.2").ready()
-    found = {one["invoice_line_id"] for one in api.pair().json()["lines"]}
+    found = {one["invoice_line_id"] for page in pages(api, "/transactions", PAIR) for one in page["lines"]}
     assert set(acknowledged) <= found, "they can be looked up"
     assert set(acknowledged) <= set(landed_ids(api.folder)), "they are handed over"
     for rows in sent:
@@ -1268,8 +1877,86 @@ def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
         time.sleep(0.3)
         start = time.monotonic()
         assert api.end() == 0
-    assert time.monotonic() - start < 15  # and not the 30 seconds that a body may take
+    assert time.monotonic() - start < 5  # and not the 30 seconds that a body may take
     assert landed_ids(api.folder) == ["till:2"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_waits_neither_for_the_issuer_nor_tells_pages(tmp_path, number):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        api = Process(tmp_path, COGNITO_ISSUER=issuer, COGNITO_CLIENT_IDS="a").ready()
+        with ThreadPoolExecutor(3) as pool:
+            asking = [pool.submit(lambda: suppressed(api.another().pair)) for _ in range(3)]
+            silent.settimeout(10)
+            silent.accept()[0].detach()
+            start = time.monotonic()
+            assert api.end(number) == 0
+            assert time.monotonic() - start < 5
+            for one in asking:
+                one.result()
+    assert api.output.read_text() == ""
+
+
+def suppressed(call) -> None:
+    with suppress(requests.RequestException):
+        call()
+
+
+def test_while_the_rules_are_made_ready_everything_is_answered_503(api, monkeypatch):
+    ready, api.intake = api.intake, None
+    calls = [lambda: api.get("/health"), api.pair, lambda: api.post(row(2)), lambda: api.get("/customers/1/invoices")]
+    for call in calls:
+        assert answers(call) == (503, "2", '{"detail":"Starting; try again soon"}')
+    assert api.of("garbage").pair().status_code == 401
+    api.intake = ready
+    assert api.get("/health").ok
+    assert statuses(api.post(row(2))) == ["accepted"]
+
+
+LOADING = """
+import sys
+from pathlib import Path
+from retail_warehouse.streaming import rules
+
+rules._COMPILER = (sys.executable, "-c", sys.argv[1])
+rules.load(Path.cwd())
+"""
+COMPILING = """
+import sys, time
+from pathlib import Path
+from retail_warehouse.streaming import compiled_rules
+
+def compiled():
+    with Path("begun").open("a") as file:
+        file.write("x")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return {"seed": {"path": "a.csv"}}
+
+compiled_rules._compiled = compiled
+compiled_rules.main()
+"""
+
+
+def test_what_was_compiled_is_kept_though_whoever_asked_for_it_is_killed(tmp_path):
+    (tmp_path / "dbt_project.yml").touch()
+    begun = tmp_path / "begun"
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-c", LOADING, COMPILING]
+        return subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+
+    killed = start()
+    wait_until(begun.exists, 20)
+    killed.kill()
+    killed.wait()
+    others = [start(), start()]
+    time.sleep(0.5)
+    (tmp_path / "go").touch()
+    assert [other.wait(20) for other in others] == [0, 0]
+    assert begun.read_text() == "x", "it is compiled once, whoever waits for it"
+    assert len(list((tmp_path / "target").glob("streaming_rules_*.json"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -1281,23 +1968,35 @@ def test_a_stop_does_not_wait_for_slow_clients_for_ever(tmp_path):
         ({"SERVING_STORE": "/proc/nothing/serving.sqlite"}, "cannot be made"),
         ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is LOUD"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8, balancer"}, "TRUSTED_PROXIES names balancer: .*Name the addresses"),
     ],
 )
 def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, environment, message):
     monkeypatch.chdir(tmp_path)
     shutil.copy(PROJECT / "dbt_project.yml", tmp_path)
     monkeypatch.setattr(service, "load", lambda folder: rules.load(PROJECT))
-    monkeypatch.setattr(service.uvicorn, "Server", lambda *_: pytest.fail("it starts"))
+
+    class Fake:
+        should_exit, seconds_left = False, 1.0
+
+        def __init__(self, config) -> None:
+            pass
+
+        def run(self, sockets) -> None:
+            wait_until(lambda: self.should_exit)
+
+    monkeypatch.setattr(service, "_Server", Fake)
     for name in ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     for name, text in ({"ONLINE_RETAIL_LANDING": str(tmp_path / "landing")} | environment).items():
         monkeypatch.setenv(name, text)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(DataError, match=message):
             service.serve("127.0.0.1", 0, 2.0, 1, 1)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # The description
@@ -1372,6 +2071,95 @@ def test_the_page_needs_no_other_address(described):
     for part in parts:
         assert part.startswith("/")
         assert described.of(None).get(part).status_code == 200
+
+
+def test_the_examples_of_the_page_work(serve):
+    api = serve()
+    root = api.of(None).session.get(f"{api.url}/")
+    assert (root.status_code, root.url) == (200, f"{api.url}/docs")
+    paths = api.of(None).get("/openapi.json").json()["paths"]
+    body = paths["/transactions"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert statuses(api.post(body)) == ["accepted"]
+    for path in ("/transactions", "/customers/{customer_id}/invoices"):
+        given = {
+            (one["in"], one["name"]): one["schema"]["examples"][0]
+            for one in paths[path]["get"]["parameters"]
+            if one["required"]
+        }
+        for (place, name), text in given.items():
+            path = path.replace(f"{{{name}}}", text) if place == "path" else path
+        asked = {name: text for (place, name), text in given.items() if place == "query"}
+        answer = api.get(path, **asked)
+        assert answer.status_code == 200, answer.text
+        assert answer.json().get("customer_id", "12374") == "12374"
+    # `make stream` plays the sample, and the page of its API shall find something.
+    sample = (PROJECT / "seeds/samples/online_retail/data.csv").read_text(encoding="latin-1")
+    assert re.search(r"^536380,22961,.*,12374,[^,]*$", sample, re.MULTILINE)
+    assert (body["InvoiceNo"], body["StockCode"], body["CustomerID"]) == ("536380", "22961", "12374")
+
+
+def test_the_page_can_be_off(serve):
+    api = serve(docs=False)
+    paths = ("/", "/docs", "/openapi.json", "/redoc", "/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css")
+    assert {api.of(None).get(path).status_code for path in paths} == {404}
+    assert statuses(api.post(row(2))) == ["accepted"]
+
+
+def test_answers_are_private_and_what_they_say_they_are(api):
+    nobody = api.of(None)
+    got = [api.post(row(2)), api.pair(), api.pair("1"), api.post(b"x"), nobody.pair(), nobody.get("/docs")]
+    got += [nobody.get("/health"), nobody.get("/nothing"), api.session.put(f"{api.url}/transactions")]
+    assert {answer.status_code for answer in got} == {200, 401, 404, 405, 422}
+    for answer in got:
+        assert (answer.headers["Cache-Control"], answer.headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+@pytest.fixture
+def open_umask():
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_files_of_customers_are_their_owners_alone(open_umask, serve, tmp_path):
+    api = serve(seal_bytes=1)
+    api.post(row(2))
+    wait_until(lambda: landed_ids(api.folder))
+    api.post([row(3)])
+    left_behind(api.folder, "20261101T000000-1-dead", [row(4)])
+    (api.folder / ".open" / "20261101T000000-1-dead").chmod(0o600)
+    api.intake._landing.take_over(lambda events: None)
+    modes = {path: oct(path.stat().st_mode & 0o777) for path in [api.folder, *api.folder.rglob("*")]}
+    assert len(modes) >= 6
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {"0o700"}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("serving.sqlite*")} == {"0o600"}
+    SqliteStore(tmp_path / "new" / "serving.sqlite").close()
+    assert oct((tmp_path / "new").stat().st_mode & 0o777) == "0o700"
+    # What was readable for others before is so no more.
+    api.close()
+    (api.folder / ".index.sqlite").chmod(0o644)
+    serve()
+    assert oct((api.folder / ".index.sqlite").stat().st_mode & 0o777) == "0o600"
+
+
+def test_where_there_is_no_fdatasync_rows_are_taken_too(serve, monkeypatch):
+    synced = []
+    for name in ("fsync", "fdatasync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda file, real=real, name=name: (synced.append(name), real(file)))
+    api = serve()
+    assert statuses(api.post(row(2))) == ["accepted"]
+    assert "fdatasync" in synced
+    monkeypatch.delattr(os, "fdatasync")  # as on macOS
+    synced.clear()
+    assert statuses(api.post(row(3))) == ["accepted"]
+    assert synced == ["fsync"]
+    full = []
+    monkeypatch.setattr(landing_folder.fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(landing_folder.fcntl, "fcntl", lambda file, what: full.append(what))
+    assert statuses(api.post(row(4))) == ["accepted"]
+    assert (full, synced) == ([51], ["fsync"])
 
 
 def test_the_description_is_whole(described):

@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 
 from retail_warehouse.streaming import dynamodb_store, sqlite_store
 from retail_warehouse.streaming.dynamodb_store import DynamoDbStore, create_table
-from retail_warehouse.streaming.serving import Invoice, Line, StoreError
+from retail_warehouse.streaming.serving import Delivery, Invoice, Line, StoreError, Total
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 
 NOON = datetime(2011, 1, 31, 12, 0)
@@ -108,7 +108,7 @@ def test_an_empty_store_finds_nothing(store):
     assert list(store.lines("x" * 3000, "y")) == []
     assert list(store.invoices("ä" * 1500)) == []
     assert store.keep_only(["data.csv:2"]) == 0
-    store.remove([("536365", "85123A", "data.csv:2")])
+    store.remove_keys([("536365", "85123A", "data.csv:2")])
     store.put([])
 
 
@@ -322,13 +322,79 @@ def test_more_than_a_batch_and_more_than_a_page(store):
     assert list(store.lines("536365", "85123A")) == given
     assert list(store.invoices("17850")) == [Invoice("536365", NOON, 340, 2040, Decimal("5202.000"))]
     # A line of another invoice, and one that is not there.
-    store.remove([("536366", "85123A", "a:3"), ("536365", "85123A", "a:999")])
+    store.remove_keys([("536366", "85123A", "a:3"), ("536365", "85123A", "a:999")])
     assert list(store.lines("536365", "85123A")) == given
-    store.remove(("536365", "85123A", f"a:{number}") for number in range(100, 140))
+    store.remove_keys(("536365", "85123A", f"a:{number}") for number in range(100, 140))
     assert list(store.lines("536365", "85123A")) == [*given[:100], *given[140:]]
     assert list(store.invoices("17850")) == [Invoice("536365", NOON, 300, 1800, Decimal("4590.000"))]
     assert store.keep_only(["a:0", "a:339"]) == 298
     assert list(store.lines("536365", "85123A")) == [given[0], given[-1]]
+
+
+def test_pages_follow_one_another_and_totals_are_of_all(store):
+    ids = [f"{delivery}:{number}" for delivery in ("B.csv", "a", "a.csv", "a:b.csv") for number in (2, 9, 10, 100)]
+    given = [
+        line(line_id, quantity=at, line_amount=Decimal(at).scaleb(-3) - 1, invoice_no=str(at % 2))
+        for at, line_id in enumerate(ids)
+    ]
+    store.put(reversed(given))
+    wanted = [one for one in given if one.invoice_no == "1"]
+    found, after = [], None
+    while page := store.lines("1", "85123A", 3, after):
+        assert len(page) <= 3
+        found += page
+        after = page[-1].invoice_line_id
+    assert found == wanted
+    assert store.lines("1", "85123A", 100, "a:50") == [one for one in wanted if one.invoice_line_id not in ids[:7]]
+    assert store.total("1", "85123A") == Total(
+        len(wanted), sum(one.quantity for one in wanted), sum(one.line_amount for one in wanted)
+    )
+    assert store.total("2", "85123A") == Total(0, 0, Decimal("0.000"))
+    store.put(line(f"c:{at}", invoice_no=f"I{at % 7}", invoiced_at=NOON.replace(hour=at % 3)) for at in range(20))
+    every = list(store.invoices("17850"))
+    assert len(every) == store.invoice_count("17850") == 9
+    paged, last = [], None
+    while some := store.invoices("17850", 2, last):
+        assert len(some) <= 2
+        paged += some
+        last = (some[-1].invoiced_at, some[-1].invoice_no)
+    assert paged == every
+    assert store.invoice_count("1") == 0
+    assert [store.invoice_count("17850", most) for most in (1, 8, 9, 10)] == [1, 8, 9, 9]
+
+
+def test_what_was_delivered_in_bulk_keeps_its_place(store):
+    loaded = Delivery("data.csv.gz", 9, "1")
+    assert store.deliveries() == store.deliveries(["data.csv"]) == {}
+    store.put([line("data.csv:3", invoice_no="STREAMED"), line("data.csv.GZ:4", quantity=1), line("data.csv:10")])
+    store.set_delivery(loaded)
+    store.set_delivery(Delivery("empty.csv", 1, ""))
+    bulk = [line("data.csv.gz:2"), line("data.csv.gz:3"), line("data.csv.gz:5", description=None)]
+    store.put(bulk)
+    assert store.deliveries() == {"data.csv": loaded, "empty.csv": Delivery("empty.csv", 1, "")}
+    assert store.deliveries(["data.csv", "other", *map(str, range(200))]) == {"data.csv": loaded}
+    assert store.keep_only([one.invoice_line_id for one in bulk], of=["data.csv"]) == 2
+    assert store.lines("STREAMED", "85123A") == []
+    streamed = [line("data.csv:2", quantity=60), line("data.csv.gz:5", quantity=60), line("data.csv.gz:9")]
+    streamed += [line("data.csv.gz:11"), line("empty.csv:2"), line("data.csv.gz.gz:2")]
+    store.put(streamed, streamed=True)
+    kept = ["data.csv:10", "data.csv.gz:2", "data.csv.gz:3", "data.csv.gz:5", "data.csv.gz:11", "empty.csv:2"]
+    kept.append("data.csv.gz.gz:2")
+    assert [one.invoice_line_id for one in store.lines("536365", "85123A")] == sorted(
+        kept, key=lambda key: (key.rpartition(":")[0], int(key.rpartition(":")[2]))
+    )
+    assert store.holds([*bulk, *streamed]) == {*bulk, *streamed[3:]}
+    variants = [replace(bulk[1], quantity=quantity) for quantity in range(10)]
+    assert store.holds([*variants, replace(bulk[1], stock_code="B"), line("none:2")]) == {bulk[1]}
+    store.remove([bulk[0], line("data.csv:2"), *streamed[3:], line("none:2")])
+    left = {"data.csv:10", "data.csv.gz:2", "data.csv.gz:3", "data.csv.gz:5"}
+    assert {one.invoice_line_id for one in store.lines("536365", "85123A")} == left
+    assert store.total("536365", "85123A").line_count == store.invoices("17850")[0].line_count == 4
+    store.drop_delivery("data.csv")
+    assert list(store.deliveries()) == ["empty.csv"]
+    store.remove([])
+    store.put([line("data.csv:2")], streamed=True)
+    assert store.total("536365", "85123A").line_count == 5
 
 
 def test_threads_share_a_store(store):
@@ -361,7 +427,10 @@ def test_a_closed_store_says_so(store):
         lambda: store.invoices("17850"),
         lambda: store.put([line()]),
         lambda: store.keep_only(["data.csv:2"]),
-        lambda: store.remove([("536365", "85123A", "data.csv:2")]),
+        lambda: store.deliveries(["data.csv"]),
+        lambda: store.holds([line()]),
+        lambda: store.total("536365", "85123A"),
+        lambda: store.remove_keys([("536365", "85123A", "data.csv:2")]),
     ):
         with pytest.raises(StoreError, match=r"serving\.sqlite: .* closed|table lines, is closed"):
             use()
@@ -388,12 +457,13 @@ def test_a_look_up_reads_one_range_of_an_index(sqlite):
     def plan(query: str, values: tuple) -> list[str]:
         return [row[3] for row in sqlite._reader.execute(f"explain query plan {query}", values)]
 
-    assert plan(sqlite_store.LINES, ("1", "2")) == [
-        "SEARCH lines USING INDEX lines_by_transaction (invoice_no=? AND stock_code=?)"
+    by_transaction = "INDEX lines_by_transaction (invoice_no=? AND stock_code=?"
+    assert plan(sqlite_store.LINES, ("1", "2", "a", 2, 100)) == [
+        f"SEARCH lines USING {by_transaction} AND (file_name,row_number)>(?,?))"
     ]
-    assert plan(sqlite_store.INVOICES, ("1",)) == [
-        "SEARCH invoices USING PRIMARY KEY (customer_id=?)",
-        "USE TEMP B-TREE FOR ORDER BY",  # of the invoices, which are few
+    assert plan(sqlite_store.TOTAL, ("1", "2")) == [f"SEARCH lines USING COVERING {by_transaction})"]
+    assert plan(sqlite_store.INVOICES, ("1", "2011-01-01T00:00:00", "1", 100)) == [
+        "SEARCH invoices USING INDEX invoices_by_time (customer_id=? AND (invoiced_at,invoice_no)>(?,?))"
     ]
 
 
@@ -636,10 +706,46 @@ def test_a_file_of_another_version_is_refused_and_left_as_it_is(tmp_path, statem
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=rf"{path} is a serving store of version \d, and .* needs 2.*Move it away"):
+    with pytest.raises(StoreError, match=rf"{path} is a serving store of version \d, and .* needs 3.*Move it away"):
         SqliteStore(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+VERSION_2 = """
+create table lines (
+    invoice_line_id text primary key not null, invoice_no text not null, stock_code text not null,
+    customer_id text not null, description text, country text not null, transaction_type text not null,
+    quantity integer not null, unit_price integer not null, line_amount integer not null, invoiced_at text not null
+);
+create index lines_by_transaction on lines (invoice_no, stock_code);
+create index lines_by_invoice on lines (customer_id, invoice_no) where customer_id <> 'Unknown';
+create table invoices (
+    customer_id text not null, invoice_no text not null, invoiced_at text not null, line_count integer not null,
+    quantity integer not null, pounds integer not null, thousandths integer not null,
+    primary key (customer_id, invoice_no)
+) without rowid;
+create trigger line_replaced after update on lines begin delete from invoices; end;
+insert into lines values
+    ('a.csv:10', '536365', '85123A', '17850', null, 'UK', 'sale', 6, 2550, 15300, '2011-01-31T12:00:00'),
+    ('a.csv:9', '536365', '85123A', '17850', null, 'UK', 'sale', 6, 2550, 15300, '2011-01-31T12:00:00');
+insert into invoices values ('17850', '536365', '2011-01-31T12:00:00', 2, 12, 30, 600);
+pragma user_version = 2;
+"""
+
+
+def test_a_file_of_the_version_before_is_renewed(tmp_path):
+    path = tmp_path / "serving.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_2)
+    for _ in range(2):
+        with closing(SqliteStore(path)) as store:
+            assert [one.invoice_line_id for one in store.lines("536365", "85123A")] == ["a.csv:9", "a.csv:10"]
+            assert store.invoices("17850") == [Invoice("536365", NOON, 2, 12, Decimal("30.600"))]
+            store.put([line("a.csv:9", description=None, country="UK"), line("a.csv:10", invoice_no="2")])
+            store.put([line("a.csv:10", description=None, country="UK")])
+            assert store.total("536365", "85123A") == Total(2, 12, Decimal("30.600"))
+            assert store.invoices("17850") == [Invoice("536365", NOON, 2, 12, Decimal("30.600"))]
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path):
@@ -713,7 +819,7 @@ def test_waits_grow_and_differ_and_end(client, table, waits, monkeypatch):
     assert len(throttled.batches) == dynamodb_store.ATTEMPTS
     assert len(set(waits)) == len(waits) == dynamodb_store.ATTEMPTS - 1
     waits.clear()
-    monkeypatch.setattr(dynamodb_store.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
     with pytest.raises(StoreError):
         DynamoDbStore(table, throttled).put([line()])
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5, 5]

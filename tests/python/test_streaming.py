@@ -6,6 +6,7 @@ import gzip
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -33,11 +34,13 @@ import stream as benchmark
 from retail_warehouse import online_retail
 from retail_warehouse.cli import main
 from retail_warehouse.deliveries import DataError
-from retail_warehouse.streaming import player, rules
+from retail_warehouse.streaming import commands, player, rules
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.micro_batches import MicroBatches
-from retail_warehouse.streaming.publish import publish
+from retail_warehouse.streaming.publish import publish, publish_deliveries
 from retail_warehouse.streaming.s3_prefix import S3Prefix
+from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
 from retail_warehouse.streaming.sqlite_store import SqliteStore
 
 pytestmark = pytest.mark.slow
@@ -150,11 +153,12 @@ def assert_equals(dbt, other: Path, names: list[str]) -> None:
             assert connection.execute(f"from {query}").fetchall() == [], name
 
 
-def land(landing: Path, name: str, events: dict[str, str]) -> None:
+def land(landing: Path, name: str, events: dict[str, str], **verdict: str) -> None:
+    """Land events as the API would; with a verdict, as what is kept of a long line that was rejected."""
     day = landing / "day=2026-11-22"
     day.mkdir(parents=True, exist_ok=True)
     rows = (
-        {"event_id": event_id, "landing_position": position, "line": line}
+        {"event_id": event_id, "landing_position": position, "line": line, **verdict}
         for position, (event_id, line) in enumerate(events.items(), start=1)
     )
     (day / f"{name}.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -192,7 +196,11 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     second["till:12"] = rows["till:12"]
     land(landing, "a", second)
     land(landing, "c", {"till:13": GOOD})
+    verdict = {"reason": "wrong_field_count", "detail": "9 fields, the header has 8"}
+    land(landing, "f", {"till:200": GOOD}, digest="00", **verdict)
     micro_batch()
+    kept = "select reason, detail, raw_record from audit.rejected_rows where file_name = 'till' and row_number = 200"
+    assert dbt.query(kept) == [(*verdict.values(), GOOD)], "its beginning would be good"
     assert dbt.query(sales) == [(Decimal("2.550"), Decimal("-2.550"))]
     assert dbt.query("select count(*) from online_retail.invoice_lines") > before
     accepted = dbt.query("select count(*) from online_retail.invoice_lines")
@@ -215,7 +223,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
         ),
     ]
     reconciled = dbt.reconciliation("online_retail")
-    assert reconciled["till"] == [len(LINES) + 2, *reconciled["till"][1:]]
+    assert reconciled["till"] == [len(LINES) + 3, *reconciled["till"][1:]]
     assert reconciled["data.csv"] == [2, 2, 0]
     # Every data test holds, on all rows.
     outcome = dbt.build(*LENIENT, **environment)
@@ -252,7 +260,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     landing.rename(tmp_path / "elsewhere")
     gone = dbt("build", "--selector", "micro_batch", **environment)
     assert not gone.ok
-    assert "none of the 5 files of streamed rows" in gone.output
+    assert "none of the 6 files of streamed rows" in gone.output
     unset = dbt(*BUILD, **environment | {"ONLINE_RETAIL_LANDING": ""})
     assert "ONLINE_RETAIL_LANDING is not set" in unset.output
     assert dbt.query("select count(*) from online_retail.invoice_lines") == before
@@ -313,6 +321,13 @@ def test_the_whole_loop_runs_by_one_command(tool, tmp_path):
     outcome = tool("live", "--from", str(played / "till.csv"), "--until-done", "--rate", "0", "--port", port)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "12 rows in, 12 processed, 3 rejected, lag 0 s, last batch" in outcome.stdout.splitlines()[-1]
+    header = PROJECT / ".streaming" / "look-ups.header"
+    look_up = (
+        f"curl -H @.streaming/look-ups.header 'http://127.0.0.1:{port}/transactions?InvoiceNo=536365&StockCode=85123A'"
+    )
+    assert f"  {look_up}\n" in outcome.stdout
+    assert re.fullmatch(r"Authorization: Bearer [\w.-]+\n", header.read_text())
+    assert header.stat().st_mode & 0o777 == 0o600
     # Somebody who holds the file open makes a micro-batch wait, and nothing is lost.
     land(tmp_path / "landing", "later", {"till.csv:100": GOOD})
     with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as connection:
@@ -331,6 +346,55 @@ def test_the_whole_loop_runs_by_one_command(tool, tmp_path):
     assert "3 of 13 lines rejected" in again.stdout
     with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from online_retail.invoice_lines").fetchall() == [(before + 1,)]
+
+
+def test_the_status_line_tells_the_last_error_and_that_the_file_is_played(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "_STATUS_SECONDS", 0.05)
+    log = tmp_path / "live.log"
+    log.write_text("2026-11-26 05:00:00,000 INFO GET /transactions 200 1.0 ms\n123 accepted\n")
+    status = commands._Status(tmp_path, log)
+    assert status.line() == "0 rows in, 0 processed, 0 rejected, lag 0 s, last batch none yet"
+    with log.open("a") as file:
+        file.write("2026-11-26 05:00:01,000 ERROR 500: AttributeError at api.py:1\n2026-11-26 05:00:01,000 ERROR hal")
+    assert status.line().endswith(", 0 s ago: 2026-11-26 05:00:01,000 ERROR 500: AttributeError at api.py:1")
+    with log.open("a") as file:
+        file.write("f\nhttp://127.0.0.1:8000/transactions: 500; again in 0.2 s\n")
+    assert status.line().endswith(", 0 s ago: http://127.0.0.1:8000/transactions: 500; again in 0.2 s")
+    status.played = "till.csv"
+    with status:
+        time.sleep(0.3)
+    assert capsys.readouterr().out.count("till.csv is played: all of its rows were sent.") == 1
+
+
+def test_a_row_to_be_looked_up_is_taken_from_what_came_in(tmp_path):
+    assert commands._keys_of_landed(tmp_path) == []
+    land(tmp_path, "a", {"a:2": '536365,"85123,A",x', "a:3": "", "a:4": "1,2"})
+    assert commands._keys_of_landed(tmp_path) == [("536365", "85123,A"), ("1", "2")]
+    (tmp_path / ".open").mkdir()
+    (tmp_path / ".open" / "b").write_text('{"event_id": "b:2", "line": "7,8,9"}\n{"torn')
+    assert commands._keys_of_landed(tmp_path) == [("7", "8")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_micro_batches_and_what_was_started(number):
+    batches = object.__new__(MicroBatches)
+    batches.run = lambda: None
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), number))
+    timer.start()
+    batches.forever(0.05, lambda batch: None)
+    assert not timer.is_alive()
+    started = subprocess.Popen(["sleep", "60"])
+
+    def work() -> None:
+        with contextlib.ExitStack() as stack:
+            commands._end_by_signals(stack)
+            stack.callback(commands._end, started)
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+
+    with pytest.raises(SystemExit):
+        work()
+    assert started.returncode == -signal.SIGTERM
 
 
 def test_the_player_sends_what_stands_in_a_file(tmp_path, monkeypatch):
@@ -550,6 +614,92 @@ def test_the_serving_store_is_filled_and_repaired(built, tmp_path, monkeypatch):
         assert store.lines("999999", "X")
         assert publish(store, True) == lines
         assert not store.lines("999999", "X")
+        with duckdb.connect(str(built.warehouse), read_only=True) as connection:
+            [(last_row,)] = connection.execute(
+                "select max(row_number) from staging.stg_online_retail__invoice_lines"
+            ).fetchall()
+        [delivery] = store.deliveries().values()
+        assert (delivery.file_name, delivery.last_row, len(delivery.fingerprint)) == ("data.csv", last_row, 32)
+        assert publish_deliveries(store) == 0, "nothing has changed"
+
+
+@pytest.fixture
+def loads(tmp_path, monkeypatch):
+    """Makes a warehouse of files, given as the quantities of their rows, None for one that was rejected, and of
+    streamed lines."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "made.duckdb"))
+
+    def load(files: dict[str, list[int | None]], **streamed: int) -> None:
+        with duckdb.connect(str(tmp_path / "made.duckdb")) as made:
+            made.execute("drop schema if exists online_retail cascade")
+            for schema in ("online_retail", "audit", "staging"):
+                made.execute(f"create schema if not exists {schema}")
+            made.execute(
+                "create table online_retail.invoice_lines as select * from (values "
+                "('', '', '', '', '', '', '', 1, 1.000, 1.000, timestamp '2011-01-01', '')) as "
+                f"v ({', '.join(rules.Line.__dataclass_fields__)}, file_name) limit 0"
+            )
+            made.execute(
+                "create or replace table audit.processed_files as select '' as model_name, '' as table_name, "
+                "'' as file_name, '' as fingerprint, timestamp '2011-01-01' as processed_at limit 0"
+            )
+            made.execute(
+                "create or replace table staging.stg_online_retail__invoice_lines as select '' as file_name, "
+                "1 as row_number limit 0"
+            )
+            rows = [(name, at, quantity) for name, of in files.items() for at, quantity in enumerate(of, 2)]
+            for name, of in files.items():
+                entry = ["invoice_lines", "invoice_lines", name, str(of), datetime(2011, 1, 1)]
+                made.execute("insert into audit.processed_files values (?, ?, ?, ?, ?)", entry)
+            for name, at, _ in rows:
+                made.execute("insert into staging.stg_online_retail__invoice_lines values (?, ?)", [name, at])
+            rows += [(*place.rsplit("_", 1), quantity) for place, quantity in streamed.items()]
+            for name, at, quantity in rows:
+                if quantity is not None:
+                    made.execute(
+                        "insert into online_retail.invoice_lines values "
+                        "(?, '1', 'A', '7', null, 'UK', 'sale', ?, 1, 1, '2011-01-01', ?)",
+                        [f"{name}:{at}", quantity, name],
+                    )
+
+    return load
+
+
+def test_look_ups_follow_the_files_that_dbt_has_loaded(loads, tmp_path):
+    def found(store) -> dict[str, int]:
+        return {line.invoice_line_id: line.quantity for line in store.lines("1", "A")}
+
+    with contextlib.closing(SqliteStore(tmp_path / "serving.sqlite")) as store:
+        loads({"a.csv.gz": [1, 2, None], "b.csv": [], "c.csv": [5]}, till_2=9)
+        one = rules.Line("", "1", "A", "7", None, "UK", "sale", 7, Decimal(1), Decimal(1), datetime(2011, 1, 1))
+        ids = ("a.csv:2", "a.csv:4", "a.csv:5", "b.csv:2", "till:2")
+        store.put([dataclasses.replace(one, invoice_line_id=line_id) for line_id in ids], streamed=True)
+        assert publish_deliveries(store) == 3
+        streamed = {"a.csv:5": 7, "b.csv:2": 7, "till:2": 7}  # no row of a file has their place
+        assert found(store) == {"a.csv.gz:2": 1, "a.csv.gz:3": 2, "c.csv:2": 5, **streamed}
+        assert {name: one.last_row for name, one in store.deliveries().items()} == {"a.csv": 4, "b.csv": 1, "c.csv": 2}
+        assert publish_deliveries(store) == 0
+        # One that is packed differently and shorter, one that is longer, one that is gone: its streamed lines count.
+        loads({"a.csv": [1], "b.csv": [3, 4]}, **{"c.csv_2": 8})
+        puts = []
+
+        def fail(lines) -> None:
+            puts.extend(lines)
+            raise StoreError("The store is away.")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "put", fail)
+            with pytest.raises(DataError, match="run it again"):
+                publish_deliveries(store)
+        assert len(puts) == 4
+        assert {name: one.fingerprint for name, one in store.deliveries().items() if name != "c.csv"} == {
+            "a.csv": "",
+            "b.csv": "",
+        }
+        assert publish_deliveries(store) == 4
+        assert found(store) == {"a.csv:2": 1, "a.csv:5": 7, "b.csv:2": 3, "b.csv:3": 4, "c.csv:2": 8, "till:2": 7}
+        assert {name: one.last_row for name, one in store.deliveries().items()} == {"a.csv": 2, "b.csv": 3}
+        assert publish_deliveries(store) == 0
 
 
 def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_path, monkeypatch):
@@ -598,11 +748,84 @@ def test_one_landing_folder_is_read_once_and_in_order(tmp_path):
 
 def test_a_landing_folder_that_vanishes_is_told(tmp_path):
     batches = object.__new__(MicroBatches)
-    batches._landing, batches._seen = tmp_path / "gone", {"a.ndjson"}
+    batches._landing, batches._seen, batches._set_aside = tmp_path / "gone", {"a.ndjson"}, None
     batch = batches.run()
     assert batch
     assert not batch.ok
     assert "gone is gone; bring it back" in batch.problem
+
+
+def test_rows_that_cannot_be_built_are_set_aside_and_come_back(tmp_path, monkeypatch):
+    """Without dbt: a file is built unless it holds a row of an invoice that is poison now."""
+    monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "warehouse.duckdb"))
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as made:
+        made.execute("create schema audit")
+        made.execute("create table audit.processed_files (model_name text, table_name text, file_name text)")
+        for model in ("invoice_lines", "transactions", "invoices"):
+            entry = [model, "streamed_lines", "day=2026-11-22/old.ndjson"]
+            made.execute("insert into audit.processed_files values (?, ?, ?)", entry)
+        made.execute("delete from audit.processed_files where file_name <> 'day=2026-11-22/old.ndjson'")
+    landing, poison, asked = tmp_path / "landing", {"7", "13"}, []
+
+    def problem_of(file: Path) -> str:
+        asked.append(file)
+        found = {json.loads(row)["line"].partition(",")[0] for row in file.read_text().splitlines()}
+        return "Conversion Error: it does not fit" if found & poison else ""
+
+    events = {f"till-{at % 3}:{at}": f"{at % 20},A,é" for at in range(2, 402)}
+    land(landing, "a", events)
+    land(landing, "b", {"other:2": "1,A"})
+    land(landing, "c", {"bad:2": '" 7",A', "bad:3": "7,A"})
+    land(landing, "old", {"old:2": "7,A"})
+    aside = SetAside(landing, problem_of)
+    poisoned = {event_id for event_id, line in events.items() if line.partition(",")[0] in poison}
+    assert aside.separate(pending(landing, tmp_path / "warehouse.duckdb")) == len(poisoned) + 2 == aside.count()
+    assert len(asked) < 30, "halves, not one by one"
+    waiting = {event["event_id"] for path in aside.files() for event in map(json.loads, path.read_text().splitlines())}
+    assert waiting == poisoned | {"bad:2", "bad:3"}
+    day = landing / "day=2026-11-22"
+    assert sorted(path.name for path in day.iterdir()) == ["a-rest.ndjson", "b.ndjson", "old.ndjson"]
+    rest = [json.loads(row) for row in (day / "a-rest.ndjson").read_text().splitlines()]
+    assert {row["event_id"]: row["line"] for row in rest} == {
+        event_id: line for event_id, line in events.items() if event_id not in poisoned
+    }
+    assert [row["landing_position"] for row in rest] == list(range(1, len(rest) + 1))
+    # They are listed, and a new index knows them, so that they are not taken in again.
+    aside.enter(tmp_path / "warehouse.duckdb", "it does not fit")
+    listed = "select count(*), count(distinct landing_file), any_value(problem) from audit.set_aside_lines"
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        assert connection.execute(listed).fetchall() == [(len(waiting), 2, "it does not fit")]
+    opened = LandingFolder(landing, 1 << 20, 60)
+    assert set(opened.known(["bad:2", "bad:3", *events, "none:2"])) == {"bad:2", "bad:3", *events}
+    opened.close()
+    # Tried again: those of one file can be built now.
+    assert aside.try_again() == 0
+    poison.remove("13")
+    poison.remove("7")
+    poison.add("é")
+    assert aside.try_again() == len(waiting)
+    assert aside.files() == []
+    aside.enter(tmp_path / "warehouse.duckdb", "")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        assert connection.execute(listed).fetchall() == [(0, 0, None)]
+    everything = [json.loads(row)["event_id"] for path in day.iterdir() for row in path.read_text().splitlines()]
+    assert sorted(everything) == sorted([*events, "other:2", "bad:2", "bad:3", "old:2"])
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_so"),
+    [
+        ("transactions: Out of Range Error: Overflow in multiplication", True),
+        ("int_invoice_lines_classified: Conversion Error: Could not cast", True),
+        ("IO Error: Could not set lock on file", False),
+        ("Out of Memory Error: failed to allocate", False),
+        ("IO Error: No space left on device", False),
+        ("Catalog Error: Table does not exist", False),
+        ("", False),
+    ],
+)
+def test_what_happens_to_the_warehouse_is_no_fault_of_rows(problem, is_so):
+    assert is_of_rows(problem) == is_so
 
 
 @pytest.fixture

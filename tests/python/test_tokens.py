@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import boto3
 import jwt
 import pytest
+from cachetools import LRUCache
 from conftest import PROJECT
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -399,6 +401,28 @@ def test_a_hot_token_is_checked_once_and_ends_in_time(verifier, key, clock, chec
     refuse(verifier, hot, "has expired")
 
 
+def test_a_good_token_is_remembered_until_it_or_its_key_ends(asking, issuer, key, other_key, clock):
+    hot = token(key, **LONG)
+    assert asking.remembered(hot) is None
+    caller = asking.verify(hot)
+    for _ in range(3):
+        assert asking.remembered(hot) == caller
+    for other in (None, "", "garbage", "ä", "x" * 10_000, token(other_key), hot[:-4] + "AAAA"):
+        assert asking.remembered(other) is None
+    short = token(key)
+    asking.verify(short)
+    issuer.gate.clear()
+    clock.now += KEYS_FRESH + LEEWAY
+    assert asking.remembered(short) is None, "it has ended"
+    assert asking.remembered(hot) == caller, "the keys are being read again, and nobody waits"
+    issuer.serve({KID: other_key})
+    issuer.gate.set()
+    deadline = time.monotonic() + 5
+    while asking.remembered(hot) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert asking.remembered(hot) is None, "its key is another one"
+
+
 def test_a_remembered_token_makes_no_other_one_good(verifier, key):
     hot = token(key)
     verifier.verify(hot)
@@ -408,7 +432,7 @@ def test_a_remembered_token_makes_no_other_one_good(verifier, key):
 
 
 def test_the_memory_is_bounded_and_forgets_the_one_not_used_for_longest(verifier, key, monkeypatch, checks):
-    monkeypatch.setattr(tokens, "VERDICTS", 3)
+    monkeypatch.setattr(verifier, "_verdicts", LRUCache(3))
     first, second, third, fourth = (token(key, jti=f"hidden-{number}") for number in range(4))
     for one in (first, second, third, first, fourth):
         verifier.verify(one)
@@ -421,7 +445,7 @@ def test_the_memory_is_bounded_and_forgets_the_one_not_used_for_longest(verifier
 
 
 def test_bad_tokens_fill_no_memory(verifier, key, other_key, monkeypatch, checks):
-    monkeypatch.setattr(tokens, "VERDICTS", 1)
+    monkeypatch.setattr(verifier, "_verdicts", LRUCache(1))
     hot = token(key)
     verifier.verify(hot)
     for number in range(3):
@@ -431,7 +455,7 @@ def test_bad_tokens_fill_no_memory(verifier, key, other_key, monkeypatch, checks
 
 
 def test_threads_get_the_caller_of_their_own_token(verifier, key, monkeypatch):
-    monkeypatch.setattr(tokens, "VERDICTS", 2)
+    monkeypatch.setattr(verifier, "_verdicts", LRUCache(2))
     of = {token(key, sub=f"hidden-{number}"): f"hidden-{number}" for number in range(4)}
     wrong = swapped(next(iter(of)), 1, sub="hidden-wrong")
 
@@ -678,10 +702,11 @@ def test_who_has_a_key_does_not_wait_while_another_thread_reads(asking, issuer, 
     with ThreadPoolExecutor(2) as threads:
         reading = threads.submit(asking.verify, hot)
         assert issuer.asked.wait(10)
+        start = time.monotonic()
         threads.submit(asking.verify, token(key, jti="hidden-new", **LONG)).result(3)
-        assert not reading.done()
+        reading.result(3)
+        assert time.monotonic() - start < 3
         issuer.gate.set()
-        reading.result(10)
     assert len(issuer.requests) == 2
 
 
@@ -691,10 +716,56 @@ def test_a_thread_waits_for_a_hanging_read_only_so_long(asking, issuer, key, mon
     with ThreadPoolExecutor(2) as threads:
         reading = threads.submit(asking.verify, token(key))
         assert issuer.asked.wait(10)
-        with pytest.raises(IssuerError):
-            threads.submit(asking.verify, token(key)).result(3)
-        issuer.gate.set()
-        reading.result(10)
+        for waiting in (reading, threads.submit(asking.verify, token(key))):
+            with pytest.raises(IssuerError):
+                waiting.result(3)
+    issuer.gate.set()
+    monkeypatch.setattr(tokens, "_WAIT", 10.0)
+    asking.verify(token(key))
+    assert len(issuer.requests) == 1
+
+
+class Dribbling(BaseHTTPRequestHandler):
+    """Answers byte after byte, each of them in time, without an end."""
+
+    ANSWERS: ClassVar = {
+        "head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10_000,
+        "body": b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" + b" " * 10_000,
+    }
+
+    def handle(self):
+        self.server.gone = threading.Event()
+        self.request.recv(10_000)
+        with contextlib.suppress(OSError):
+            for byte in self.ANSWERS[self.server.kind]:
+                self.request.sendall(bytes([byte]))
+                time.sleep(0.01)
+        self.server.gone.set()
+
+
+@pytest.mark.parametrize("kind", Dribbling.ANSWERS)
+def test_an_issuer_that_dribbles_costs_a_limited_time(key, clock, monkeypatch, kind):
+    monkeypatch.setattr(tokens, "READ_SECONDS", 0.4)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dribbling) as server:
+        server.kind = kind
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        keys = IssuerKeys(f"http://127.0.0.1:{server.server_port}/", clock)
+        start = time.monotonic()
+        with pytest.raises(IssuerError, match="cannot be read"):
+            keys(KID)
+        assert time.monotonic() - start < 3
+        assert server.gone.wait(3), "the connection is cut"
+        server.shutdown()
+
+
+def test_whoever_may_have_to_wait_for_the_issuer_is_known_before(asking, verifier, key):
+    assert asking.may_wait(token(key))
+    asking.verify(token(key))
+    assert not asking.may_wait(token(key))
+    assert asking.may_wait(token(key, "hidden-other"))
+    assert not verifier.may_wait(token(key, "hidden-other")), "its keys are at hand"
+    for nonsense in (None, "", "garbage", "ä", "x" * 10_000, token(key, header={"kid": 7})):
+        assert not asking.may_wait(nonsense)
 
 
 def test_only_keys_that_sign_with_rs256_are_taken(key):
