@@ -171,12 +171,23 @@ class Features:
         Raises:
             DataError: The warehouse does not have what the query reads.
         """
+        found = self._execute(sql, parameters).fetchnumpy()
+        return Lines({name: np.ma.getdata(column) for name, column in found.items()})
+
+    def rows(self, sql: str) -> list[tuple]:
+        """The rows of a query as they are.
+
+        Raises:
+            DataError: The warehouse does not have what the query reads.
+        """
+        return self._execute(sql).fetchall()
+
+    def _execute(self, sql: str, parameters: list | None = None) -> duckdb.DuckDBPyConnection:
         try:
-            found = self._connection.execute(sql, parameters).fetchnumpy()
+            return self._connection.execute(sql, parameters)
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"The features of {self.where} are of another version: {reason}. {_BUILD}") from error
-        return Lines({name: np.ma.getdata(column) for name, column in found.items()})
 
     def users(self) -> NDArray[np.int64]:
         """Users with an order to be predicted, ascending.

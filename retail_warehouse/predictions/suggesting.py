@@ -147,22 +147,23 @@ def suggest(
         if cart.user_id in known:
             by_user.setdefault(cart.user_id, []).append(at)
         else:
-            answers[at] = _answer(model, co_visits, ranker, cart, None, ranks)
+            answers[at] = answer(model, co_visits, ranker, cart, None, ranks)
             on_carts(1)
     users = np.array(sorted(by_user), np.int64)
     for begin in range(0, len(users), _CHUNK_USERS):
         chunk = users[begin : begin + _CHUNK_USERS]
         candidates = features.candidates(names, chunk)
-        chances = buy_again.probabilities(model.boosters.get(buy_again.TASK, []), candidates, names)
+        # Rounded as `predict` writes them, so that what was published of them gives the same answers.
+        chances = np.round(buy_again.probabilities(model.boosters.get(buy_again.TASK, []), candidates, names), 6)
         found = shoppers.of(candidates, chances)
         for user in chunk.tolist():
             for at in by_user[user]:
-                answers[at] = _answer(model, co_visits, ranker, carts[at], found.get((user, 0)), ranks)
+                answers[at] = answer(model, co_visits, ranker, carts[at], found.get((user, 0)), ranks)
                 on_carts(1)
     return [answer for answer in answers if answer is not None]
 
 
-def _answer(
+def answer(
     model: Model,
     co_visits: CoVisits,
     ranker: next_in_cart.Carts,
@@ -170,6 +171,16 @@ def _answer(
     shopper: next_in_cart.Shopper | None,
     ranks: int,
 ) -> Suggestion:
+    """Rank products for one cart.
+
+    Args:
+        model: Its two rankings of carts.
+        co_visits: The statistics.
+        ranker: Made of them.
+        cart: The cart.
+        shopper: Whose it is, if that is known.
+        ranks: Most products.
+    """
     # Each product once, where it was put in first.
     places = co_visits.places(np.array(list(dict.fromkeys(cart.products)), np.int64))
     inside = places[places >= 0].tolist()
