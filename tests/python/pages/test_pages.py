@@ -28,6 +28,7 @@ from conftest import PROJECT
 from dbt.cli.main import cli as dbt_command
 
 from retail_warehouse.cli import main
+from retail_warehouse.settings import Settings
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [*(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md")), *DOCS]
@@ -440,6 +441,7 @@ def variables_of_the_code() -> set[str]:
     found = {
         name for path in paths for pattern in asked for name in re.findall(pattern, path.read_text(encoding="utf-8"))
     }
+    found |= {name.upper() for name in Settings.model_fields}
     # Those of the system, and of pytest.
     return found - {"PATH", "PYTEST_XDIST_WORKER"}
 
