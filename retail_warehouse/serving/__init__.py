@@ -1,1 +1,1 @@
-"""What programs and people ask: the API, its tokens, and the stores that it answers from."""
+"""The API: who may call it, what it takes in, and the stores that answer look-ups and predictions."""

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.serving.store import StoreError
 
 BATCH = 25  # writes, the most that DynamoDB takes at once
 PART = 350 << 10  # bytes of an item; DynamoDB takes 400 KB

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from retail_warehouse.streaming.landing_folder import make_private
-from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.serving.store import StoreError
 
 FORMAT = 1  # of the file
 PART = 8 << 20  # bytes of the statistics that are written at once

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import model_folder, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import Features, Lines
@@ -14,7 +14,7 @@ from retail_warehouse.serving import shop_statistics
 from retail_warehouse.serving.predictions_store import PredictionsStore
 from retail_warehouse.serving.product_search import Product
 from retail_warehouse.serving.user_predictions import UserPredictions
-from retail_warehouse.streaming.serving import StoreError
+from retail_warehouse.serving.store import StoreError
 
 CHUNK_USERS = 10_000
 LAST_CARTS = 20  # that the ranking of carts looks at
@@ -170,14 +170,10 @@ def _run_of(features: Features, warehouse: Path) -> tuple[str, str]:
 
 
 def _catalogue(features: Features) -> list[Product]:
-    return [
-        Product(product, name or None, aisle, orders) for product, name, aisle, orders in features.rows(_CATALOGUE)
-    ]
+    return [Product(product, name or None, aisle, orders) for product, name, aisle, orders in features.rows(_CATALOGUE)]
 
 
-def _users(
-    features: Features, users: NDArray[np.int64], tell: Callable[[int], object]
-) -> Iterator[tuple[int, bytes]]:
+def _users(features: Features, users: NDArray[np.int64], tell: Callable[[int], object]) -> Iterator[tuple[int, bytes]]:
     for begin in range(0, len(users), CHUNK_USERS):
         chunk = users[begin : begin + CHUNK_USERS]
         between = [int(chunk[0]), int(chunk[-1])]

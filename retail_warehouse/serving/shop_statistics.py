@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.serving.predictions_store import PublishedError
 from retail_warehouse.serving.product_search import Product, ProductSearch
 from retail_warehouse.serving.user_predictions import UserPredictions
@@ -56,9 +56,7 @@ def pack(model: "Model", co_visits: "CoVisits", catalogue: list[Product], about:
     told = about | {
         "format": FORMAT,
         "tasks": {task: {"way": model.card["tasks"][task]["way"]} for task in _TASKS},
-        "boosters": {
-            task: [booster.model_to_string() for booster in model.boosters.get(task, [])] for task in _TASKS
-        },
+        "boosters": {task: [booster.model_to_string() for booster in model.boosters.get(task, [])] for task in _TASKS},
         "products": [[item.product_id, item.product_name, item.aisle, item.order_count] for item in catalogue],
     }
     content = io.BytesIO()
