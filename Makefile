@@ -12,7 +12,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build sql check test lint docs lineage dashboard pages predictions stream bench erd picture sample lock clean
+.PHONY: help build sql check test lint docs lineage dashboard pages predictions shop stream bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,11 @@ predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predic
 	@$(BIN)/dbt build --selector predictions --exclude-resource-type unit_test
 	@echo
 	@echo "The predictions are in the schema predictions of $${WAREHOUSE_PATH:-warehouse.duckdb}; see docs/predictions.md."
+
+shop: $(VENV)/.predictions profiles.yml ## Predict if nothing is predicted yet, and open a page that shows predictions and fills carts
+	@$(BIN)/python -c 'import sys; from retail_warehouse.streaming.commands import has_predictions; \
+		sys.exit(not has_predictions())' || $(MAKE) --no-print-directory predictions
+	@$(BIN)/retail-warehouse shop $(ARGS)
 
 # All below stream/, beside the warehouse of make build: the rows that arrive are all that is there.
 stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups (ARGS="--from file.csv --rate 500")

@@ -165,7 +165,7 @@ def main(project: Path) -> None:
         try:
             while True:
                 with suppress(requests.RequestException):
-                    if requests.get(f"{url}/health", timeout=1).ok:
+                    if requests.get(f"{url}/ready", timeout=1).ok:
                         break
                 time.sleep(0.1)
             threading.Thread(target=watch, daemon=True).start()

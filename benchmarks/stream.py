@@ -262,7 +262,7 @@ def wait_for(url: str, api: Process) -> None:
     """
     while api.process.poll() is None:
         with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{url}/health", timeout=1).ok:
+            if requests.get(f"{url}/ready", timeout=1).ok:
                 return
         time.sleep(0.05)
     raise RuntimeError("The API does not start.")

@@ -174,6 +174,7 @@ for command in (
     streaming.process,
     streaming.publish,
     streaming.live,
+    streaming.shop,
     predictions.train,
     predictions.predict,
     predictions.evaluate,

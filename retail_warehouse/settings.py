@@ -3,7 +3,7 @@
 import ipaddress
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -25,6 +25,8 @@ class Settings(BaseSettings):
         api_docs: Whether the API describes itself; by default everywhere but in production.
         trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
         log_level: Of the API's log.
+        log_format: ``text`` or ``json``; by default JSON in production.
+        metrics_token: What must be sent to read ``/metrics``.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", str_strip_whitespace=True)
@@ -35,6 +37,8 @@ class Settings(BaseSettings):
     api_docs: bool | None = None
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
     log_level: str = "WARNING"
+    log_format: Literal["text", "json"] | None = None
+    metrics_token: str = ""
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -62,6 +66,16 @@ class Settings(BaseSettings):
     def has_docs(self) -> bool:
         """Whether the API describes itself."""
         return self.retail_warehouse_env != "production" if self.api_docs is None else self.api_docs
+
+    @property
+    def is_production(self) -> bool:
+        """Whether customers use it."""
+        return self.retail_warehouse_env == "production"
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether each line of the API's log is a JSON object."""
+        return self.is_production if self.log_format is None else self.log_format == "json"
 
     @property
     def landing(self) -> tuple[Path, str | None]:

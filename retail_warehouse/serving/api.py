@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import csv
+import hmac
 import io
 import json
 import logging
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -31,7 +32,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from retail_warehouse.serving import keys
-from retail_warehouse.serving.store import Line, ServingStore, StoreError, Total
+from retail_warehouse.serving.metrics import Metrics
+from retail_warehouse.serving.store import Line, ServingStore, StoreError, Total, file_order
 from retail_warehouse.serving.tokens import READ, WRITE, Caller, IssuerError, ScopeError, TokenError, Verifier
 from retail_warehouse.streaming.intake import Full, Intake
 from retail_warehouse.streaming.landing_folder import LandingError
@@ -45,6 +47,8 @@ MOST_CHARACTERS = 1_000_000  # of a line that is sent as it stands
 BODY_SECONDS = 30
 USUAL_PAGE = 100  # lines of a transaction, or invoices of a customer
 MOST_OF_PAGE = 1_000
+# What a bound token asks for in place of what is not its own: the store looks, and finds nothing.
+NOBODY = "nobody"
 _TOLD_ERRORS = 20
 _EPOCH = datetime(1, 1, 1)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -52,6 +56,8 @@ _LONG_ANSWERS = 2  # threads that look up what takes long, on this machine
 _ANSWERS_OF_OTHERS = 40  # and where the store is on another one
 _ASKING_ISSUER = 8  # threads that may wait for the issuer of tokens at once
 _log = logging.getLogger("retail_warehouse.api")
+# Judges the caller of a look-up, by request and scope; raises HTTPException.
+Authorize = Callable[[Request, str], Coroutine[Any, Any, Caller]]
 
 EventId = Annotated[
     str,
@@ -207,6 +213,12 @@ class Health(BaseModel):
     """That the service runs."""
 
     detail: str
+
+
+class Readiness(BaseModel):
+    """That the service takes in rows."""
+
+    detail: str
     landing: str = Field(description="Identifies the landing folder of this service, whatever its address.")
 
 
@@ -240,20 +252,36 @@ _LINE_CURSOR = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+:([0-9]|[1-9][0
 _INVOICE_CURSOR = {"type": "string", "pattern": r"^[0-9]{1,17}:[^\x00-\x1f\x7f]+$", "maxLength": 100}
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any], required: bool = True) -> dict[str, Any]:
+def parameter(name: str, place: str, schema: dict[str, Any], required: bool = True) -> dict[str, Any]:
+    """A parameter as OpenAPI describes it.
+
+    Args:
+        name: Its name.
+        place: ``path`` or ``query``.
+        schema: Its JSON schema.
+        required: Whether it must be given.
+    """
     return {"name": name, "in": place, "required": required, "schema": schema}
 
 
 def _page(cursor: dict[str, Any]) -> list[dict[str, Any]]:
-    limit = _parameter("limit", "query", _LIMIT, False) | {"description": "Most entries of the page."}
-    return [limit, _parameter("cursor", "query", cursor, False) | {"description": "`next_cursor` of the page before."}]
+    limit = parameter("limit", "query", _LIMIT, False) | {"description": "Most entries of the page."}
+    return [limit, parameter("cursor", "query", cursor, False) | {"description": "`next_cursor` of the page before."}]
 
 
-def _check(name: str, place: str, schema: dict[str, Any]) -> Callable[[str | None], str]:
+def checked(name: str, place: str, schema: dict[str, Any], as_key: bool = True) -> Callable[[str | None], str]:
+    """What checks a parameter and returns it; where it does not fit, the request is answered 422.
+
+    Args:
+        name: Its name.
+        place: ``path`` or ``query``.
+        schema: Its JSON schema, with ``pattern`` and ``maxLength``.
+        as_key: Whether it is a key, and is spelt as keys are.
+    """
     matches = re.compile(schema["pattern"].removesuffix("$")).fullmatch
 
     def check(text: str | None) -> str:
-        key = keys.clean_key(text or "")
+        key = keys.clean_key(text or "") if as_key else text or ""
         if text is not None and len(text) <= schema["maxLength"] and matches(key):
             return key
         message = f"It must match {schema['pattern']}, in {schema['maxLength']} characters"
@@ -277,11 +305,11 @@ class _Nonsense(Exception):
         self.problem = {"type": "nonsense", "loc": place, "msg": message}
 
 
-_invoice_no = _check("InvoiceNo", "query", _INVOICE_NO)
-_stock_code = _check("StockCode", "query", _STOCK_CODE)
-_customer_id = _check("customer_id", "path", _CUSTOMER_ID)
-_line_cursor = _check("cursor", "query", _LINE_CURSOR)
-_invoice_cursor = _check("cursor", "query", _INVOICE_CURSOR)
+_invoice_no = checked("InvoiceNo", "query", _INVOICE_NO)
+_stock_code = checked("StockCode", "query", _STOCK_CODE)
+_customer_id = checked("customer_id", "path", _CUSTOMER_ID)
+_line_cursor = checked("cursor", "query", _LINE_CURSOR)
+_invoice_cursor = checked("cursor", "query", _INVOICE_CURSOR)
 
 
 def _limit(text: str | None) -> int:
@@ -297,16 +325,16 @@ def _time_of_cursor(cursor: str) -> tuple[datetime, str]:
     return _EPOCH + timedelta(microseconds=int(time)), invoice_no
 
 
-def _asked(request: Request) -> QueryParams:
+def asked(request: Request) -> QueryParams:
     """The parameters of a request, none of which may stand there twice."""
-    asked = request.query_params
-    if len(asked) != len(asked.multi_items()):
+    given = request.query_params
+    if len(given) != len(given.multi_items()):
         seen: set[str] = set()
-        for name, _ in asked.multi_items():
+        for name, _ in given.multi_items():
             if name in seen:
                 raise _Nonsense(["query", name[:100]], "This parameter is given twice")
             seen.add(name)
-    return asked
+    return given
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -322,7 +350,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI describes refusals with these statuses."""
     return {status: _PROBLEMS[status] for status in statuses}
 
 
@@ -334,6 +363,9 @@ def create_app(
     posts_per_second: int = 50,
     docs: bool = True,
     rejected_megabytes: int = 64,
+    further: Sequence[Callable[[FastAPI, "Authorize"], None]] = (),
+    metrics: Metrics | None = None,
+    metrics_token: str | None = "",
 ) -> FastAPI:
     """The API as an ASGI application.
 
@@ -345,7 +377,11 @@ def create_app(
         posts_per_second: Most requests with rows of one client, likewise.
         docs: Whether the API describes itself, at ``/docs`` and ``/openapi.json``.
         rejected_megabytes: Most that is kept of the rejected rows of one client within an hour, in 1,024 x 1,024 bytes.
+        further: Add routes; each gets the application, and what judges the caller of a look-up.
+        metrics: Counts requests and rows; without it, they are counted and can be read at ``/metrics`` all the same.
+        metrics_token: What must be sent to read ``/metrics``; empty: nothing, None: nobody reads it.
     """
+    counted = metrics or Metrics()
     options: dict[str, Any] = {
         "title": "Retail Warehouse",
         "summary": "Rows of Online Retail come in; customers look up their transactions.",
@@ -408,24 +444,24 @@ def create_app(
 
     @app.exception_handler(_Nonsense)
     async def refuse(_: Request, error: _Nonsense) -> Response:
-        return _refusal([error.problem])
+        return refusal([error.problem])
 
     @app.exception_handler(StoreError)
     @app.exception_handler(LandingError)
     @app.exception_handler(RulesError)
     async def later(_: Request, error: Exception) -> Response:
         _log.error("%s", error)
-        return _json({"detail": "Try again later"}, 503, {"Retry-After": "5"})
+        return json_response({"detail": "Try again later"}, 503, {"Retry-After": "5"})
 
     @app.get(
         "/transactions",
         summary="Look up a transaction",
         response_model=TransactionOut,
-        responses=_problems(401, 403, 404, 422, 429, 503),
+        responses=problems(401, 403, 404, 422, 429, 503),
         openapi_extra={
             "parameters": [
-                _parameter("InvoiceNo", "query", _INVOICE_NO),
-                _parameter("StockCode", "query", _STOCK_CODE),
+                parameter("InvoiceNo", "query", _INVOICE_NO),
+                parameter("StockCode", "query", _STOCK_CODE),
                 *_page(_LINE_CURSOR),
             ],
             "security": [{"token": [READ]}],
@@ -433,15 +469,16 @@ def create_app(
     )
     async def get_transactions(request: Request) -> Response:
         """The lines of an invoice and stock code, which may be several, and their total."""
-        await authorize(request, READ, lookups)
-        asked = _asked(request)
-        invoice_no, stock_code = _invoice_no(asked.get("InvoiceNo")), _stock_code(asked.get("StockCode"))
+        caller = await authorize(request, READ, lookups)
+        given = asked(request)
+        invoice_no, stock_code = _invoice_no(given.get("InvoiceNo")), _stock_code(given.get("StockCode"))
         invoice_no, stock_code = keys.clean_key(invoice_no), keys.clean_key(stock_code)
         if the_intake().doubts(invoice_no=invoice_no, stock_code=stock_code):
             raise StoreError("The serving store may hold lines that were refused.")
-        limit = _limit(asked.get("limit"))
-        after = _line_cursor(cursor) if (cursor := asked.get("cursor")) is not None else None
-        answer = await ask(limit, store, _transaction, invoice_no, stock_code, limit, after)
+        limit = _limit(given.get("limit"))
+        after = _line_cursor(cursor) if (cursor := given.get("cursor")) is not None else None
+        own = _own_customer(caller) if caller.is_bound else None
+        answer = await ask(limit, store, _transaction, invoice_no, stock_code, own, limit, after)
         if answer is None:
             raise HTTPException(404, "There is no such transaction")
         return answer
@@ -450,21 +487,23 @@ def create_app(
         "/customers/{customer_id}/invoices",
         summary="Look up a customer's invoices",
         response_model=CustomerOut,
-        responses=_problems(401, 403, 404, 422, 429, 503),
+        responses=problems(401, 403, 404, 422, 429, 503),
         openapi_extra={
-            "parameters": [_parameter("customer_id", "path", _CUSTOMER_ID), *_page(_INVOICE_CURSOR)],
+            "parameters": [parameter("customer_id", "path", _CUSTOMER_ID), *_page(_INVOICE_CURSOR)],
             "security": [{"token": [READ]}],
         },
     )
     async def get_invoices(request: Request) -> Response:
         """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
-        await authorize(request, READ, lookups)
+        caller = await authorize(request, READ, lookups)
         customer_id = keys.customer_id(_customer_id(request.path_params["customer_id"]))
+        if caller.is_bound and customer_id != _own_customer(caller):
+            customer_id = NOBODY
         if the_intake().doubts(customer_id=customer_id):
             raise StoreError("The serving store may hold lines that were refused.")
-        asked = _asked(request)
-        limit = _limit(asked.get("limit"))
-        after = _time_of_cursor(_invoice_cursor(cursor)) if (cursor := asked.get("cursor")) is not None else None
+        given = asked(request)
+        limit = _limit(given.get("limit"))
+        after = _time_of_cursor(_invoice_cursor(cursor)) if (cursor := given.get("cursor")) is not None else None
         answer = await ask(limit, store, _customer, customer_id, limit, after)
         if answer is None:
             raise HTTPException(404, "There is no such customer")
@@ -474,7 +513,7 @@ def create_app(
         "/transactions",
         summary="Take in rows",
         response_model=RowResults,
-        responses=_problems(401, 403, 408, 413, 415, 422, 429, 503),
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -508,10 +547,13 @@ def create_app(
             del body
         if isinstance(events, Response):
             return events
+        if not all(caller.sends(file_order(event.event_id)[0]) for event in events):
+            _log.info("403: The token does not grant these deliveries.")
+            raise HTTPException(403, "Not allowed: the token is bound to other deliveries")
         try:
             taking = asyncio.wrap_future(intake.take(events))
         except Full:
-            return _json({"detail": "Try again later"}, 503, {"Retry-After": "1"})
+            return json_response({"detail": "Try again later"}, 503, {"Retry-After": "1"})
         del events
         verdicts = await taking
         if kept := sum(verdict.kept_bytes for verdict in verdicts):
@@ -529,12 +571,31 @@ def create_app(
         counts = {status: 0 for status in ("accepted", "duplicate", "rejected")}
         for verdict in verdicts:
             counts[verdict.status] += 1
-        return _json({**counts, "rows": results})
+        counted.rows(counts)
+        return json_response({**counts, "rows": results})
 
-    @app.get("/health", summary="Whether the service runs", response_model=Health, responses=_problems(503))
+    @app.get("/health", summary="Whether the service runs", response_model=Health)
     async def get_health(_: Request) -> Response:
-        """Needs no token."""
-        return _json({"detail": "ok", "landing": the_intake().landing_identity})
+        """Answers as soon as the service listens. Needs no token."""
+        return json_response({"detail": "ok"})
+
+    @app.get("/ready", summary="Whether the service takes in rows", response_model=Readiness, responses=problems(503))
+    async def get_ready(_: Request) -> Response:
+        """Answers 503 until the rules are compiled and the predictions, if any were published, are loaded. Needs no
+        token."""
+        return json_response({"detail": "ok", "landing": the_intake().landing_identity})
+
+    @app.get("/metrics", include_in_schema=False)
+    async def get_metrics(request: Request) -> Response:
+        if metrics_token is None:
+            raise HTTPException(404, "Not Found")
+        sent = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(sent.encode(), metrics_token.encode()) and metrics_token:
+            raise HTTPException(401, "No valid token", {"WWW-Authenticate": "Bearer"})
+        intake = running()
+        behind = await to_thread.run_sync(intake.seconds_behind, limiter=long_answers) if intake else None
+        text = counted.text(behind)
+        return Response(text, media_type=counted.content_type)
 
     async def ask(limit: int, store: ServingStore, question: Callable, *arguments: Any) -> Response | None:
         # A store on this machine gives a short answer sooner than a thread would be found. Others must not wait for a
@@ -545,6 +606,9 @@ def create_app(
             except _LongAnswer:
                 pass
         return await to_thread.run_sync(partial(question, store, *arguments), limiter=long_answers)
+
+    for add in further:
+        add(app, lambda request, scope: authorize(request, scope, lookups))
 
     if docs:
 
@@ -566,7 +630,7 @@ def create_app(
     app.openapi = openapi  # type: ignore[method-assign]
     if docs:
         # Written once: it is asked for without a token, and takes longer than a look-up.
-        described = _json(openapi()).body
+        described = json_response(openapi()).body
 
         async def get_description(_: Request) -> Response:
             return Response(described, media_type="application/json")
@@ -574,7 +638,7 @@ def create_app(
         routes = app.router.routes
         [at] = [at for at, route in enumerate(routes) if getattr(route, "path", "") == app.openapi_url]
         routes[at] = Route(str(app.openapi_url), get_description, include_in_schema=False)
-    app.add_middleware(_Log)
+    app.add_middleware(_Log, counted=counted)
     return app
 
 
@@ -586,8 +650,8 @@ class _Log:
     """Logs route, status and time of each request. It does not log the address, which says who asked for what. Nor
     does what goes wrong within reach another log, since it may quote what was sent."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, counted: Metrics) -> None:
+        self._app, self._counted = app, counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -613,10 +677,13 @@ class _Log:
         except Exception as error:
             _log.error("%s", _place(error))
             if not status:
-                await _json({"detail": "Internal error"}, 500)(scope, receive, note)
+                await json_response({"detail": "Internal error"}, 500)(scope, receive, note)
         finally:
             path = getattr(scope.get("route"), "path", "-")
-            _log.info("%s %s %d %.1f ms", scope["method"], path, status, 1000 * (time.perf_counter() - start))
+            seconds = time.perf_counter() - start
+            self._counted.request(scope["method"], path, status, seconds)
+            told = {"method": scope["method"][:10], "route": path, "status": status, "ms": round(1000 * seconds, 1)}
+            _log.info("%s %s %d %.1f ms", scope["method"][:10], path, status, 1000 * seconds, extra={"request": told})
 
 
 def _place(error: Exception) -> str:
@@ -681,13 +748,11 @@ def _events(body: bytes) -> list[Event] | Response:
     """The rows of a body, or why it is refused."""
     # Before it is parsed, which would take twenty times as much memory.
     if _strings_written(body) > 2 * len(Row.model_fields) * MOST_ROWS or _is_nested(body):
-        return _refusal(
-            [{"type": "too_many", "loc": (), "msg": f"More than {MOST_ROWS:,} rows, or no rows"}], ("body",)
-        )
+        return refusal([{"type": "too_many", "loc": (), "msg": f"More than {MOST_ROWS:,} rows, or no rows"}], ("body",))
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return _refusal([{"type": "json_invalid", "loc": (), "msg": f"Invalid JSON: {error}"}], ("body",))
+        return refusal([{"type": "json_invalid", "loc": (), "msg": f"Invalid JSON: {error}"}], ("body",))
     try:
         if isinstance(content, list):
             rows = _many.validate_python([_short(row) for row in content[: MOST_ROWS + 1]])
@@ -695,9 +760,9 @@ def _events(body: bytes) -> list[Event] | Response:
             rows = [_one.validate_python(_short(content))]
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False, include_context=False)
-        return _refusal(errors, ("body",), kind_at=1 if isinstance(content, list) else 0)
+        return refusal(errors, ("body",), kind_at=1 if isinstance(content, list) else 0)
     if _strings_in(content) != _strings_written(body):
-        return _refusal(_repeated_keys(body), ("body",))
+        return refusal(_repeated_keys(body), ("body",))
     return [row.event() for row in rows]
 
 
@@ -724,7 +789,7 @@ def _strings_written(body: bytes) -> int:
 
 def _repeated_keys(body: bytes) -> list[dict[str, Any]]:
     """Where rows name a key twice. It takes ten times as long as to parse them."""
-    problems: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     rows = 0
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -733,13 +798,13 @@ def _repeated_keys(body: bytes) -> list[dict[str, Any]]:
         for key, _ in pairs:
             if key in seen:
                 place = (rows, key) if is_list else (key,)
-                problems.append({"type": "repeated_key", "loc": place, "msg": "This key stands twice in one row"})
+                found.append({"type": "repeated_key", "loc": place, "msg": "This key stands twice in one row"})
             seen.add(key)
         rows += 1
 
     is_list = body.lstrip()[:1] == b"["
     json.loads(body, object_pairs_hook=look)
-    return problems
+    return found
 
 
 def _short(row: Any) -> Any:
@@ -747,16 +812,30 @@ def _short(row: Any) -> Any:
     return dict(islice(row.items(), 2 * len(COLUMNS))) if isinstance(row, dict) and len(row) > len(COLUMNS) + 1 else row
 
 
-def _refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = None) -> Response:
-    """Where and why, but not the value, which may be large or private."""
-    problems = []
+def refusal(errors: Any, place: tuple[str, ...] = (), kind_at: int | None = None) -> Response:
+    """An answer 422 that says where and why, but not the value, which may be large or private.
+
+    Args:
+        errors: As of pydantic: ``type``, ``loc`` and ``msg`` of each.
+        place: Where what was checked stands.
+        kind_at: Part of ``loc`` that is left out.
+    """
+    told = []
     for error in errors[:_TOLD_ERRORS]:
         parts = [part for at, part in enumerate(error["loc"]) if at != kind_at]
         location = [*place, *(part[:100] if isinstance(part, str) else part for part in parts)]
         unknown = error["type"] == "extra_forbidden"
         message = f"Unknown column; the columns are event_id, {', '.join(COLUMNS)}" if unknown else error["msg"]
-        problems.append({"loc": location, "msg": message})
-    return _json({"detail": problems}, 422)
+        told.append({"loc": location, "msg": message})
+    return json_response({"detail": told}, 422)
+
+
+def _own_customer(caller: Caller) -> str:
+    """The customer that a bound token speaks for, or one that nobody is."""
+    try:
+        return keys.customer_id(_customer_id(caller.customer)) if caller.customer else NOBODY
+    except (_Nonsense, ValueError):
+        return NOBODY
 
 
 class _LongAnswer(Exception):
@@ -764,14 +843,20 @@ class _LongAnswer(Exception):
 
 
 def _transaction(
-    store: ServingStore, invoice_no: str, stock_code: str, limit: int, after: str | None, is_short: bool = False
+    store: ServingStore,
+    invoice_no: str,
+    stock_code: str,
+    own: str | None,
+    limit: int,
+    after: str | None,
+    is_short: bool = False,
 ) -> Response | None:
-    """A page of a transaction; none where there is no such transaction.
+    """A page of a transaction, or of the lines of one customer in it; none where there are none.
 
     Raises:
         _LongAnswer: It takes long, and a short answer is wanted.
     """
-    lines = store.lines(invoice_no, stock_code, limit + 1, after)
+    lines = store.lines(invoice_no, stock_code, limit + 1, after, own)
     if after is None and len(lines) <= limit:
         if not lines:
             return None
@@ -779,11 +864,11 @@ def _transaction(
     elif is_short:
         raise _LongAnswer
     else:
-        total = store.total(invoice_no, stock_code)
+        total = store.total(invoice_no, stock_code, own)
         if not total.line_count:
             return None
     page = lines[:limit]
-    return _json(
+    return json_response(
         {
             "invoice_no": invoice_no,
             "stock_code": stock_code,
@@ -820,7 +905,7 @@ def _customer(
     cursor = None
     if len(invoices) > limit:
         cursor = f"{(page[-1].invoiced_at - _EPOCH) // timedelta(microseconds=1)}:{page[-1].invoice_no}"
-    return _json(
+    return json_response(
         {
             "customer_id": customer_id,
             "invoice_count": count,
@@ -853,5 +938,6 @@ def _line(line: Line) -> dict[str, Any]:
     }
 
 
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON."""
     return Response(orjson.dumps(content), status, headers, media_type="application/json")

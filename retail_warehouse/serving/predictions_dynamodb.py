@@ -122,8 +122,8 @@ class DynamoDbPredictions:
             return None
         if len(parts) != int(parts[0]["parts"]["N"]):
             raise StoreError(
-                f"The predictions, DynamoDB table {self._table}: a part is missing. Publish them again: retail-warehouse "
-                "publish predictions"
+                f"The predictions, DynamoDB table {self._table}: a part is missing. Publish them again: "
+                "retail-warehouse publish predictions"
             )
         return b"".join(part["content"]["B"] for part in parts)
 

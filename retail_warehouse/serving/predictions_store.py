@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from retail_warehouse.streaming.landing_folder import make_private
 from retail_warehouse.serving.store import StoreError
+from retail_warehouse.streaming.landing_folder import make_private
 
 FORMAT = 1  # of the file
 PART = 8 << 20  # bytes of the statistics that are written at once
@@ -194,7 +194,9 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"The predictions {path}: {error}. Publish them again: retail-warehouse publish predictions")
+        raise StoreError(
+            f"The predictions {path}: {error}. Publish them again: retail-warehouse publish predictions"
+        ) from error
 
 
 class SqliteGeneration:

@@ -102,7 +102,7 @@ class ProductSearch:
         return [self._products[place] for place in sorted(found, key=lambda place: (found[place], place))]
 
     def _fitting(self, word: str) -> dict[int, int]:
-        """How badly the name of each product fits a word, by place: 0 has it, 1 has one that it begins, more: errors."""
+        """How badly names fit a word, by place of the product: 0 has it, 1 has one that it begins, more: errors."""
         found: dict[int, int] = {}
 
         def add(known: str, errors: int) -> None:

@@ -13,8 +13,8 @@ from retail_warehouse.predictions.dataset import Features, Lines
 from retail_warehouse.serving import shop_statistics
 from retail_warehouse.serving.predictions_store import PredictionsStore
 from retail_warehouse.serving.product_search import Product
-from retail_warehouse.serving.user_predictions import UserPredictions
 from retail_warehouse.serving.store import StoreError
+from retail_warehouse.serving.user_predictions import UserPredictions
 
 CHUNK_USERS = 10_000
 LAST_CARTS = 20  # that the ranking of carts looks at

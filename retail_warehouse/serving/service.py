@@ -16,6 +16,11 @@ import uvicorn
 from retail_warehouse.errors import DataError
 from retail_warehouse.serving.api import create_app
 from retail_warehouse.serving.connections import Config, Connections, most_connections
+from retail_warehouse.serving.logs import set_up_logs
+from retail_warehouse.serving.metrics import Metrics
+from retail_warehouse.serving.predictions_api import predictions_routes
+from retail_warehouse.serving.predictions_store import PredictionsStore, SqlitePredictions
+from retail_warehouse.serving.published import Published
 from retail_warehouse.serving.store import ServingStore, StoreError
 from retail_warehouse.serving.tokens import ConfigurationError, verifier_from_environment
 from retail_warehouse.settings import DYNAMODB, STATE, settings
@@ -43,6 +48,25 @@ def open_store() -> ServingStore:
         from retail_warehouse.serving.sqlite_store import SqliteStore
 
         return SqliteStore(Path(name))
+    except StoreError as error:
+        raise DataError(str(error)) from error
+
+
+def open_predictions() -> PredictionsStore:
+    """The store of predictions beside the serving store: ``<name>.predictions<suffix>`` beside its file, or the table
+    ``<table>-predictions``.
+
+    Raises:
+        DataError: It cannot be opened.
+    """
+    name = settings().serving_store
+    try:
+        if name.startswith(DYNAMODB):
+            from retail_warehouse.serving.predictions_dynamodb import DynamoDbPredictions
+
+            return DynamoDbPredictions(f"{name.removeprefix(DYNAMODB)}-predictions")
+        path = Path(name)
+        return SqlitePredictions(path.with_name(f"{path.stem}.predictions{path.suffix}"))
     except StoreError as error:
         raise DataError(str(error)) from error
 
@@ -119,8 +143,8 @@ def serve(
     Raises:
         DataError: Something that the API needs cannot be opened; the text says what to do.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("retail_warehouse.api").setLevel(settings().log_level)
+    given = settings()
+    set_up_logs(given.log_level, given.logs_json)
     # The server hands the signal on once it has ended; what follows it must still be done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.closing(listen(host, port)) as listener:
@@ -188,6 +212,10 @@ def _serve(
         log.warning(warning)
     folder, url = given.landing
     store = open_store()
+    metrics = Metrics()
+    published = Published(
+        open_predictions(), lambda shop: metrics.predictions(shop.model_version, shop.predicted_at, shop.users)
+    )
     s3 = None
     if url:
         # boto3 takes a while to import.
@@ -196,7 +224,11 @@ def _serve(
         s3 = S3Prefix(url, folder, log.error)
 
     def make() -> Intake:
+        looking = threading.Thread(target=published.look, name="first look", daemon=True)
+        looking.start()
         intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=log.error)
+        looking.join()
+        published.start()
         if s3:
             s3.start()
         return intake
@@ -210,6 +242,9 @@ def _serve(
         posts_per_second,
         given.has_docs,
         rejected_megabytes,
+        [predictions_routes(published, has_shop=not given.is_production)],
+        metrics,
+        given.metrics_token or (None if given.is_production else ""),
     )
     # What uvicorn would log quotes requests, or is told by the API itself.
     server = _Server(
@@ -221,6 +256,7 @@ def _serve(
     has_run.set()
     with contextlib.suppress(KeyboardInterrupt):  # how it ends
         server.run([listener])
+    published.close()
     if isinstance(start.error, LandingError | StoreError | RulesError | DataError):
         raise DataError(str(start.error)) from start.error
     if start.error:

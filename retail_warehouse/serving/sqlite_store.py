@@ -160,6 +160,16 @@ select
 from lines
 where invoice_no = ? and stock_code = ?
 """
+
+
+def _of_customer(query: str) -> str:
+    """The same of one customer, whose id comes before the other values. By the customer's own invoices: how long it
+    takes does not tell whether others have lines there."""
+    mine = f"from lines indexed by lines_by_invoice\nwhere customer_id = ? and customer_id <> '{UNKNOWN}' and "
+    return query.replace("from lines\nwhere ", mine)
+
+
+LINES_OF_CUSTOMER, TOTAL_OF_CUSTOMER = map(_of_customer, (LINES, TOTAL))
 INVOICES = """
 select invoice_no, invoiced_at, line_count, quantity, pounds, thousandths
 from invoices
@@ -273,7 +283,12 @@ class SqliteStore:
             connection.executemany("delete from lines where invoice_line_id = ?", gone)
 
     def lines(
-        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+        self,
+        invoice_no: str,
+        stock_code: str,
+        limit: int | None = None,
+        after: str | None = None,
+        customer_id: str | None = None,
     ) -> Sequence[Line]:
         """The lines of a transaction in file order, empty if there is none; see :class:`ServingStore`.
 
@@ -281,16 +296,22 @@ class SqliteStore:
             StoreError: The file cannot be read.
         """
         place = file_order(after) if after else _FIRST_PLACE
-        values = (invoice_no, stock_code, *place, -1 if limit is None else limit)
-        return [_line(row) for row in self._rows(LINES, values)]
+        values: tuple[str | int, ...] = (invoice_no, stock_code, *place, -1 if limit is None else limit)
+        query = LINES
+        if customer_id is not None:
+            query, values = LINES_OF_CUSTOMER, (customer_id, *values)
+        return [_line(row) for row in self._rows(query, values)]
 
-    def total(self, invoice_no: str, stock_code: str) -> Total:
-        """What all lines of a transaction add up to.
+    def total(self, invoice_no: str, stock_code: str, customer_id: str | None = None) -> Total:
+        """What all lines of a transaction, or those of a customer, add up to.
 
         Raises:
             StoreError: The file cannot be read.
         """
-        [(count, quantity, pounds, rest)] = self._rows(TOTAL, (invoice_no, stock_code), is_long=True)
+        query, values = TOTAL, (invoice_no, stock_code)
+        if customer_id is not None:
+            query, values = TOTAL_OF_CUSTOMER, (customer_id, *values)
+        [(count, quantity, pounds, rest)] = self._rows(query, values, is_long=True)
         return Total(count, quantity, _money(1000 * pounds + rest))
 
     def invoices(

@@ -132,7 +132,12 @@ class ServingStore(Protocol):
         ...
 
     def lines(
-        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+        self,
+        invoice_no: str,
+        stock_code: str,
+        limit: int | None = None,
+        after: str | None = None,
+        customer_id: str | None = None,
     ) -> Sequence[Line]:
         """The lines of a transaction in order of ``(delivery, number)`` of their ids, empty if there is none.
 
@@ -141,14 +146,15 @@ class ServingStore(Protocol):
             stock_code: Stock code.
             limit: Most lines; all without it.
             after: Id of a line; only those that come after it.
+            customer_id: Only the lines of this customer.
 
         Raises:
             StoreError: The store cannot be read.
         """
         ...
 
-    def total(self, invoice_no: str, stock_code: str) -> Total:
-        """What all lines of a transaction add up to. Takes longer than a page of lines.
+    def total(self, invoice_no: str, stock_code: str, customer_id: str | None = None) -> Total:
+        """What all lines of a transaction, or those of a customer, add up to. Takes longer than a page of lines.
 
         Raises:
             StoreError: The store cannot be read.

@@ -5,6 +5,7 @@
 - ``COGNITO_ISSUER``: ``https://cognito-idp.<region>.amazonaws.com/<pool>``. Without it the local issuer is trusted.
 - ``COGNITO_CLIENT_IDS``: the app clients whose tokens are taken, with commas between; required with the issuer.
 - ``COGNITO_JWKS_URL``: another address of the key set than ``<issuer>/.well-known/jwks.json``.
+- ``COGNITO_CUSTOMER_CLAIM``, ``COGNITO_USER_CLAIM``, ``COGNITO_DELIVERY_CLAIM``: claims that bind a token.
 - ``RETAIL_WAREHOUSE_ENV``: ``development``, the default, or ``production``, where the local issuer is never trusted.
 """
 
@@ -38,6 +39,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
 READ = "transactions/read"
 WRITE = "transactions/write"
+READ_PREDICTIONS = "predictions/read"
 
 LONGEST_TOKEN = 8_192  # characters; Cognito's have some 1,000
 LEEWAY = 10  # seconds that the clocks of issuer and service may differ
@@ -53,6 +55,7 @@ _WAIT = 10.0  # seconds for a key set that is being read
 _SHORT_WAIT = 0.5  # seconds, where the last one will do
 
 _LOCAL_CLIENT = "local"
+_LONGEST_BOUND = 250  # characters of what a token is bound to
 _KEY_SIZE = 2_048  # bits; smaller keys are not taken
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
@@ -83,11 +86,21 @@ class Caller:
         subject: Id of the user or, for a program by itself, of its client.
         client: Client that the token was issued to.
         scopes: What it may do, such as ``READ``.
+        customer: The customer whose invoices alone it may read, as the token has it.
+        user: The user whose predictions alone it may read, as the token has it.
+        deliveries: How the names of the deliveries begin that alone it may send.
+        is_bound: Whether it may read nothing but what is named above.
+        may_send: Whether it may send rows at all, if its scopes allow it.
     """
 
     subject: str
     client: str
     scopes: frozenset[str]
+    customer: str | None = None
+    user: str | None = None
+    deliveries: str | None = None
+    is_bound: bool = False
+    may_send: bool = True
 
     def must(self, scope: str) -> None:
         """Make sure of a scope.
@@ -97,6 +110,68 @@ class Caller:
         """
         if scope not in self.scopes:
             raise ScopeError(f"The token does not grant {scope}.")
+
+    def sends(self, delivery: str) -> bool:
+        """Whether it may send rows of a delivery: of any, or of one whose name is, or goes on from, what it is bound
+        to. ``till-1`` covers ``till-1`` and ``till-1/monday``, but not ``till-10``.
+
+        Args:
+            delivery: Name of the delivery.
+        """
+        if self.deliveries is None:
+            return self.may_send
+        rest = delivery.removeprefix(self.deliveries)
+        if len(rest) == len(delivery):
+            return False
+        return not (rest and self.deliveries[-1].isalnum() and rest[0].isalnum())
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Names of the claims that bind a token; none binds where it is empty.
+
+    Args:
+        customer: Claim with the customer whose invoices alone it reads.
+        user: Claim with the user whose predictions alone it reads.
+        deliveries: Claim with the beginning of the names of deliveries that alone it sends.
+    """
+
+    customer: str = ""
+    user: str = ""
+    deliveries: str = ""
+
+    def caller(self, claims: dict, subject: str, client: str, scopes: frozenset[str]) -> Caller:
+        """Whom a token speaks for, and what it is bound to.
+
+        A program's own token (client credentials) has its client for a subject. It reads everything unless a claim
+        binds it. A person's token without the claims that are named reads and sends nothing: that it has none of them
+        must not be worth more than having one.
+
+        Raises:
+            TokenError: Such a claim is no text or number.
+        """
+        customer, user, deliveries = (_bound_to(claims, name) for name in (self.customer, self.user, self.deliveries))
+        is_program = subject == client
+        is_bound = customer is not None or user is not None
+        if (self.customer or self.user) and not is_program:
+            is_bound = True
+        may_send = deliveries is not None or is_program or not self.deliveries
+        return Caller(subject, client, scopes, customer, user, deliveries, is_bound, may_send)
+
+
+# Of the local issuer.
+LOCAL_CLAIMS = Claims("customer_id", "user_id", "delivery_prefix")
+
+
+def _bound_to(claims: dict, name: str) -> str | None:
+    value = claims.get(name) if name else None
+    if value is None:
+        return None
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_BOUND:
+        raise TokenError("A claim that binds the token is no text.")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +204,7 @@ class Verifier:
         clients: Iterable[str],
         find_key: Callable[[str], RSAPublicKey | None],
         clock: Callable[[], float] = time.time,
+        bound_by: Claims = Claims(),
     ) -> None:
         """Trust one issuer.
 
@@ -137,8 +213,10 @@ class Verifier:
             clients: Client ids whose tokens are taken.
             find_key: Gives the issuer's key of an id, or None; may raise ``IssuerError``.
             clock: Seconds since 1970.
+            bound_by: Claims that bind its tokens.
         """
         self._issuer = issuer
+        self._bound_by = bound_by
         self._clients = frozenset(clients)
         self._find_key = find_key
         self._clock = clock
@@ -228,7 +306,7 @@ class Verifier:
         until = self._until(claims)
         if claims.get("token_use") != "access":  # Cognito's ID tokens tell a client who its user is, and grant nothing
             raise TokenError("The token is no access token.")
-        caller = Caller(_subject(claims), self._client(claims), _scopes(claims))
+        caller = self._bound_by.caller(claims, _subject(claims), self._client(claims), _scopes(claims))
         return _Verdict(caller, kid, key, until)
 
     def _until(self, claims: dict) -> float:
@@ -471,13 +549,24 @@ class LocalIssuer:
         """The public JSON Web Key Set."""
         return {"keys": [dict(self._public)]}
 
-    def token(self, scopes: Iterable[str], subject: str = "local", hours: float = 1.0) -> str:
+    def token(
+        self,
+        scopes: Iterable[str],
+        subject: str = "local",
+        hours: float = 1.0,
+        customer: str | None = None,
+        user: str | None = None,
+        deliveries: str | None = None,
+    ) -> str:
         """Issue an access token.
 
         Args:
             scopes: What it grants, such as ``[READ]``.
             subject: Whom it speaks for.
             hours: Hours until it expires.
+            customer: The customer whose invoices alone it reads.
+            user: The user whose predictions alone it reads.
+            deliveries: The beginning of the names of deliveries that alone it sends.
         """
         now = int(self._clock())
         claims = {
@@ -490,11 +579,17 @@ class LocalIssuer:
             "exp": now + round(hours * 3_600),
             "jti": str(uuid.uuid4()),
         }
+        bound = zip(
+            (LOCAL_CLAIMS.customer, LOCAL_CLAIMS.user, LOCAL_CLAIMS.deliveries),
+            (customer, user, deliveries),
+            strict=True,
+        )
+        claims |= {name: value for name, value in bound if value is not None}
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._kid})
 
     def verifier(self) -> Verifier:
         """A verifier that trusts this issuer alone."""
-        return Verifier(self.issuer, [_LOCAL_CLIENT], read_key_set(self.key_set()).get, self._clock)
+        return Verifier(self.issuer, [_LOCAL_CLIENT], read_key_set(self.key_set()).get, self._clock, LOCAL_CLAIMS)
 
 
 def _local_key(path: Path) -> RSAPrivateKey:
@@ -539,16 +634,17 @@ def verifier_from_environment(folder: Path) -> Verifier:
         raise ConfigurationError("RETAIL_WAREHOUSE_ENV is neither development nor production.")
     issuer, clients = _variable("COGNITO_ISSUER"), _variable("COGNITO_CLIENT_IDS")
     key_set_url = _variable("COGNITO_JWKS_URL")
+    bound_by = Claims(*(_variable(f"COGNITO_{name}_CLAIM") for name in ("CUSTOMER", "USER", "DELIVERY")))
     if not issuer:
         if environment == "production":
             raise ConfigurationError(
                 "COGNITO_ISSUER is not set, and in production (RETAIL_WAREHOUSE_ENV) tokens of the local issuer are "
                 "not trusted. Set it to https://cognito-idp.<region>.amazonaws.com/<pool>."
             )
-        if clients or key_set_url:
+        if clients or key_set_url or bound_by != Claims():
             raise ConfigurationError(
-                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS or COGNITO_JWKS_URL is. Set all for Cognito, or "
-                "none for the local issuer."
+                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS, COGNITO_JWKS_URL or a COGNITO_..._CLAIM is. Set all "
+                "for Cognito, or none for the local issuer."
             )
         return LocalIssuer(folder).verifier()
     _check_address("COGNITO_ISSUER", issuer)
@@ -559,7 +655,7 @@ def verifier_from_environment(folder: Path) -> Verifier:
         raise ConfigurationError("COGNITO_CLIENT_IDS is not set. Name the app clients whose tokens are taken.")
     key_set_url = key_set_url or f"{issuer}/.well-known/jwks.json"
     _check_address("COGNITO_JWKS_URL", key_set_url)
-    return Verifier(issuer, client_ids, IssuerKeys(key_set_url))
+    return Verifier(issuer, client_ids, IssuerKeys(key_set_url), bound_by=bound_by)
 
 
 def _variable(name: str) -> str:

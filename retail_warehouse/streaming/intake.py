@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retail_warehouse.serving.store import Line, ServingStore, StoreError, place_of, taken_by
+from retail_warehouse.streaming.lag import seconds_behind
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event, Kept, Rejection, Rules, RulesError
 
@@ -112,6 +113,10 @@ class Intake:
             self._waiting_bytes += size
         self._queue.put((events, future))
         return future
+
+    def seconds_behind(self) -> float | None:
+        """How far dbt is behind what was landed, in seconds; None if that is not known."""
+        return seconds_behind(self._landing.folder)
 
     def doubts(self, **key: str) -> bool:
         """Whether the store may hold lines that were refused, and could not be removed yet.

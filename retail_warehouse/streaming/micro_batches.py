@@ -15,6 +15,7 @@ import duckdb
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import must_be_here, warehouse
+from retail_warehouse.streaming.lag import note_processed
 from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
 
 _LINES = """
@@ -125,6 +126,8 @@ class MicroBatches:
         if not batch.ok:
             return replace(batch, files=len(files))
         self._seen = files
+        if self._landing:
+            note_processed(self._landing, files)
         lines, rejected, contradicting = self._count()
         aside = self._set_aside.count() if self._set_aside else 0
         return Batch(True, batch.seconds, len(files), "", lines, rejected, contradicting, aside)

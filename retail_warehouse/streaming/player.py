@@ -199,7 +199,7 @@ class Api:
 
     def identity(self) -> str:
         """See :class:`Target`."""
-        return self._persist(lambda session: session.get(self._address + "/health", timeout=_TIMEOUT))["landing"]
+        return self._persist(lambda session: session.get(self._address + "/ready", timeout=_TIMEOUT))["landing"]
 
     def stop(self) -> None:
         """See :class:`Target`."""

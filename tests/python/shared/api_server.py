@@ -190,7 +190,7 @@ class Process(Client):
         def answers() -> bool:
             assert self.process.poll() is None, self.output.read_text()
             with contextlib.suppress(requests.ConnectionError):
-                return requests.get(f"{self.url}/health", timeout=5).ok
+                return requests.get(f"{self.url}/ready", timeout=5).ok
             return False
 
         wait_until(answers, 60)

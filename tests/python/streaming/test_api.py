@@ -366,7 +366,7 @@ def test_what_is_not_said_to_be_json_and_other_methods_are_refused(api):
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"):
         assert api.session.request(method, f"{api.url}/transactions").status_code == 405
     assert api.get("/nothing").status_code == 404
-    assert api.of(None).get("/health").json() == {"detail": "ok", "landing": api.intake.landing_identity}
+    assert api.of(None).get("/ready").json() == {"detail": "ok", "landing": api.intake.landing_identity}
 
 
 # Look-ups
