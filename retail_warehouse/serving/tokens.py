@@ -134,11 +134,13 @@ class Claims:
         customer: Claim with the customer whose invoices alone it reads.
         user: Claim with the user whose predictions alone it reads.
         deliveries: Claim with the beginning of the names of deliveries that alone it sends.
+        are_required: Whether a person's token without the claims that are named is good for nothing.
     """
 
     customer: str = ""
     user: str = ""
     deliveries: str = ""
+    are_required: bool = True
 
     def caller(self, claims: dict, subject: str, client: str, scopes: frozenset[str]) -> Caller:
         """Whom a token speaks for, and what it is bound to.
@@ -151,7 +153,7 @@ class Claims:
             TokenError: Such a claim is no text or number.
         """
         customer, user, deliveries = (_bound_to(claims, name) for name in (self.customer, self.user, self.deliveries))
-        is_program = subject == client
+        is_program = subject == client or not self.are_required
         is_bound = customer is not None or user is not None
         if (self.customer or self.user) and not is_program:
             is_bound = True
@@ -160,7 +162,7 @@ class Claims:
 
 
 # Of the local issuer.
-LOCAL_CLAIMS = Claims("customer_id", "user_id", "delivery_prefix")
+LOCAL_CLAIMS = Claims("customer_id", "user_id", "delivery_prefix", are_required=False)
 
 
 def _bound_to(claims: dict, name: str) -> str | None:
@@ -643,8 +645,8 @@ def verifier_from_environment(folder: Path) -> Verifier:
             )
         if clients or key_set_url or bound_by != Claims():
             raise ConfigurationError(
-                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS, COGNITO_JWKS_URL or a COGNITO_..._CLAIM is. Set all "
-                "for Cognito, or none for the local issuer."
+                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS, COGNITO_JWKS_URL or a COGNITO_..._CLAIM is. Set "
+                "all for Cognito, or none for the local issuer."
             )
         return LocalIssuer(folder).verifier()
     _check_address("COGNITO_ISSUER", issuer)
