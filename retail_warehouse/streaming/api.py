@@ -249,11 +249,13 @@ def _page(cursor: dict[str, Any]) -> list[dict[str, Any]]:
     return [limit, _parameter("cursor", "query", cursor, False) | {"description": "`next_cursor` of the page before."}]
 
 
-def _check(name: str, place: str, schema: dict[str, Any]) -> Callable[[str | None], str]:
+def _check(
+    name: str, place: str, schema: dict[str, Any], clean: Callable[[str], str] = keys.clean_key
+) -> Callable[[str | None], str]:
     matches = re.compile(schema["pattern"].removesuffix("$")).fullmatch
 
     def check(text: str | None) -> str:
-        key = keys.clean_key(text or "")
+        key = clean(text or "")
         if text is not None and len(text) <= schema["maxLength"] and matches(key):
             return key
         message = f"It must match {schema['pattern']}, in {schema['maxLength']} characters"
@@ -280,8 +282,9 @@ class _Nonsense(Exception):
 _invoice_no = _check("InvoiceNo", "query", _INVOICE_NO)
 _stock_code = _check("StockCode", "query", _STOCK_CODE)
 _customer_id = _check("customer_id", "path", _CUSTOMER_ID)
-_line_cursor = _check("cursor", "query", _LINE_CURSOR)
-_invoice_cursor = _check("cursor", "query", _INVOICE_CURSOR)
+# A cursor is what the API wrote, not a key: a delivery may have a name in lower case.
+_line_cursor = _check("cursor", "query", _LINE_CURSOR, str)
+_invoice_cursor = _check("cursor", "query", _INVOICE_CURSOR, str)
 
 
 def _limit(text: str | None) -> int:
