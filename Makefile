@@ -114,7 +114,7 @@ bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script
 
 erd: $(VENV)/.dev profiles.yml ## Draw the pictures of the schema and the lineage anew (after make build)
 	@$(BIN)/dbt docs generate --quiet
-	@$(BIN)/python tests/python/erd.py assets/erd.svg
+	@$(BIN)/python tools/erd.py assets/erd.svg
 	@$(BIN)/python tools/lineage_picture.py assets/lineage.svg
 
 picture: $(VENV)/.dev profiles.yml ## Draw the picture of the dashboard anew (after make build; needs Chromium)

@@ -28,8 +28,8 @@ import psutil
 import requests
 from stream import free_port
 
-from retail_warehouse.streaming.settings import STATE
-from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
+from retail_warehouse.serving.tokens import READ, WRITE, LocalIssuer
+from retail_warehouse.settings import STATE
 
 PROJECT = Path(__file__).parents[1]
 CONNECTIONS = 1_200

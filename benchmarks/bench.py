@@ -22,7 +22,7 @@ import duckdb
 import psutil
 from tqdm import tqdm
 
-from retail_warehouse import instacart, online_retail
+from retail_warehouse.generate import instacart, online_retail
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent

@@ -26,8 +26,8 @@ import duckdb
 import uvloop
 from stream import PROJECT, Process, environment_of, free_port, wait_for
 
-from retail_warehouse.streaming.settings import STATE
-from retail_warehouse.streaming.tokens import READ, LocalIssuer
+from retail_warehouse.serving.tokens import READ, LocalIssuer
+from retail_warehouse.settings import STATE
 
 CLIENTS = 50
 SECONDS = 10.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from retail_warehouse import instacart
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
+from retail_warehouse.generate import instacart
 from retail_warehouse.predictions import complete_journey, metrics
 from retail_warehouse.predictions.evaluation import Result, Source, as_markdown, evaluate
 from retail_warehouse.predictions.training import LIBRARY, code_version

@@ -20,7 +20,7 @@ import yaml
 from bench import FULL_SIZE_USERS, PROJECT, Run, machine, median, ratio, timed
 from tqdm import tqdm
 
-from retail_warehouse import instacart
+from retail_warehouse.generate import instacart
 from retail_warehouse.predictions import SEED, baskets, buy_again, metrics
 from retail_warehouse.predictions.dataset import Features
 

@@ -5,7 +5,7 @@ with loading the file in bulk, row by row.
     python benchmarks/stream.py ~/online_retail/data.csv.gz --kill     # that nothing is lost or counted twice
 
 The rows are shuffled within a window, and 5 % of them are sent twice. With --kill the API, the player and dbt are each
-killed once on the way. tests/python/test_streaming.py does the same with a small file.
+killed once on the way. tests/python/streaming/test_streaming.py does the same with a small file.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ import duckdb
 import psutil
 import requests
 
+from retail_warehouse.serving.tokens import WRITE, LocalIssuer
+from retail_warehouse.settings import STATE
 from retail_warehouse.streaming import player
-from retail_warehouse.streaming.settings import STATE
-from retail_warehouse.streaming.tokens import WRITE, LocalIssuer
 
 PROJECT = Path(__file__).parents[1]
 WINDOW = 5_000

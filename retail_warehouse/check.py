@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 
 from retail_warehouse import mending, raw_files
-from retail_warehouse.deliveries import DataError
-from retail_warehouse.fetch_online_retail import ROWS
-from retail_warehouse.instacart import OFFICIAL
+from retail_warehouse.errors import DataError
+from retail_warehouse.fetch.online_retail import ROWS
+from retail_warehouse.generate.instacart import OFFICIAL
 from retail_warehouse.project import artifacts, dbt_says, in_short, must_be_here
 
 _INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]

@@ -7,11 +7,15 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from retail_warehouse import building, fetch_instacart, fetch_online_retail, instacart, landing, online_retail
+from retail_warehouse import building
 from retail_warehouse import check as checking
 from retail_warehouse.dashboard.commands import dashboard
-from retail_warehouse.messages import told_as_error
+from retail_warehouse.errors import told_as_error
+from retail_warehouse.fetch import instacart as fetch_instacart
+from retail_warehouse.fetch import online_retail as fetch_online_retail
+from retail_warehouse.generate import instacart, online_retail
 from retail_warehouse.predictions import commands as predictions
+from retail_warehouse.redshift_load import parquet
 from retail_warehouse.streaming import commands as streaming
 
 
@@ -157,7 +161,7 @@ def land_raw_files(source: str, to: str) -> None:
     """
     name = source.replace("-", "_")
     with told_as_error():
-        landing.land(name, to)
+        parquet.land(name, to)
     location = to if to.startswith("s3://") else "s3://<where you copy these files to>"
     arguments = f"{{source: {name}, location: {location}, iam_role: <its ARN>}}"
     click.echo(f"Next: dbt run-operation load_raw --target prod --args {shlex.quote(arguments)}")

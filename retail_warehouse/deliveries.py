@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-
-class DataError(Exception):
-    """What stops a command that gets or writes raw data; the text says what to do."""
+from retail_warehouse.errors import DataError
 
 
 def refuse_other_deliveries(folder: Path, file_name: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from filelock import FileLock
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 
 
 def must_be_here() -> None:

@@ -1,7 +1,7 @@
 {# Spaces other than the one that a keyboard has, characters that nobody sees, and letters and digits of full width:
    https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt (White_Space, Bidi_Control),
    https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt (Default_Ignorable_Code_Point),
-   https://www.unicode.org/charts/PDF/UFF00.pdf. `retail_warehouse/streaming/keys.py` has the same for look-ups. #}
+   https://www.unicode.org/charts/PDF/UFF00.pdf. `retail_warehouse/serving/keys.py` has the same for look-ups. #}
 {% macro visible_text(column) -%}
     {{ return(adapter.dispatch('visible_text', 'retail_warehouse')(column)) }}
 {%- endmacro %}

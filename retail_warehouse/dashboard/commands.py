@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from retail_warehouse.deliveries import DataError
-from retail_warehouse.messages import told_as_error
+from retail_warehouse.errors import DataError, told_as_error
 
 
 @click.command("dashboard")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.project import must_be_here, warehouse
 
 Row = dict[str, object]

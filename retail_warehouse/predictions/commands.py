@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from retail_warehouse.deliveries import DataError
-from retail_warehouse.messages import told_as_error
+from retail_warehouse.errors import DataError, told_as_error
 from retail_warehouse.predictions import SEED
 from retail_warehouse.project import warehouse
 

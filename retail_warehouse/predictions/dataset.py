@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 
 CANDIDATES = "ftr_reorder_candidates"
 LABEL = "is_bought"

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import SEED, baskets, boosting, buy_again, metrics, predicting, suggesting, training
 from retail_warehouse.predictions.baselines import TOP, Baselines, Query, first_without
 from retail_warehouse.predictions.dataset import Candidates, Features

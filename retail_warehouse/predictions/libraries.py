@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 
 _NEEDED = ("numpy", "scipy", "matplotlib", "lightgbm")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import lightgbm
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 
 FORMAT = 2  # of the folder; raised whenever an older program would read it wrongly
 CARD = "card.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 
 _TABLES = ("aisles", "departments", "products", "orders", "order_products__prior", "order_products__train")
 _COMPANION_USERS = 100_000_000  # added to the ids of a companion's users

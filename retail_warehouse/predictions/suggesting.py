@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import boosting, buy_again, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Features

@@ -11,7 +11,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import SEED, buy_again, first_purchases, metrics, next_in_cart
 from retail_warehouse.predictions.baskets import NoneCalibration
 from retail_warehouse.predictions.co_visits import CoVisits

@@ -1,1 +1,1 @@
-"""The streaming process of Online Retail: rows come in through an API, are landed for dbt, and can be looked up."""
+"""Rows that arrive one by one: judged, landed for dbt, and taken into the warehouse in micro-batches."""

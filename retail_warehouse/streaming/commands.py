@@ -22,8 +22,7 @@ import click
 import requests
 from tqdm import tqdm
 
-from retail_warehouse.deliveries import DataError
-from retail_warehouse.messages import told_as_error
+from retail_warehouse.errors import DataError, told_as_error
 from retail_warehouse.project import must_be_here
 from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
 
@@ -52,7 +51,7 @@ _TROUBLE = re.compile(r"^\S+ \S+ (WARNING|ERROR|CRITICAL) |; again in |^Error: "
 )
 def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int, rejected: int) -> None:
     """Serve the API: rows come in, customers look up transactions. Its page is at /docs."""
-    from retail_warehouse.streaming import service
+    from retail_warehouse.serving import service
 
     try:
         with told_as_error():
@@ -78,8 +77,8 @@ def serve(host: str, port: int, seal_seconds: float, lookups: int, posts: int, r
 def token(read: bool, write: bool, hours: float) -> None:
     """Print a token of the local issuer, for development; without a flag, for both uses."""
     with told_as_error():
-        from retail_warehouse.streaming.settings import STATE
-        from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
+        from retail_warehouse.serving.tokens import READ, WRITE, LocalIssuer
+        from retail_warehouse.settings import STATE
 
         must_be_here()  # where the API has its key
         if os.environ.get("COGNITO_ISSUER"):
@@ -100,8 +99,8 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
     """Send the rows of a file to the API or a landing folder, from where the last run stopped. An API needs a token in
     RETAIL_WAREHOUSE_TOKEN."""
     with told_as_error():
+        from retail_warehouse.settings import STATE
         from retail_warehouse.streaming import player
-        from retail_warehouse.streaming.settings import STATE
 
         player.check(file)
         if not to.startswith(("http://", "https://")) and ("://" in to or _ADDRESS.fullmatch(to) or to.startswith("~")):
@@ -142,7 +141,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
 def process(every: float, once: bool) -> None:
     """Run dbt on streamed rows, a micro-batch every few seconds, in one process that stays warm."""
     with told_as_error():
-        from retail_warehouse.streaming.settings import settings
+        from retail_warehouse.settings import settings
 
         folder, url = settings().landing
         batches = MicroBatches(None if url else folder, lambda message: click.echo(message, err=True))
@@ -170,8 +169,8 @@ def process(every: float, once: bool) -> None:
 def _publish_deliveries() -> None:
     """Let look-ups follow what dbt has loaded from files, where a store was made; what goes wrong is told, and done
     after the next batch."""
-    from retail_warehouse.streaming.publish import publish_deliveries
-    from retail_warehouse.streaming.service import open_store, store_is_made
+    from retail_warehouse.serving.publish import publish_deliveries
+    from retail_warehouse.serving.service import open_store, store_is_made
 
     try:
         if store_is_made():
@@ -190,8 +189,8 @@ def _publish_deliveries() -> None:
 def publish(only: bool) -> None:
     """Fill the store for look-ups from the warehouse, or repair it."""
     with told_as_error():
-        from retail_warehouse.streaming import publish as publishing
-        from retail_warehouse.streaming.service import landed_files, open_store
+        from retail_warehouse.serving import publish as publishing
+        from retail_warehouse.serving.service import landed_files, open_store
 
         landed = landed_files() if only else ()
         with contextlib.closing(open_store()) as store, tqdm(unit=" lines", unit_scale=True, disable=None) as bar:
@@ -212,11 +211,11 @@ def publish(only: bool) -> None:
 def live(file: Path, rate: float, every: float, port: int, until_done: bool) -> None:
     """Run it all until Ctrl-C: the API, a player and dbt."""
     with told_as_error():
+        from retail_warehouse.serving.service import listen
+        from retail_warehouse.serving.tokens import READ, WRITE, LocalIssuer
+        from retail_warehouse.settings import STATE, settings
         from retail_warehouse.streaming import player
         from retail_warehouse.streaming.landing_folder import make_private
-        from retail_warehouse.streaming.service import listen
-        from retail_warehouse.streaming.settings import STATE, settings
-        from retail_warehouse.streaming.tokens import READ, WRITE, LocalIssuer
 
         player.check(file)
         folder, url = settings().landing

@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from retail_warehouse.serving.store import Line, ServingStore, StoreError, place_of, taken_by
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
 from retail_warehouse.streaming.rules import Event, Kept, Rejection, Rules, RulesError
-from retail_warehouse.streaming.serving import Line, ServingStore, StoreError, place_of, taken_by
 
 # What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
 MOST_WAITING_EVENTS = 50_000

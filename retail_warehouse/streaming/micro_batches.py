@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.project import must_be_here, warehouse
 from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
 
@@ -176,7 +176,7 @@ class MicroBatches:
     def _problem_of(self, file: Path) -> str:
         """What is wrong with a landed file, built by itself in a warehouse of its own; nothing if it is built."""
         # The API takes a while to import.
-        from retail_warehouse.streaming.api import COLUMNS
+        from retail_warehouse.serving.api import COLUMNS
 
         with tempfile.TemporaryDirectory() as scratch:
             data, landing = Path(scratch) / "data", Path(scratch) / "landing"

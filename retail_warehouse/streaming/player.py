@@ -27,9 +27,9 @@ from tenacity import (
 )
 
 from retail_warehouse import raw_files
-from retail_warehouse.deliveries import DataError
+from retail_warehouse.errors import DataError
 from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
-from retail_warehouse.streaming.api import COLUMNS, MOST_CHARACTERS, Row
+from retail_warehouse.serving.api import COLUMNS, MOST_CHARACTERS, Row
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest, make_private
 from retail_warehouse.streaming.rules import Event
 

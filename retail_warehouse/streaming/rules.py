@@ -12,8 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse.deliveries import DataError
-from retail_warehouse.streaming.serving import Line
+from retail_warehouse.errors import DataError
+from retail_warehouse.serving.store import Line
 
 # What decides what is compiled.
 _DEFINITIONS = (

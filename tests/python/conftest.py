@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import prediction_files
 import pytest
+from shared import prediction_files
 from xdist.scheduler import LoadScopeScheduling
 
-from retail_warehouse import instacart
+from retail_warehouse.generate import instacart
 
 PROJECT = Path(__file__).parents[2]
 # What a developer's shell may hold must not change a test.
@@ -91,7 +91,11 @@ class Server:
 
     def __init__(self) -> None:
         environment = {name: text for name, text in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
-        program = [sys.executable, Path(__file__).with_name("dbt_server.py"), PROJECT / "target" / "parsed_for_tests"]
+        program = [
+            sys.executable,
+            Path(__file__).parent / "shared/dbt_server.py",
+            PROJECT / "target" / "parsed_for_tests",
+        ]
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._last: Command | None = None
 
@@ -384,6 +388,24 @@ def data(small, tmp_path) -> DataFolder:
     folder = tmp_path / "data"
     shutil.copytree(small.data, folder)
     return DataFolder(folder)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    import dashboard_picture  # here, so that only tests in a browser need it
+
+    with dashboard_picture.browser() as started:
+        yield started
+
+
+@pytest.fixture
+def watched(chromium):
+    """A new tab of the browser."""
+    from shared.browser import Watched
+
+    tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+    yield Watched(tab)
+    tab.close()
 
 
 # Modules whose tests share nothing that is costly to make, so that any worker may run any of them. Their tests come

@@ -1,0 +1,25 @@
+"""What stops a command, and how commands report it."""
+
+import contextlib
+from collections.abc import Iterator
+
+import click
+
+
+class DataError(Exception):
+    """What stops a command that gets or writes raw data; the text says what to do."""
+
+
+@contextlib.contextmanager
+def told_as_error() -> Iterator[None]:
+    """Report errors that the user can correct in one line, without a traceback.
+
+    Raises:
+        click.ClickException: In place of a DataError or an OSError.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or 'A file'} cannot be written: {error.strerror}.") from error

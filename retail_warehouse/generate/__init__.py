@@ -1,0 +1,1 @@
+"""Made-up raw files in the official formats, at any size."""

@@ -1,0 +1,1 @@
+"""Raw files as Parquet, which Amazon Redshift loads with COPY."""

@@ -1,0 +1,167 @@
+"""Fills the serving store from the warehouse, or repairs it."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import duckdb
+
+from retail_warehouse.errors import DataError
+from retail_warehouse.project import warehouse
+from retail_warehouse.serving.store import Delivery, Line, ServingStore, StoreError, delivery_name
+
+_PROCESSED = """
+select file_name from audit.processed_files
+where table_name = 'streamed_lines' and model_name = 'invoice_lines'
+"""
+# What was loaded in bulk, with its rejected rows, once the marts hold it.
+_DELIVERIES = """
+select
+    processed.file_name,
+    coalesce(rows.last_row, 1) as last_row,
+    md5(processed.fingerprint || '/' || processed.processed_at) as fingerprint
+from audit.processed_files as processed
+left join (
+    select file_name, max(row_number)::integer as last_row
+    from staging.stg_online_retail__invoice_lines
+    group by file_name
+) as rows
+    on processed.file_name = rows.file_name
+where processed.model_name = 'invoice_lines' and processed.table_name = 'invoice_lines'
+order by processed.file_name
+"""
+# What dbt has read and does not count: it was rejected, or stands in another file or delivery. Only of files that the
+# mart stands for as they were read last.
+_NOT_COUNTED = """
+with settled as (
+    select table_name, file_name, fingerprint from audit.processed_files where model_name = 'invoice_lines'
+    intersect
+    select table_name, file_name, fingerprint from audit.processed_files
+    where model_name in ('stg_online_retail__invoice_lines', 'stg_online_retail__streamed_lines')
+), staged as (
+    select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__invoice_lines
+    where file_name in (select file_name from settled where table_name = 'invoice_lines')
+    union
+    select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__streamed_lines
+    where landing_file in (select file_name from settled where table_name = 'streamed_lines')
+)
+select invoice_no, stock_code, file_name || ':' || row_number from staged
+where invoice_no is not null and stock_code is not null
+except
+select invoice_no, stock_code, invoice_line_id from online_retail.invoice_lines
+"""
+_PART = 10_000  # lines; the API writes in between
+_LINES = f"""
+select {", ".join(Line.__dataclass_fields__)} from online_retail.invoice_lines
+where $1::varchar[] is null or list_contains($1::varchar[], regexp_replace(file_name, '[.][gG][zZ]$', ''))
+"""
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    if not file.is_file():
+        raise DataError(f"There is no warehouse {file}; run dbt build first.")
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            yield connection
+    except duckdb.CatalogException as error:
+        raise DataError(f"{file} holds no invoice lines; run dbt build first.") from error
+    except duckdb.Error as error:
+        raise DataError(f"{file} cannot be read: {error}") from error
+    except StoreError as error:
+        raise DataError(f"{error} What was published before stays; run it again.") from error
+
+
+def publish(
+    store: ServingStore, only: bool, tell: Callable[[int], None] = lambda lines: None, landed: Collection[str] = ()
+) -> int:
+    """Put every line of the warehouse into the serving store and return their number. What dbt has read and does not
+    count is removed: a line that was streamed, and that a file of the same name holds as well, is looked up once. The
+    store learns which deliveries were loaded in bulk: from then on no streamed line takes the place of their rows.
+
+    Args:
+        store: Gets them.
+        only: Also remove lines that the warehouse does not hold. No API may take in rows meanwhile: dbt may not have
+            seen them yet.
+        tell: Gets the number of lines after each part.
+        landed: Files of streamed lines, as paths below the landing folder.
+
+    Raises:
+        DataError: The warehouse cannot be read, or the store cannot be written; run it again. Or lines that were landed
+            are to be removed, since dbt has not read them yet.
+    """
+    with _opened(warehouse()) as connection:
+        if only:
+            pending = set(landed) - {name for (name,) in connection.execute(_PROCESSED).fetchall()}
+            if pending:
+                raise DataError(
+                    f"{len(pending):,} landed files are not in the warehouse yet, such as {min(pending)}; their "
+                    "lines would be removed. Start and stop the API, which hands over what is left, run "
+                    "`retail-warehouse process --once`, and then this again."
+                )
+        return _publish(store, connection, only, tell)
+
+
+def publish_deliveries(store: ServingStore, tell: Callable[[str], None] = lambda message: None) -> int:
+    """Let the serving store learn which files were loaded in bulk, changed or withdrawn since it was told last, and
+    return the number of lines that were put for it; 0 where nothing has changed.
+
+    Args:
+        store: Gets them.
+        tell: Gets a message before what may take long.
+
+    Raises:
+        DataError: The warehouse cannot be read, or the store cannot be written; the next call begins anew.
+    """
+    with _opened(warehouse()) as connection:
+        changed = _changed(store, connection)
+        if not changed:
+            return 0
+        tell(f"Publishing {', '.join(sorted(changed)[:3])}{' and others' if len(changed) > 3 else ''} for look-ups")
+        return _publish(store, connection, False, lambda lines: None, changed)
+
+
+def _changed(store: ServingStore, connection: duckdb.DuckDBPyConnection) -> dict[str, Delivery | None]:
+    """Deliveries, by their names, that the store does not know as they are; None for those that are gone."""
+    loaded = {delivery_name(values[0]): Delivery(*values) for values in connection.execute(_DELIVERIES).fetchall()}
+    known = store.deliveries()
+    changed: dict[str, Delivery | None] = {name: new for name, new in loaded.items() if known.get(name) != new}
+    return changed | dict.fromkeys(known.keys() - loaded.keys())
+
+
+def _publish(
+    store: ServingStore,
+    connection: duckdb.DuckDBPyConnection,
+    only: bool,
+    tell: Callable[[int], None],
+    of: Collection[str] | None = None,
+) -> int:
+    changed = _changed(store, connection)
+    known = store.deliveries()
+    # First, so that no line that is streamed meanwhile takes a place of theirs. Without a fingerprint nobody is told
+    # that a line of theirs stands there with another content: it may not be there yet.
+    for name, delivery in changed.items():
+        if delivery:
+            last_row = max(delivery.last_row, known[name].last_row if name in known else 1)
+            store.set_delivery(Delivery(delivery.file_name, last_row, ""))
+    count = 0
+    ids: list[str] = []
+    found = connection.execute(_LINES, [None if of is None else list(of)])
+    while some := found.fetchmany(_PART):
+        store.put(Line(*values) for values in some)
+        count += len(some)
+        tell(count)
+        if only or changed:
+            ids.extend(values[0] for values in some)
+    if only:
+        store.keep_only(ids)
+    elif changed:
+        # What was streamed in the place of their rows, or stood in a file before.
+        store.keep_only(ids, of=changed)
+    store.remove_keys(connection.execute(_NOT_COUNTED).fetchall())
+    for name, delivery in changed.items():
+        if delivery:
+            store.set_delivery(delivery)
+        else:
+            store.drop_delivery(name)
+    return count

@@ -1,0 +1,234 @@
+"""The API as a process: opened from the environment, served by uvicorn."""
+
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from retail_warehouse.errors import DataError
+from retail_warehouse.serving.api import create_app
+from retail_warehouse.serving.connections import Config, Connections, most_connections
+from retail_warehouse.serving.store import ServingStore, StoreError
+from retail_warehouse.serving.tokens import ConfigurationError, verifier_from_environment
+from retail_warehouse.settings import DYNAMODB, STATE, settings
+from retail_warehouse.streaming.intake import Intake
+from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
+from retail_warehouse.streaming.rules import Rules, RulesError, load
+
+# For all that is to be done once the process is told to end; what is left, the next one takes over.
+_END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
+
+
+def open_store() -> ServingStore:
+    """The serving store that ``SERVING_STORE`` names: a path, or ``dynamodb:<table>``.
+
+    Raises:
+        DataError: It cannot be opened.
+    """
+    name = settings().serving_store
+    try:
+        if name.startswith(DYNAMODB):
+            # boto3 takes a while to import.
+            from retail_warehouse.serving.dynamodb_store import DynamoDbStore
+
+            return DynamoDbStore(name.removeprefix(DYNAMODB))
+        from retail_warehouse.serving.sqlite_store import SqliteStore
+
+        return SqliteStore(Path(name))
+    except StoreError as error:
+        raise DataError(str(error)) from error
+
+
+def store_is_made() -> bool:
+    """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
+    name = settings().serving_store
+    return name.startswith(DYNAMODB) or Path(name).is_file()
+
+
+def landed_files() -> set[str]:
+    """The files of landed rows, as paths below ``ONLINE_RETAIL_LANDING``, with those that were not handed over to dbt
+    yet; none where it is not set.
+
+    Raises:
+        DataError: They cannot be listed.
+    """
+    given = settings()
+    if not given.online_retail_landing:
+        return set()
+    folder, url = given.landing
+    paths = [*handed_over(folder), *set_aside_files(folder)]
+    paths += [path for path in folder.glob(".open/*") if path.stat().st_size]
+    names = {path.relative_to(folder).as_posix() for path in paths}
+    if not url:
+        return names
+    # boto3 takes a while to import.
+    from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+    try:
+        return names | S3Prefix(url, folder).names()
+    except LandingError as error:
+        raise DataError(str(error)) from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at.
+
+    Raises:
+        DataError: Another program has it, or this user may not.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise DataError(f"Nothing can listen at {host}, port {port}: {error.strerror}. Name another --port.") from error
+    return listener
+
+
+def serve(
+    host: str,
+    port: int,
+    seal_seconds: float,
+    lookups_per_second: int,
+    posts_per_second: int,
+    rejected_megabytes: int = 64,
+) -> None:
+    """Serve the API until the process is told to end.
+
+    Args:
+        host: Address to listen at.
+        port: Port to listen at.
+        seal_seconds: Age at which landed rows are handed to dbt.
+        lookups_per_second: Most look-ups of one client.
+        posts_per_second: Most requests with rows of one client.
+        rejected_megabytes: Most that is kept of the rejected rows of one client within an hour.
+
+    Raises:
+        DataError: Something that the API needs cannot be opened; the text says what to do.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("retail_warehouse.api").setLevel(settings().log_level)
+    # The server hands the signal on once it has ended; what follows it must still be done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.closing(listen(host, port)) as listener:
+        _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
+
+
+has_run = threading.Event()  # whether the API was served by this process, and may have left threads
+
+
+class _Server(uvicorn.Server):
+    """Knows when it was told to end."""
+
+    told_at: float | None = None
+
+    def handle_exit(self, *arguments: Any) -> None:
+        """See the base class."""
+        self.told_at = self.told_at or time.monotonic()
+        super().handle_exit(*arguments)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the process shall have ended."""
+        return max(_LEAST_SECONDS, _END_SECONDS - (time.monotonic() - (self.told_at or time.monotonic())))
+
+
+class _Start:
+    """What takes a while until the API can answer, done by a thread beside it."""
+
+    def __init__(self, make: Callable[[], Intake], failed: Callable[[], None]) -> None:
+        self.intake: Intake | None = None
+        self.error: Exception | None = None
+        self._make, self._failed = make, failed
+        self._thread = threading.Thread(target=self._run, name="start", daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            intake = self._make()
+            # What is there now stays; looking through it for garbage again and again makes callers wait.
+            gc.collect()
+            gc.freeze()
+            self.intake = intake
+        except Exception as error:
+            self.error = error
+            self._failed()
+
+
+def _serve(
+    listener: socket.socket,
+    seal_seconds: float,
+    lookups_per_second: int,
+    posts_per_second: int,
+    rejected_megabytes: int,
+) -> None:
+    try:
+        verifier = verifier_from_environment(STATE)
+    except ConfigurationError as error:
+        raise DataError(str(error)) from error
+    given = settings()
+    log = logging.getLogger("retail_warehouse.intake")
+    most, warning = most_connections()
+    if warning:
+        log.warning(warning)
+    folder, url = given.landing
+    store = open_store()
+    s3 = None
+    if url:
+        # boto3 takes a while to import.
+        from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+        s3 = S3Prefix(url, folder, log.error)
+
+    def make() -> Intake:
+        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=log.error)
+        if s3:
+            s3.start()
+        return intake
+
+    start = _Start(make, lambda: setattr(server, "should_exit", True))
+    app = create_app(
+        lambda: start.intake,
+        store,
+        verifier,
+        lookups_per_second,
+        posts_per_second,
+        given.has_docs,
+        rejected_megabytes,
+    )
+    # What uvicorn would log quotes requests, or is told by the API itself.
+    server = _Server(
+        Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
+    )
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
+        signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
+    start.begin()
+    has_run.set()
+    with contextlib.suppress(KeyboardInterrupt):  # how it ends
+        server.run([listener])
+    if isinstance(start.error, LandingError | StoreError | RulesError | DataError):
+        raise DataError(str(start.error)) from start.error
+    if start.error:
+        raise start.error
+    try:
+        if start.intake:
+            start.intake.close(server.seconds_left)
+            if s3:
+                s3.stop(server.seconds_left)
+    except LandingError as error:
+        raise DataError(str(error)) from error

@@ -1,0 +1,104 @@
+"""What can be checked of the Redshift target without a server."""
+
+import datetime
+import json
+import re
+
+import pytest
+import redshift_gate
+from conftest import PROJECT, WITH_ARTIFACTS
+from shared.no_redshift import REDSHIFT
+
+
+def test_strict_parse(dbt):
+    """dbt checks YAML keys for Redshift only, not for DuckDB; deprecations are errors by dbt_project.yml."""
+    outcome = dbt("parse", "--target", "prod", "--no-partial-parse", "--show-all-deprecations", **REDSHIFT)
+    assert outcome.ok, outcome.output
+    assert "WARNING" not in outcome.output, outcome.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("incremental", ["false", "true"])
+def test_every_model_compiles_offline(dbt, incremental):
+    """Both branches of the incremental models."""
+    target = dbt.folder / f"redshift_{incremental}"
+    outcome = dbt(
+        "compile",
+        "--target",
+        "prod",
+        "--no-introspect",
+        "--no-populate-cache",
+        "--target-path",
+        str(target),
+        "--selector",
+        "everything",
+        "--vars",
+        f"{{assume_incremental: {incremental}}}",
+        **REDSHIFT,
+    )
+    assert outcome.ok, outcome.output
+    compiled = {path.stem for path in (target / "compiled").rglob("models/**/*.sql")}
+    assert compiled >= {path.stem for path in (PROJECT / "models").rglob("*.sql")}
+    sql = (target / "compiled/retail_warehouse/models/staging/instacart/stg_instacart__orders.sql").read_text()
+    assert "order_id_text ~ '^[+-]?[0-9]+([.]0+)?$'" in sql
+    assert "cast(try_cast(" not in sql, "the DuckDB branch was rendered"
+    assert ("where file_name in (select file_name from" in sql) == (incremental == "true")
+    sql = (target / "compiled/retail_warehouse/models/marts/instacart/order_products.sql").read_text()
+    assert ("where order_id in (with files as" in sql) == (incremental == "true")
+
+
+@pytest.mark.parametrize("missing", sorted(REDSHIFT))
+def test_a_missing_setting_is_named(dbt, missing):
+    outcome = dbt("parse", "--target", "prod", **{name: value for name, value in REDSHIFT.items() if name != missing})
+    assert not outcome.ok
+    assert re.search(rf"Env var required but not provided: '{missing}'", outcome.output), outcome.output
+
+
+@pytest.mark.parametrize("reader", ["[analysts]", "'role:'", "it''s", "role:a b"])
+def test_a_reader_that_is_nobody_is_told_before_anything_is_built(dbt, reader):
+    outcome = dbt("run", "--select", "aisles", "--vars", f"{{reader: {reader}}}")
+    assert not outcome.ok
+    assert "The var reader must be role:<name>, group:<name> or the name of a user" in outcome.output
+    assert "table model" not in outcome.output
+
+
+def test_a_role_logs_in_without_a_password(dbt):
+    environment = {name: value for name, value in REDSHIFT.items() if name != "REDSHIFT_PASSWORD"}
+    role = {"REDSHIFT_METHOD": "iam_role", "REDSHIFT_CLUSTER_ID": "c", "REDSHIFT_REGION": "eu-west-1"}
+    outcome = dbt("debug", "--target", "prod", **environment, **role)
+    assert "method: iam_role" in outcome.output, outcome.output
+    assert "cluster_id: c" in outcome.output
+    assert "query_group: retail_warehouse" in outcome.output
+    assert "Env var required" not in outcome.output
+
+
+def test_the_readme_names_the_last_run_on_a_real_cluster(tmp_path):
+    runs, readme = tmp_path / "runs.md", tmp_path / "README.md"
+    runs.write_text(redshift_gate.RUNS.read_text())
+    readme.write_text(redshift_gate.README.read_text())
+    passed = [line for line in runs.read_text().splitlines() if re.search(r"\b(\d+) of \1 relations equal", line)]
+    last = passed[-1].split("|")[1].strip() if passed else "never"
+    assert f"Last run on a real cluster: {last}." in readme.read_text()
+    date = datetime.date(2027, 2, 3)
+    redshift_gate.record(date, "Redshift 1.0", "47 of 48 relations equal", False, runs, readme)
+    assert f"Last run on a real cluster: {last}." in readme.read_text()
+    redshift_gate.record(date, "Redshift 1.0", "48 of 48 relations equal", True, runs, readme)
+    assert "Last run on a real cluster: 2027-02-03." in readme.read_text()
+    assert runs.read_text().splitlines()[-2:] == [
+        "| 2027-02-03 | Redshift 1.0 | 47 of 48 relations equal |",
+        "| 2027-02-03 | Redshift 1.0 | 48 of 48 relations equal |",
+    ]
+
+
+def test_a_developer_has_schemas_of_their_own(dbt):
+    environment = {**REDSHIFT, "REDSHIFT_SCHEMA": "dbt_alice", **WITH_ARTIFACTS}
+    outcome = dbt("parse", "--target", "redshift_dev", **environment)
+    assert outcome.ok, outcome.output
+    manifest = json.loads((dbt.target / "manifest.json").read_text())
+    schemas = {node["schema"] for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")}
+    assert {"dbt_alice_instacart", "dbt_alice_audit"} <= schemas
+    assert all(schema.startswith("dbt_alice_") for schema in schemas)
+    tables = {source["name"]: source["schema"] for source in manifest["sources"].values()}
+    assert tables["processed_files"] == "dbt_alice_audit"
+    # Loaded once, read by all.
+    assert tables["orders"] == "raw_instacart"

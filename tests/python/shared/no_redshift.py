@@ -1,0 +1,11 @@
+"""The settings of a Redshift that nobody answers for: what dbt does without a server."""
+
+# A port on which nobody listens: a command that connects fails.
+REDSHIFT = {
+    "REDSHIFT_HOST": "127.0.0.1",
+    "REDSHIFT_PORT": "9",
+    "REDSHIFT_DATABASE": "d",
+    "REDSHIFT_USER": "u",
+    "REDSHIFT_PASSWORD": "p",
+    "REDSHIFT_SCHEMA": "s",
+}
