@@ -1,25 +1,24 @@
 {% macro before_processing() %}
-    {# `dbt clone` processes no rows; what it has made is built anew by the next run. #}
-    {% if execute and model.config.meta.ledger is defined and flags.WHICH != 'clone' %}
-        {% if not is_incremental() %}
+    {% if takes_part() %}
+        {% set lineage = lineage_of(model.unique_id) %}
+        {% if not reads_pending_files_only() %}
             {{ return("delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'") }}
-        {% elif not model.config.meta.ledger.after %}
-            {{ return(adapter.dispatch('before_processing', 'retail_warehouse')()) }}
+        {% elif lineage.raw_table %}
+            {{ return(adapter.dispatch('before_processing', 'retail_warehouse')(lineage)) }}
         {% else %}
-            {% set key = model.config.meta.ledger.key %}
             {{ return(
-                'delete from ' ~ this ~ ' where ' ~ key ~ ' in (' ~ keys_in_files(model, pending_files(model)) ~ ')'
+                'delete from ' ~ this ~ ' where ' ~ lineage.key ~ ' in (' ~ keys_in_files(lineage, pending_files(lineage)) ~ ')'
             ) }}
         {% endif %}
     {% endif %}
 {% endmacro %}
 
 {# A hook opens the transaction, so that the rows and the list of files are of one snapshot. #}
-{% macro default__before_processing() %}
+{% macro default__before_processing(lineage) %}
     {{ return('select count(*) from ' ~ processed_files()) }}
 {% endmacro %}
 
-{# Read by `is_pending_file`. #}
-{% macro duckdb__before_processing() %}
-    {{ return('set variable pending_files = (select list(file_name) from (' ~ pending_files(model) ~ ') as pending)') }}
+{# The session variable `pending_files`: set here, read by the SQL that `is_pending_file` writes into the model. #}
+{% macro duckdb__before_processing(lineage) %}
+    {{ return('set variable pending_files = (select list(file_name) from (' ~ pending_files(lineage) ~ ') as pending)') }}
 {% endmacro %}

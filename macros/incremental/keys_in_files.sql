@@ -1,17 +1,17 @@
-{% macro keys_in_files(node, files) %}
-    {% set key = node.config.meta.ledger.key %}
-    {% if not node.config.meta.ledger.after %}
+{% macro keys_in_files(lineage, files) %}
+    {% set key = lineage.key %}
+    {% if lineage.raw_table %}
         {{ return('select file_name from (' ~ files ~ ') as files') }}
     {% endif %}
     {% set queries = [] %}
-    {% for staged in staged_models(node) if key in staged.columns %}
-        {% set table = raw_table_of(staged) %}
-        {% set query = 'select ' ~ key ~ ' from ' ~ staged.relation_name ~ ' where ' ~ key ~ ' is not null and ' %}
+    {% for id, staged in lineage.staged | dictsort if key in staged.node.columns %}
+        {% set table = staged.raw_table %}
+        {% set query = 'select ' ~ key ~ ' from ' ~ staged.node.relation_name ~ ' where ' ~ key ~ ' is not null and ' %}
         {% do queries.append(
-            query ~ staged.config.meta.ledger.key ~ " in (select file_name from files where source_name = '" ~ table.source_name ~ "' and table_name = '"
+            query ~ staged.key ~ " in (select file_name from files where source_name = '" ~ table.source_name ~ "' and table_name = '"
             ~ table.name ~ "')"
         ) %}
-        {% if staged.config.meta.ledger.key != 'file_name' %}
+        {% if staged.key != 'file_name' %}
         {# A file that is named as a delivery was: its lines take the place of those that were streamed. #}
         {% do queries.append(
             query ~ delivery_name('file_name') ~ " in (select " ~ delivery_name('file_name') ~ " from files where table_name <> '" ~ table.name ~ "')"

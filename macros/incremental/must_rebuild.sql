@@ -1,24 +1,24 @@
-{% macro must_rebuild(node) %}
+{% macro must_rebuild(lineage) %}
     {% set ledger = processed_files() %}
     {% if load_cached_relation(ledger) is none %}
         {{ return(true) }}
     {% endif %}
     {% set without_key = [] %}
-    {% for staged in staged_models(node) if node.config.meta.ledger.key not in staged.columns %}
-        {% do without_key.append(raw_table_of(staged).name) %}
+    {% for id, staged in lineage.staged | dictsort if lineage.key not in staged.node.columns %}
+        {% do without_key.append(staged.raw_table.name) %}
     {% endfor %}
     {% set query %}
         with processed as (
 
             select source_name, table_name, file_name, fingerprint
             from {{ ledger }}
-            where model_name = '{{ node.name }}'
+            where model_name = '{{ lineage.node.name }}'
 
         ),
 
         above as (
 
-            {{ files_above(node) }}
+            {{ files_above(lineage) }}
 
         ),
 

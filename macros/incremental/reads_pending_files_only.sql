@@ -1,4 +1,4 @@
-{% macro is_incremental() %}
+{% macro reads_pending_files_only() %}
     {# In a unit test there is no relation to ask for. #}
     {% if not execute or model.config.materialized != 'incremental' %}
         {{ return(false) }}
@@ -7,5 +7,5 @@
         {{ return(var('assume_incremental')) }}
     {% endif %}
     {# What only shows a model shows all of its rows, not those that the next run would add. #}
-    {{ return(flags.WHICH not in ['show', 'compile', 'generate'] and dbt.is_incremental()) }}
+    {{ return(flags.WHICH not in ['show', 'compile', 'generate'] and is_incremental()) }}
 {% endmacro %}

@@ -4,9 +4,9 @@
         {% set untested = [] %}
         {% set tested = [] %}
         {% for test in graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') if passed %}
-            {% set node = model_under_test(test) %}
-            {% if node %}
-                {% do (tested if test.unique_id in passed else untested).append(node.name) %}
+            {% set lineage = lineage_under_test(test) %}
+            {% if lineage %}
+                {% do (tested if test.unique_id in passed else untested).append(lineage.node.name) %}
             {% endif %}
         {% endfor %}
         {% set complete = tested | unique | reject('in', untested) | list %}

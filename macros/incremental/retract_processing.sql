@@ -1,6 +1,7 @@
 {% macro retract_processing() %}
-    {% if execute and flags.WHICH != 'clone' and model.config.meta.ledger is defined and model.config.meta.ledger.after %}
-        {% set staged = staged_models(model) | map(attribute='name') | join("', '") %}
+    {% set lineage = lineage_of(model.unique_id) if takes_part() else none %}
+    {% if lineage and not lineage.raw_table %}
+        {% set staged = lineage.staged.values() | map(attribute='node.name') | sort | join("', '") %}
         {% set file = 'source_name, table_name, file_name, fingerprint' %}
         {% set of_model = "select " ~ file ~ " from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'" %}
         {% set of_staging = "select " ~ file ~ " from " ~ processed_files() ~ " where model_name in ('" ~ staged ~ "')" %}

@@ -1,18 +1,18 @@
 {% macro touched_rows(relation, with_unkeyed=false) %}
     select * from {{ relation }}
-    {% if is_incremental() %}
-    {% set key = model.config.meta.ledger.key %}
-    {% if not model.config.meta.ledger.after %}
-    where {{ is_pending_file(key) }}
+    {% if reads_pending_files_only() %}
+    {% set lineage = lineage_of(model.unique_id) %}
+    {% if lineage.raw_table %}
+    where {{ is_pending_file(lineage.key) }}
     {% else %}
-    where {{ key }} in ({{ keys_in_files(model, pending_files(model)) }})
+    where {{ lineage.key }} in ({{ keys_in_files(lineage, pending_files(lineage)) }})
     {% endif %}
     {% if with_unkeyed %}
     union all
     select * from {{ relation }}
     where
-        {{ key }} is null
-        and file_name in (select file_name from ({{ pending_files(model) }}) as pending)
+        {{ lineage.key }} is null
+        and file_name in (select file_name from ({{ pending_files(lineage) }}) as pending)
     {% endif %}
     {% endif %}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{% macro rejections_counted(raw_tables, rejected) %}
+{% macro rejections_counted_query(raw_tables, rejected) %}
 with rejections as (
 
     {% for model in rejected %}

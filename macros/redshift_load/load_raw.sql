@@ -31,7 +31,7 @@
         {% set columns = [] %}
         {% for column in table.columns.values() %}
             {% do columns.append(
-                '    ' ~ column.name ~ ' ' ~ (column.data_type or 'varchar(' ~ 4 * landed_characters() ~ ')')
+                '    ' ~ column.name ~ ' ' ~ (column.data_type or 'varchar(' ~ 4 * kept_characters() ~ ')')
             ) %}
         {% endfor %}
         {% do statements.append(

@@ -1,5 +1,5 @@
 {# The folder is made by `retail-warehouse land`, since DuckDB makes none. #}
-{% macro land_raw(source_name, folder) %}
+{% macro write_raw_parquet(source_name, folder) %}
     {% if execute %}
         {% set tables = raw_tables_of(source_name) %}
         {% do open_raw_views(source_name) %}
@@ -10,7 +10,7 @@
                 {% do columns.append(
                     displayed_record() ~ ' as raw_record' if column.name == 'raw_record'
                     else column.name if column.data_type
-                    else "left(trim(" ~ column.name ~ ", ' '), " ~ landed_characters() ~ ') as ' ~ column.name
+                    else "left(trim(" ~ column.name ~ ", ' '), " ~ kept_characters() ~ ') as ' ~ column.name
                 ) %}
             {% endfor %}
             {% set file = folder ~ '/' ~ table.name ~ '.parquet' %}

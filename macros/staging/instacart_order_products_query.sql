@@ -1,4 +1,4 @@
-{% macro instacart_order_products(eval_set) %}
+{% macro instacart_order_products_query(eval_set) %}
 {# Lines in the official spelling, nearly all, hold what the rules below ask for, and are not checked again. #}
 {% set official = 'raw_record is null' %}
 {% set rules = {

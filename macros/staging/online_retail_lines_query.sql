@@ -1,4 +1,4 @@
-{% macro online_retail_lines(raw_table, landed=[]) %}
+{% macro online_retail_lines_query(raw_table, landed=[]) %}
 {% set day_first = var('online_retail_day_first') %}
 {# The numbers go far beyond any invoice, so that amounts and their sums stay exact and the calendar finite. The lengths
    are the widths of the marts: Redshift would cut a longer text without a word. #}
@@ -54,12 +54,12 @@ typed as (
         end as invoice_no,
         case
             when {{ has_no_control_character('stock_code_text') }}
-                then left({{ without_zero_fraction('stock_code_text') }}, {{ landed_characters() }})
+                then left({{ without_zero_fraction('stock_code_text') }}, {{ kept_characters() }})
         end as stock_code,
-        left(description_text, {{ landed_characters() }}) as description,
+        left(description_text, {{ kept_characters() }}) as description,
         -- Words that programs write for a missing value are not countries.
         case
-            when lower(country_text) not in ('null', 'nan', 'none', 'n/a', '#n/a') then left(country_text, {{ landed_characters() }})
+            when lower(country_text) not in ('null', 'nan', 'none', 'n/a', '#n/a') then left(country_text, {{ kept_characters() }})
         end as country,
         {{ safe_integer('quantity_text') }} as quantity,
         {{ safe_timestamp('invoiced_at_text', day_first) }} as invoiced_at,

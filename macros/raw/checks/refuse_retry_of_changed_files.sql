@@ -2,7 +2,7 @@
     {% set changed = [] %}
     {% for table in graph.sources.values() | selectattr('meta.header', 'defined') | sort(attribute='unique_id')
         if table.meta.landing_variable is not defined %}
-        {% set lists_files = graph.sources['source.retail_warehouse.' ~ table.source_name ~ '.data_files'] %}
+        {% set lists_files = file_list_of(table.source_name) %}
         {% set list = load_relation(api.Relation.create(
             database=lists_files.database, schema=lists_files.schema, identifier=lists_files.identifier
         )) %}

@@ -3,7 +3,7 @@
     {% set query %}
         select file_name, fingerprint, encoding
         from {{ processed_files() }}
-        where model_name = 'stg_{{ table.source_name }}__{{ table.name }}'
+        where model_name = '{{ staging_model_of(table) }}'
     {% endset %}
     {% for row in run_query(query) %}
         {% do files.update({row['file_name']: {'fingerprint': row['fingerprint'], 'encoding': row['encoding']}}) %}
