@@ -28,7 +28,7 @@ def land(source: str, to: str) -> None:
     # Not before it is needed: dbt takes seconds to import.
     from dbt.cli.main import dbtRunner
 
-    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev"]
+    arguments = ["--quiet", "run-operation", "write_raw_parquet", "--target", "dev"]
     arguments += ["--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"]
     before = os.environ.get("WAREHOUSE_PATH")
     # A warehouse of its own, in memory: nobody waits for the real one.

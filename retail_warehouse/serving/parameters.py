@@ -83,8 +83,9 @@ def checked(name: str, place: str, schema: dict[str, Any], as_key: bool = True) 
 read_invoice_no = checked("InvoiceNo", "query", INVOICE_NO)
 read_stock_code = checked("StockCode", "query", STOCK_CODE)
 read_customer_id = checked("customer_id", "path", CUSTOMER_ID)
-read_line_cursor = checked("cursor", "query", LINE_CURSOR)
-_check_invoice_cursor = checked("cursor", "query", INVOICE_CURSOR)
+# A cursor is what the API wrote, not a key: a delivery may have a name in lower case.
+read_line_cursor = checked("cursor", "query", LINE_CURSOR, as_key=False)
+_check_invoice_cursor = checked("cursor", "query", INVOICE_CURSOR, as_key=False)
 
 
 def read_limit(text: str | None) -> int:

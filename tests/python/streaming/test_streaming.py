@@ -643,16 +643,21 @@ def loads(tmp_path, monkeypatch):
                 "create or replace table audit.processed_files as select '' as model_name, '' as table_name, "
                 "'' as file_name, '' as fingerprint, timestamp '2011-01-01' as processed_at limit 0"
             )
-            made.execute(
-                "create or replace table staging.stg_online_retail__invoice_lines as select '' as file_name, "
-                "1 as row_number limit 0"
-            )
+            for relation in ("invoice_lines", "streamed_lines"):
+                made.execute(
+                    f"create or replace table staging.stg_online_retail__{relation} as select '1' as invoice_no, "
+                    "'A' as stock_code, '' as file_name, 1 as row_number, '' as landing_file limit 0"
+                )
             rows = [(name, at, quantity) for name, of in files.items() for at, quantity in enumerate(of, 2)]
             for name, of in files.items():
                 entry = ["invoice_lines", "invoice_lines", name, str(of), datetime(2011, 1, 1)]
                 made.execute("insert into audit.processed_files values (?, ?, ?, ?, ?)", entry)
             for name, at, _ in rows:
-                made.execute("insert into staging.stg_online_retail__invoice_lines values (?, ?)", [name, at])
+                made.execute(
+                    "insert into staging.stg_online_retail__invoice_lines by name "
+                    "select '1' as invoice_no, 'A' as stock_code, ? as file_name, ? as row_number",
+                    [name, at],
+                )
             rows += [(*place.rsplit("_", 1), quantity) for place, quantity in streamed.items()]
             for name, at, quantity in rows:
                 if quantity is not None:
@@ -702,8 +707,9 @@ def test_look_ups_follow_the_files_that_dbt_has_loaded(loads, tmp_path):
         assert publish_deliveries(store) == 0
 
 
-def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_path, monkeypatch):
-    """The API has taken it in as `data.csv.gz:2`, and the file `data.csv` holds it as well: the file counts."""
+def test_a_streamed_line_that_is_not_counted_is_not_looked_up(built, tmp_path, monkeypatch):
+    """A line of `data.csv.gz` stands in the place of a row of the file `data.csv`: the file counts. A line of a till
+    was read by dbt and stands in no mart."""
     monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "warehouse.duckdb"))
     shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
@@ -713,22 +719,23 @@ def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_p
         ).fetchone()
         connection.execute(
             "insert into staging.stg_online_retail__streamed_lines by name "
-            "select * replace ('data.csv.gz' as file_name), false as is_repeated, "
+            "select * replace ('till' as file_name), false as is_repeated, "
             "'day=1/a.ndjson' as landing_file, row_number as landing_position "
             "from staging.stg_online_retail__invoice_lines where row_number in (2, 3)"
         )
         landed = "'online_retail', 'streamed_lines', 'day=1/a.ndjson', '1', 'utf-8', now(), null, null"
         connection.execute(f"insert into audit.processed_files values ('stg_online_retail__streamed_lines', {landed})")
-    streamed = dataclasses.replace(rules.Line(*values), invoice_line_id="data.csv.gz:2")
+    line = rules.Line(*values)
     with contextlib.closing(SqliteStore(tmp_path / "serving.sqlite")) as store:
 
         def found() -> list[str]:
-            lines = store.lines(streamed.invoice_no, streamed.stock_code)
+            lines = store.lines(line.invoice_no, line.stock_code)
             return [line.invoice_line_id for line in lines if line.invoice_line_id.endswith(":2")]
 
-        store.put([streamed])
+        store.put(dataclasses.replace(line, invoice_line_id=f"{name}:2") for name in ("data.csv.gz", "till"))
+        assert found() == ["data.csv.gz:2", "till:2"]
         publish(store, False)
-        assert found() == ["data.csv:2", "data.csv.gz:2"], "the mart does not stand for it yet"
+        assert found() == ["data.csv:2", "till:2"], "the mart does not stand for the till's file yet"
         with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
             connection.execute(f"insert into audit.processed_files values ('invoice_lines', {landed})")
         publish(store, False)
