@@ -306,7 +306,7 @@ def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
         sequence = list(disturbed(rows))
         sent = begin
 
-        class Timed(player.Api):
+        class Timed(player.ApiTarget):
             def send(self, rows: list[dict]) -> player.Progress:
                 start = time.time()
                 progress = super().send(rows)

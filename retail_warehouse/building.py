@@ -1,12 +1,10 @@
 """``dbt build`` for people: one line of progress while it runs, all of what failed, and at the end what there is."""
 
-import os
 import shutil
 import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +12,7 @@ import duckdb
 from tqdm import tqdm
 
 from retail_warehouse.project import in_short, warehouse
+from retail_warehouse.settings import ProjectSettings
 
 #: Options of dbt that say what it shall tell; with one of them it tells it itself.
 _OF_OUTPUT = ("--log-", "--debug", "--no-debug", "--quiet", "--no-quiet")
@@ -130,7 +129,8 @@ def build(arguments: list[str], is_verbose: bool = False) -> int:
     )
     options: list[str] = []
     if not is_verbose:
-        level_of_file = os.environ.get("DBT_ENGINE_LOG_LEVEL_FILE") or os.environ.get("DBT_LOG_LEVEL_FILE") or "debug"
+        given = ProjectSettings()
+        level_of_file = given.dbt_engine_log_level_file or given.dbt_log_level_file
         options = ["--log-level", "none", "--log-level-file", level_of_file]
     listener = _Listener(is_verbose)
     # Not before something is told: dbt takes seconds to import.
@@ -179,7 +179,7 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
         + (" What failed or was skipped keeps the rows that it had." if failed else "")
     )
     if not is_verbose:
-        log = Path(os.environ.get("DBT_LOG_PATH") or "logs") / "dbt.log"
+        log = ProjectSettings().dbt_log_path / "dbt.log"
         _tell(f"All that dbt said is in {log}; make build VERBOSE=1 shows it.")
 
 

@@ -14,7 +14,7 @@ from retail_warehouse import mending, raw_files
 from retail_warehouse.errors import DataError
 from retail_warehouse.fetch.online_retail import ROWS
 from retail_warehouse.generate.instacart import OFFICIAL
-from retail_warehouse.project import artifacts, dbt_says, in_short, must_be_here
+from retail_warehouse.project import artifacts, dbt_says, in_short, require_project_folder
 
 _INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
@@ -60,7 +60,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
     Raises:
         DataError: Not in the project's folder, no such folder, or dbt cannot read a file; the text says what mends it.
     """
-    must_be_here()
+    require_project_folder()
     source = source_of(folder)
     variable, counted = _SOURCES[source]
     tell(f"{folder} is looked at as a folder of {source}.")

@@ -11,7 +11,7 @@ class DataError(Exception):
 
 
 @contextlib.contextmanager
-def told_as_error() -> Iterator[None]:
+def errors_reported() -> Iterator[None]:
     """Report errors that the user can correct in one line, without a traceback.
 
     Raises:

@@ -1,7 +1,6 @@
 """Where commands find the dbt project and its warehouse."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,9 +12,10 @@ import click
 from filelock import FileLock
 
 from retail_warehouse.errors import DataError
+from retail_warehouse.settings import ProjectSettings
 
 
-def must_be_here() -> None:
+def require_project_folder() -> None:
     """Make sure that the command runs in the project's folder.
 
     Raises:
@@ -27,7 +27,7 @@ def must_be_here() -> None:
 
 def warehouse() -> Path:
     """The DuckDB file, as the profile names it; it may be missing."""
-    return Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
+    return ProjectSettings().warehouse_path
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def artifacts(command: str) -> Iterator[Path]:
     Args:
         command: Name of the folder.
     """
-    folder = Path(os.environ.get("DBT_TARGET_PATH") or "target").resolve() / command
+    folder = ProjectSettings().dbt_target_path.resolve() / command
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""The settings of the streaming process, from the environment; the tokens' own are in :mod:`.tokens`."""
+"""What environment variables say, in one place. Each variable is described in ``docs/settings.md``; those of dbt alone
+stand in the profile and in macros."""
 
 import ipaddress
 import logging
@@ -15,12 +16,67 @@ STATE = Path(".streaming")
 DYNAMODB = "dynamodb:"
 
 
-class Settings(BaseSettings):
-    """What environment variables say; a variable has the name of its field, in upper case.
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", str_strip_whitespace=True)
+
+
+class ProjectSettings(_Environment):
+    """Where the files of the project are. A variable has the name of its field, in upper case, here and below.
+
+    Attributes:
+        warehouse_path: The DuckDB file; it may be missing.
+        duckdb_memory_limit: Memory that DuckDB may use, such as ``4GB``; empty for DuckDB's own limit.
+        duckdb_threads: Threads within DuckDB; empty for all cores.
+        instacart_data: Folder of Instacart files; empty for the bundled sample.
+        predictions_data: Folder of the predictions and of the trained models.
+        dbt_profiles_dir: Folder of ``profiles.yml``.
+        dbt_target_path: Folder of dbt's artifacts.
+        dbt_log_path: Folder of dbt's log.
+        dbt_log_level_file: How much dbt's log holds.
+        dbt_engine_log_level_file: The same, dbt's newer name for it, which counts where both are set.
+    """
+
+    warehouse_path: Path = Path("warehouse.duckdb")
+    duckdb_memory_limit: str = ""
+    duckdb_threads: str = ""
+    instacart_data: str = ""
+    predictions_data: Path = Path("predictions")
+    dbt_profiles_dir: Path = Path()
+    dbt_target_path: Path = Path("target")
+    dbt_log_path: Path = Path("logs")
+    dbt_log_level_file: str = "debug"
+    dbt_engine_log_level_file: str = ""
+
+
+class TokenSettings(_Environment):
+    """Whose tokens the API takes.
+
+    Attributes:
+        retail_warehouse_env: ``development``, or ``production``, where the local issuer is never trusted.
+        cognito_issuer: ``https://cognito-idp.<region>.amazonaws.com/<pool>``; empty for the local issuer.
+        cognito_client_ids: App clients whose tokens are taken, separated by commas; required with the issuer.
+        cognito_jwks_url: Address of the key set; empty for ``<issuer>/.well-known/jwks.json``.
+        cognito_customer_claim: Claim that binds a token to a customer; empty for none.
+        cognito_user_claim: Claim that binds a token to a user of the predictions; empty for none.
+        cognito_delivery_claim: Claim that binds a token to deliveries; empty for none.
+    """
+
+    retail_warehouse_env: str = "development"
+    cognito_issuer: str = ""
+    cognito_client_ids: str = ""
+    cognito_jwks_url: str = ""
+    cognito_customer_claim: str = ""
+    cognito_user_claim: str = ""
+    cognito_delivery_claim: str = ""
+
+
+class Settings(_Environment):
+    """Of the stream and of the API.
 
     Attributes:
         online_retail_landing: Folder or ``s3://`` prefix of landed rows; empty where none is named.
         serving_store: A path, or ``dynamodb:<table>``.
+        retail_warehouse_token: Token that ``retail-warehouse stream`` sends to the API.
         retail_warehouse_env: ``development`` or ``production``.
         api_docs: Whether the API describes itself; by default everywhere but in production.
         trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
@@ -29,10 +85,9 @@ class Settings(BaseSettings):
         metrics_token: What must be sent to read ``/metrics``.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", str_strip_whitespace=True)
-
     online_retail_landing: str = ""
     serving_store: str = str(STATE / "serving.sqlite")
+    retail_warehouse_token: str = ""
     retail_warehouse_env: str = "development"
     api_docs: bool | None = None
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)

@@ -19,7 +19,7 @@ from retail_warehouse.predictions import SEED, baskets, boosting, buy_again, met
 from retail_warehouse.predictions.baselines import TOP, Baselines, Query, first_without
 from retail_warehouse.predictions.dataset import Candidates, Features
 from retail_warehouse.predictions.rotation import Hidden
-from retail_warehouse.project import must_be_here
+from retail_warehouse.project import require_project_folder
 
 SUSPICIOUS_AUC = 0.87  # nobody has reached it on real orders; above, a feature knows what is to be predicted
 # What a feature is about, by what its name begins with or contains; the first group that fits.
@@ -117,7 +117,7 @@ def build_features(data: Path, warehouse: Path) -> None:
     Raises:
         DataError: dbt failed; the text ends with what it said.
     """
-    must_be_here()
+    require_project_folder()
     profiles = Path.cwd() if Path("profiles.yml").is_file() else warehouse.parent
     if profiles == warehouse.parent:
         (profiles / "profiles.yml").write_text(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retail_warehouse.predictions import buy_again, first_purchases, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Candidates, Features, chunks
-from retail_warehouse.predictions.model_folder import Model, must_fit_columns
+from retail_warehouse.predictions.model_folder import Model, require_columns
 
 _STAMP = "cast($version as varchar) as model_version, cast($at as timestamp) as predicted_at"
 # Exactly the columns, types and order that the source of dbt declares.
@@ -119,7 +119,7 @@ def predict(
         DataError: The features are missing, or do not fit the model.
         OSError: A file cannot be written.
     """
-    must_fit_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
+    require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
     training.must_be_of_these_data(model, co_visits)
     users = features.users()

@@ -17,7 +17,7 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import boosting, buy_again, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Features
-from retail_warehouse.predictions.model_folder import Model, must_fit_columns
+from retail_warehouse.predictions.model_folder import Model, require_columns
 
 COLUMNS = ("query_id", "user_id", "position", "product_id")
 RANKS = 10
@@ -134,7 +134,7 @@ def suggest(
     Raises:
         DataError: The features are missing, or do not fit the model.
     """
-    must_fit_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
+    require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
     training.must_be_of_these_data(model, co_visits)
     ranker = next_in_cart.Carts(co_visits)

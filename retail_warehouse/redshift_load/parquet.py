@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import artifacts, must_be_here
+from retail_warehouse.project import artifacts, require_project_folder
 
 
 def land(source: str, to: str) -> None:
@@ -19,7 +19,7 @@ def land(source: str, to: str) -> None:
         DataError: Not in the project's folder, or dbt failed, which has told why.
         OSError: The folder cannot be made.
     """
-    must_be_here()
+    require_project_folder()
     if "://" not in to:
         folder = Path(to).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def land(source: str, to: str) -> None:
     # Not before it is needed: dbt takes seconds to import.
     from dbt.cli.main import dbtRunner
 
-    arguments = ["--quiet", "run-operation", "land_raw", "--target", "dev"]
+    arguments = ["--quiet", "run-operation", "write_raw_parquet", "--target", "dev"]
     arguments += ["--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"]
     before = os.environ.get("WAREHOUSE_PATH")
     # A warehouse of its own, in memory: nobody waits for the real one.

@@ -1,6 +1,5 @@
 """The part of the API that serves predictions, and the shop page that shows them."""
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -12,20 +11,13 @@ import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import ClientDisconnect
 
-from retail_warehouse.serving.api import (
-    BODY_SECONDS,
-    Authorize,
-    asked,
-    checked,
-    json_response,
-    parameter,
-    problems,
-    refusal,
-)
+from retail_warehouse.serving.access import Authorize
+from retail_warehouse.serving.bodies import read_body, require_json
+from retail_warehouse.serving.parameters import asked, checked, parameter
 from retail_warehouse.serving.product_search import LONGEST, Product
 from retail_warehouse.serving.published import Loaded, Published
+from retail_warehouse.serving.responses import json_response, problems, refusal
 from retail_warehouse.serving.shop_statistics import MOST_ITEMS
 from retail_warehouse.serving.tokens import READ_PREDICTIONS, Caller
 from retail_warehouse.serving.user_predictions import MILLION, UserPredictions
@@ -212,7 +204,8 @@ def predictions_routes(published: Published, has_shop: bool) -> Callable[[FastAP
             """Products that are not in the cart, best first. A user or product that is not known is no error: the
             answer rests on what is known."""
             caller = await authorize(request, READ_PREDICTIONS)
-            cart = _cart(await _small_body(request))
+            require_json(request)
+            cart = _cart(await read_body(request, most=MOST_CART_BYTES))
             if isinstance(cart, Response):
                 return cart
             found = loaded()
@@ -345,25 +338,6 @@ def _found(products: list[Product], limit: int) -> dict[str, Any]:
             for aisle, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         ],
     }
-
-
-async def _small_body(request: Request) -> bytes:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, "The body must be application/json", {"Connection": "close"})
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise HTTPException(415, "The body must not be compressed", {"Connection": "close"})
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_CART_BYTES:
-                    raise HTTPException(413, f"More than {MOST_CART_BYTES:,} bytes", {"Connection": "close"})
-    except TimeoutError:
-        raise HTTPException(408, f"The body took more than {BODY_SECONDS} s", {"Connection": "close"}) from None
-    except ClientDisconnect:
-        raise HTTPException(408, "The body ended early") from None  # which nobody reads
-    return body
 
 
 def _cart(body: bytes) -> CartIn | Response:

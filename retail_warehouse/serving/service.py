@@ -13,113 +13,24 @@ from typing import Any
 
 import uvicorn
 
+from retail_warehouse.background import listen
 from retail_warehouse.errors import DataError
 from retail_warehouse.serving.api import create_app
 from retail_warehouse.serving.connections import Config, Connections, most_connections
 from retail_warehouse.serving.logs import set_up_logs
 from retail_warehouse.serving.metrics import Metrics
 from retail_warehouse.serving.predictions_api import predictions_routes
-from retail_warehouse.serving.predictions_store import PredictionsStore, SqlitePredictions
 from retail_warehouse.serving.published import Published
-from retail_warehouse.serving.store import ServingStore, StoreError
+from retail_warehouse.serving.store import StoreError
+from retail_warehouse.serving.stores import open_predictions, open_store
 from retail_warehouse.serving.tokens import ConfigurationError, verifier_from_environment
-from retail_warehouse.settings import DYNAMODB, STATE, settings
+from retail_warehouse.settings import STATE, settings
 from retail_warehouse.streaming.intake import Intake
-from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
+from retail_warehouse.streaming.landing_folder import LandingError
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 
 # For all that is to be done once the process is told to end; what is left, the next one takes over.
 _END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
-
-
-def open_store() -> ServingStore:
-    """The serving store that ``SERVING_STORE`` names: a path, or ``dynamodb:<table>``.
-
-    Raises:
-        DataError: It cannot be opened.
-    """
-    name = settings().serving_store
-    try:
-        if name.startswith(DYNAMODB):
-            # boto3 takes a while to import.
-            from retail_warehouse.serving.dynamodb_store import DynamoDbStore
-
-            return DynamoDbStore(name.removeprefix(DYNAMODB))
-        from retail_warehouse.serving.sqlite_store import SqliteStore
-
-        return SqliteStore(Path(name))
-    except StoreError as error:
-        raise DataError(str(error)) from error
-
-
-def open_predictions() -> PredictionsStore:
-    """The store of predictions beside the serving store: ``<name>.predictions<suffix>`` beside its file, or the table
-    ``<table>-predictions``.
-
-    Raises:
-        DataError: It cannot be opened.
-    """
-    name = settings().serving_store
-    try:
-        if name.startswith(DYNAMODB):
-            from retail_warehouse.serving.predictions_dynamodb import DynamoDbPredictions
-
-            return DynamoDbPredictions(f"{name.removeprefix(DYNAMODB)}-predictions")
-        path = Path(name)
-        return SqlitePredictions(path.with_name(f"{path.stem}.predictions{path.suffix}"))
-    except StoreError as error:
-        raise DataError(str(error)) from error
-
-
-def store_is_made() -> bool:
-    """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
-    name = settings().serving_store
-    return name.startswith(DYNAMODB) or Path(name).is_file()
-
-
-def landed_files() -> set[str]:
-    """The files of landed rows, as paths below ``ONLINE_RETAIL_LANDING``, with those that were not handed over to dbt
-    yet; none where it is not set.
-
-    Raises:
-        DataError: They cannot be listed.
-    """
-    given = settings()
-    if not given.online_retail_landing:
-        return set()
-    folder, url = given.landing
-    paths = [*handed_over(folder), *set_aside_files(folder)]
-    paths += [path for path in folder.glob(".open/*") if path.stat().st_size]
-    names = {path.relative_to(folder).as_posix() for path in paths}
-    if not url:
-        return names
-    # boto3 takes a while to import.
-    from retail_warehouse.streaming.s3_prefix import S3Prefix
-
-    try:
-        return names | S3Prefix(url, folder).names()
-    except LandingError as error:
-        raise DataError(str(error)) from error
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take an address.
-
-    Args:
-        host: Address to listen at.
-        port: Port to listen at.
-
-    Raises:
-        DataError: Another program has it, or this user may not.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise DataError(f"Nothing can listen at {host}, port {port}: {error.strerror}. Name another --port.") from error
-    return listener
 
 
 def serve(
@@ -151,7 +62,7 @@ def serve(
         _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
 
 
-has_run = threading.Event()  # whether the API was served by this process, and may have left threads
+has_served = threading.Event()  # whether the API was served by this process, and may have left threads
 
 
 class _Server(uvicorn.Server):
@@ -253,7 +164,7 @@ def _serve(
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
     start.begin()
-    has_run.set()
+    has_served.set()
     with contextlib.suppress(KeyboardInterrupt):  # how it ends
         server.run([listener])
     published.close()

@@ -103,9 +103,9 @@ class Shop:
         Raises:
             DataError: The libraries of predictions are missing; the text says how to install them.
         """
-        from retail_warehouse.predictions.libraries import must_be_installed
+        from retail_warehouse.predictions.libraries import require_installed
 
-        must_be_installed()
+        require_installed()
         import lightgbm
 
         from retail_warehouse.predictions import next_in_cart, suggesting

@@ -37,6 +37,8 @@ from jwt.utils import base64url_encode
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
+from retail_warehouse.settings import TokenSettings
+
 READ = "transactions/read"
 WRITE = "transactions/write"
 READ_PREDICTIONS = "predictions/read"
@@ -102,7 +104,7 @@ class Caller:
     is_bound: bool = False
     may_send: bool = True
 
-    def must(self, scope: str) -> None:
+    def require(self, scope: str) -> None:
         """Make sure of a scope.
 
         Raises:
@@ -631,12 +633,12 @@ def verifier_from_environment(folder: Path) -> Verifier:
         ConfigurationError: A variable is missing or wrong, or would leave the local issuer trusted by mistake.
         OSError: The key of the local issuer cannot be read or made.
     """
-    environment = _variable("RETAIL_WAREHOUSE_ENV") or "development"
+    given = TokenSettings()
+    environment, issuer = given.retail_warehouse_env, given.cognito_issuer
     if environment not in ("development", "production"):
         raise ConfigurationError("RETAIL_WAREHOUSE_ENV is neither development nor production.")
-    issuer, clients = _variable("COGNITO_ISSUER"), _variable("COGNITO_CLIENT_IDS")
-    key_set_url = _variable("COGNITO_JWKS_URL")
-    bound_by = Claims(*(_variable(f"COGNITO_{name}_CLAIM") for name in ("CUSTOMER", "USER", "DELIVERY")))
+    clients, key_set_url = given.cognito_client_ids, given.cognito_jwks_url
+    bound_by = Claims(given.cognito_customer_claim, given.cognito_user_claim, given.cognito_delivery_claim)
     if not issuer:
         if environment == "production":
             raise ConfigurationError(
@@ -658,10 +660,6 @@ def verifier_from_environment(folder: Path) -> Verifier:
     key_set_url = key_set_url or f"{issuer}/.well-known/jwks.json"
     _check_address("COGNITO_JWKS_URL", key_set_url)
     return Verifier(issuer, client_ids, IssuerKeys(key_set_url), bound_by=bound_by)
-
-
-def _variable(name: str) -> str:
-    return os.environ.get(name, "").strip()
 
 
 def _check_address(name: str, address: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from retail_warehouse.serving.store import Line, ServingStore, StoreError, place_of, taken_by
 from retail_warehouse.streaming.lag import seconds_behind
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
-from retail_warehouse.streaming.rules import Event, Kept, Rejection, Rules, RulesError
+from retail_warehouse.streaming.rules import Event, Rejection, Rules, RulesError, ShortenedEvent
 
 # What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
 MOST_WAITING_EVENTS = 50_000
@@ -29,7 +29,7 @@ _CONTRADICTION = Rejection("duplicate_key", "event_id was received before with a
 _IN_A_FILE = Rejection("duplicate_key", "the line of this event_id stands in a file, with another content")
 
 
-class Full(Exception):
+class IntakeFull(Exception):
     """So many events wait already that no more are taken."""
 
 
@@ -100,7 +100,7 @@ class Intake:
         RulesError, and then none of them was taken.
 
         Raises:
-            Full: Too many wait already.
+            IntakeFull: Too many wait already.
         """
         future: Future[list[Verdict]] = Future()
         size = _size(events)
@@ -108,7 +108,7 @@ class Intake:
             if self._waiting and (
                 self._waiting + len(events) > MOST_WAITING_EVENTS or self._waiting_bytes + size > MOST_WAITING_BYTES
             ):
-                raise Full
+                raise IntakeFull
             self._waiting += len(events)
             self._waiting_bytes += size
         self._queue.put((events, future))
@@ -118,7 +118,7 @@ class Intake:
         """How far dbt is behind what was landed, in seconds; None if that is not known."""
         return seconds_behind(self._landing.folder)
 
-    def doubts(self, **key: str) -> bool:
+    def may_hold_refused(self, **key: str) -> bool:
         """Whether the store may hold lines that were refused, and could not be removed yet.
 
         Args:
@@ -304,12 +304,12 @@ class Intake:
             self._doubted.pop(line.invoice_line_id, None)
 
     def _remove(self, events: Sequence[Event]) -> None:
-        events = [event for event in events if not isinstance(event, Kept)]
+        events = [event for event in events if not isinstance(event, ShortenedEvent)]
         if events:
             self._take_back([line for line in self._rules.judge(events).values() if isinstance(line, Line)])
 
     def _store_again(self, events: Sequence[Event]) -> None:
-        events = [event for event in events if not isinstance(event, Kept)]
+        events = [event for event in events if not isinstance(event, ShortenedEvent)]
         if events:
             lines = [line for line in self._rules.judge(events).values() if isinstance(line, Line)]
             self._store.put(lines, streamed=True)
@@ -319,7 +319,9 @@ def _kept(event: Event, judgement: Line | Rejection) -> Event:
     """What is landed of an event: of a long line that was rejected, its beginning and the verdict."""
     if isinstance(judgement, Line) or len(event.line) <= MOST_KEPT:
         return event
-    return Kept(event.event_id, event.line[:MOST_KEPT], digest(event.line), judgement.reason, judgement.detail)
+    return ShortenedEvent(
+        event.event_id, event.line[:MOST_KEPT], digest(event.line), judgement.reason, judgement.detail
+    )
 
 
 def _size(events: Sequence[Event]) -> int:

@@ -28,13 +28,12 @@ from tenacity import (
 
 from retail_warehouse import raw_files
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
-from retail_warehouse.serving.api import COLUMNS, MOST_CHARACTERS, Row
+from retail_warehouse.project import artifacts, dbt_succeeds, require_project_folder
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest, make_private
+from retail_warehouse.streaming.rows import COLUMNS, MOST_CHARACTERS, Row
 from retail_warehouse.streaming.rules import Event
 
 _VIEW_COLUMNS = "invoice_no, stock_code, description, quantity, invoiced_at, unit_price, customer_id, country"
-_REQUESTS_AT_A_TIME = 2
 _FIRST_PAUSE = 0.2  # seconds
 _LONGEST_PAUSE = 30.0  # seconds
 _TIMEOUT = (5, 60)  # seconds to connect, and for an answer
@@ -63,7 +62,13 @@ class Progress:
 
 
 class Target(Protocol):
-    """Where rows are sent to."""
+    """Where rows are sent to.
+
+    Attributes:
+        requests_at_a_time: How many requests it takes at a time.
+    """
+
+    requests_at_a_time: int
 
     def identity(self) -> str:
         """Identifies the target, whatever its address; asked for until there is an answer.
@@ -99,7 +104,7 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
         DataError: It cannot be read; dbt has told why.
     """
     check(file)
-    must_be_here()
+    require_project_folder()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "data"
         folder.mkdir()
@@ -179,8 +184,10 @@ def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
                 yield {"event_id": event_id, "raw_record": record}
 
 
-class Api:
+class ApiTarget:
     """An API to send rows to; one that is away is tried again for as long as it takes."""
+
+    requests_at_a_time = 2
 
     def __init__(self, url: str, token: str, tell: Callable[[str], None] = lambda message: None) -> None:
         """Send nothing yet.
@@ -253,8 +260,10 @@ class _Again(Exception):
     """Why a request is sent again."""
 
 
-class Folder:
+class FolderTarget:
     """A landing folder to write rows to without an API; dbt judges them."""
+
+    requests_at_a_time = 1
 
     def __init__(self, folder: Path) -> None:
         """Open it.
@@ -346,7 +355,7 @@ def play(
             total.reasons[reason] = total.reasons.get(reason, 0) + count
         after(part, progress)
 
-    at_a_time = 1 if isinstance(target, Folder) else _REQUESTS_AT_A_TIME
+    at_a_time = target.requests_at_a_time
     with ThreadPoolExecutor(at_a_time) as pool, _stopping(target):
         while part := list(islice(source, batch)):
             if rate:

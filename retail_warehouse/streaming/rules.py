@@ -42,7 +42,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Event):
+class ShortenedEvent(Event):
     """What is kept of a long line that was rejected, with the verdict, which its beginning alone does not tell.
 
     Args:

@@ -48,7 +48,7 @@ class _Row:
         return self.line
 
 
-def is_of_rows(problem: str) -> bool:
+def is_caused_by_rows(problem: str) -> bool:
     """Whether rows may be behind what dbt has told, and not the state of the warehouse."""
     return bool(problem) and not _OF_THE_WAREHOUSE.search(problem)
 
@@ -183,7 +183,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def pending(landing: Path, warehouse: Path) -> list[str]:
+def pending_files(landing: Path, warehouse: Path) -> list[str]:
     """The landed files that the marts do not hold yet, as paths below the landing folder."""
     processed: set[str] = set()
     with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse), read_only=True) as connection:

@@ -14,4 +14,4 @@
     'int_order_products_rejected',
 ] %}
 
-{{ rejections_counted(raw_tables, rejected) }}
+{{ rejections_counted_query(raw_tables, rejected) }}

@@ -31,7 +31,7 @@ typed as (
 
     select
         *,
-        left(aisle_text, {{ landed_characters() }}) as aisle,
+        left(aisle_text, {{ kept_characters() }}) as aisle,
         {{ safe_integer('aisle_id_text') }} as aisle_id
     from cleaned
 

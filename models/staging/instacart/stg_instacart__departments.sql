@@ -31,7 +31,7 @@ typed as (
 
     select
         *,
-        left(department_text, {{ landed_characters() }}) as department,
+        left(department_text, {{ kept_characters() }}) as department,
         {{ safe_integer('department_id_text') }} as department_id
     from cleaned
 

@@ -1,1 +1,1 @@
-{{ instacart_order_products('prior') }}
+{{ instacart_order_products_query('prior') }}

@@ -1,1 +1,1 @@
-{{ instacart_order_products('train') }}
+{{ instacart_order_products_query('train') }}

@@ -33,7 +33,7 @@ typed as (
 
     select
         *,
-        left(product_name_text, {{ landed_characters() }}) as product_name,
+        left(product_name_text, {{ kept_characters() }}) as product_name,
         {{ safe_integer('product_id_text') }} as product_id,
         {{ safe_integer('aisle_id_text') }} as aisle_id,
         {{ safe_integer('department_id_text') }} as department_id

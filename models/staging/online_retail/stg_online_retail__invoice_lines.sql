@@ -1,1 +1,1 @@
-{{ online_retail_lines('invoice_lines') }}
+{{ online_retail_lines_query('invoice_lines') }}

@@ -1,12 +1,12 @@
 with streamed_lines as (
 
-    {{ online_retail_lines('streamed_lines', landed=['landing_file', 'landing_position']) }}
+    {{ online_retail_lines_query('streamed_lines', landed=['landing_file', 'landing_position']) }}
 
 ),
 
 earlier as (
 
-    {% if is_incremental() %}
+    {% if reads_pending_files_only() %}
     select distinct
         streamed_lines.file_name,
         streamed_lines.row_number

@@ -28,7 +28,7 @@ from conftest import PROJECT
 from dbt.cli.main import cli as dbt_command
 
 from retail_warehouse.cli import main
-from retail_warehouse.settings import Settings
+from retail_warehouse.settings import ProjectSettings, Settings, TokenSettings
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [*(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md")), *DOCS]
@@ -423,6 +423,9 @@ def test_nothing_is_said_twice():
     assert [paragraph for paragraph, count in paragraphs.items() if count > 1] == []
 
 
+SETTINGS_OF_PYTHON = (ProjectSettings, TokenSettings, Settings)
+
+
 def variables_of_the_code() -> set[str]:
     """Environment variables that the project asks for, wherever it does."""
     paths = [
@@ -441,7 +444,7 @@ def variables_of_the_code() -> set[str]:
     found = {
         name for path in paths for pattern in asked for name in re.findall(pattern, path.read_text(encoding="utf-8"))
     }
-    found |= {name.upper() for name in Settings.model_fields}
+    found |= {name.upper() for fields in SETTINGS_OF_PYTHON for name in fields.model_fields}
     # Those of the system, and of pytest.
     return found - {"PATH", "PYTEST_XDIST_WORKER"}
 

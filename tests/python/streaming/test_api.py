@@ -34,9 +34,7 @@ from schemathesis.specs.openapi import checks
 from shared.api_server import GOOD, Client, Process, Server, landed, landed_ids, row, statuses, wait_until
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.serving import api as api_module
-from retail_warehouse.serving import connections, keys, service
-from retail_warehouse.serving.api import Row
+from retail_warehouse.serving import bodies, connections, keys, lookups_api, service
 from retail_warehouse.serving.connections import Connections
 from retail_warehouse.serving.sqlite_store import SqliteStore
 from retail_warehouse.serving.store import Delivery, StoreError
@@ -44,6 +42,7 @@ from retail_warehouse.serving.tokens import READ, WRITE, LocalIssuer, Verifier
 from retail_warehouse.streaming import intake as intake_module
 from retail_warehouse.streaming import landing_folder, rules
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.rows import Row
 from retail_warehouse.streaming.rules import Event, Rules
 
 DUPLICATE_KEY = "event_id was received before with another content"
@@ -337,7 +336,7 @@ def test_a_key_that_stands_twice_in_a_row_is_refused(api):
 def test_strings_are_counted_whatever_they_hold(texts, is_ascii):
     content = [dict(zip(GOOD, texts, strict=True)), {"event_id": '\\"', "raw_record": "\\"}]
     written = json.dumps(content, ensure_ascii=is_ascii).encode()
-    assert api_module._strings_written(written) == api_module._strings_in(content)
+    assert bodies.strings_written(written) == bodies.strings_in(content)
 
 
 def test_a_row_of_half_a_million_keys_does_not_hold_up_others(api):
@@ -486,7 +485,7 @@ def test_a_customer_of_some_hundred_invoices_takes_no_thread_and_one_of_more_doe
     api.post([row(at, InvoiceNo=str(at)) for at in range(2, 202)])
     assert api.get("/customers/17850/invoices").json()["invoice_count"] == 200
     assert used == [True]
-    monkeypatch.setattr(api_module, "MOST_OF_PAGE", 150)
+    monkeypatch.setattr(lookups_api, "MOST_OF_PAGE", 150)
     assert api.get("/customers/17850/invoices").json()["invoice_count"] == 200
     assert used == [True, True, False]
 
@@ -875,7 +874,7 @@ def test_what_was_rejected_before_counts_once(serve):
 
 
 def test_bodies_that_are_read_at_once_are_limited_by_their_bytes(serve, monkeypatch):
-    monkeypatch.setattr(api_module, "MOST_BODIES", 3 << 20)
+    monkeypatch.setattr(bodies, "MOST_BODIES", 3 << 20)
     api = serve()
     with api.connection() as one, api.connection() as two:
         for connection in (one, two):
@@ -919,14 +918,14 @@ def test_more_bytes_than_may_wait_are_refused(serve, tmp_path, monkeypatch):
     ids=["objects", "lists", "texts", "rows", "inside"],
 )
 def test_what_would_take_much_memory_is_refused_before_it_is_parsed(api, body, monkeypatch):
-    monkeypatch.setattr(api_module.orjson, "loads", lambda _: pytest.fail("it is parsed"))
+    monkeypatch.setattr(bodies.orjson, "loads", lambda _: pytest.fail("it is parsed"))
     answer = api.post(body)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["msg"] == "More than 10,000 rows, or no rows"
 
 
 def test_nobody_waits_while_a_large_body_is_parsed(api, monkeypatch):
-    go, real = threading.Event(), api_module._events
+    go, real = threading.Event(), bodies.parse_events
     api.post(row(2))
 
     def slow(body):
@@ -934,7 +933,7 @@ def test_nobody_waits_while_a_large_body_is_parsed(api, monkeypatch):
             assert go.wait(20)
         return real(body)
 
-    monkeypatch.setattr(api_module, "_events", slow)
+    monkeypatch.setattr(bodies, "parse_events", slow)
     with ThreadPoolExecutor(3) as pool:
         large = [row(number, Description="x" * 200) for number in range(2, 1_002)]
         waiting = [pool.submit(api.another().post, large) for _ in range(3)]
@@ -967,7 +966,7 @@ def test_a_body_without_an_end_is_cut(api):
 
 
 def test_a_slow_body_is_given_up(api, monkeypatch):
-    monkeypatch.setattr(api_module, "BODY_SECONDS", 0.4)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.4)
     with api.connection() as connection:
         connection.sendall(api.head("Content-Length: 1000"))
         start = time.monotonic()
@@ -1643,7 +1642,7 @@ def test_a_file_that_cannot_be_handed_over_is_kept_and_told(serve, monkeypatch):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from retail_warehouse.serving.api import Row
+from retail_warehouse.streaming.rows import Row
 from retail_warehouse.serving.connections import Connections
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.rules import Event

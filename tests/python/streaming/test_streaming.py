@@ -28,17 +28,18 @@ from click.testing import CliRunner
 from conftest import MODELS, ONLINE_RETAIL, PROJECT
 from moto.server import ThreadedMotoServer
 
+from retail_warehouse import background
 from retail_warehouse.cli import main
 from retail_warehouse.errors import DataError
 from retail_warehouse.generate import online_retail
 from retail_warehouse.serving.publish import publish, publish_deliveries
 from retail_warehouse.serving.sqlite_store import SqliteStore
 from retail_warehouse.serving.store import StoreError
-from retail_warehouse.streaming import commands, player, rules
+from retail_warehouse.streaming import live, player, rules
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
 from retail_warehouse.streaming.micro_batches import MicroBatches
 from retail_warehouse.streaming.s3_prefix import S3Prefix
-from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
+from retail_warehouse.streaming.set_aside import SetAside, is_caused_by_rows, pending_files
 
 pytestmark = pytest.mark.slow
 
@@ -346,10 +347,10 @@ def test_the_whole_loop_runs_by_one_command(tool, tmp_path):
 
 
 def test_the_status_line_tells_the_last_error_and_that_the_file_is_played(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "_STATUS_SECONDS", 0.05)
+    monkeypatch.setattr(live, "_STATUS_SECONDS", 0.05)
     log = tmp_path / "live.log"
     log.write_text("2026-11-26 05:00:00,000 INFO GET /transactions 200 1.0 ms\n123 accepted\n")
-    status = commands._Status(tmp_path, log)
+    status = live.Status(tmp_path, log)
     assert status.line() == "0 rows in, 0 processed, 0 rejected, lag 0 s, last batch none yet"
     with log.open("a") as file:
         file.write("2026-11-26 05:00:01,000 ERROR 500: AttributeError at api.py:1\n2026-11-26 05:00:01,000 ERROR hal")
@@ -364,12 +365,12 @@ def test_the_status_line_tells_the_last_error_and_that_the_file_is_played(tmp_pa
 
 
 def test_a_row_to_be_looked_up_is_taken_from_what_came_in(tmp_path):
-    assert commands._keys_of_landed(tmp_path) == []
+    assert live.keys_of_landed(tmp_path) == []
     land(tmp_path, "a", {"a:2": '536365,"85123,A",x', "a:3": "", "a:4": "1,2"})
-    assert commands._keys_of_landed(tmp_path) == [("536365", "85123,A"), ("1", "2")]
+    assert live.keys_of_landed(tmp_path) == [("536365", "85123,A"), ("1", "2")]
     (tmp_path / ".open").mkdir()
     (tmp_path / ".open" / "b").write_text('{"event_id": "b:2", "line": "7,8,9"}\n{"torn')
-    assert commands._keys_of_landed(tmp_path) == [("7", "8")]
+    assert live.keys_of_landed(tmp_path) == [("7", "8")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -384,8 +385,8 @@ def test_signals_end_micro_batches_and_what_was_started(number):
 
     def work() -> None:
         with contextlib.ExitStack() as stack:
-            commands._end_by_signals(stack)
-            stack.callback(commands._end, started)
+            background.end_by_signals(stack)
+            stack.callback(background.end, started)
             os.kill(os.getpid(), number)
             time.sleep(1)
 
@@ -452,7 +453,7 @@ ROWS = [{"event_id": f"t:{number}", "raw_record": GOOD} for number in range(2, 3
 def test_the_player_tries_again_until_rows_are_taken(answers):
     Answers.statuses = [503, 429, 500, 200, 502]
     told, seen = [], []
-    target = player.Api(answers, "token", told.append)
+    target = player.ApiTarget(answers, "token", told.append)
     total = player.play(ROWS, target, 0, 7, lambda rows, _: seen.extend(rows))
     assert (total.accepted, total.sent) == (30, 30)
     assert seen == ROWS
@@ -461,7 +462,9 @@ def test_the_player_tries_again_until_rows_are_taken(answers):
 
 
 def test_the_player_waits_for_an_api_that_is_away(answers, monkeypatch):
-    away = player.Api("http://127.0.0.1:9", "token", lambda message: setattr(away, "_url", answers + "/transactions"))
+    away = player.ApiTarget(
+        "http://127.0.0.1:9", "token", lambda message: setattr(away, "_url", answers + "/transactions")
+    )
     assert player.play(ROWS[:1], away, 0, 1, lambda *_: None).accepted == 1
 
 
@@ -474,7 +477,7 @@ def test_the_player_can_be_interrupted_while_an_api_is_away():
     start = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            player.play(ROWS, player.Api("http://127.0.0.1:9", "token"), 0, 1, lambda *_: None)
+            player.play(ROWS, player.ApiTarget("http://127.0.0.1:9", "token"), 0, 1, lambda *_: None)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - start < 5
@@ -486,20 +489,20 @@ def test_the_player_stops_where_rows_will_never_be_taken(answers, status):
     Answers.statuses = [200, status, status]
     done = []
     with pytest.raises(DataError, match=f"does not take the rows: {status}"):
-        player.play(ROWS, player.Api(answers, "token"), 0, 10, lambda rows, _: done.extend(rows))
+        player.play(ROWS, player.ApiTarget(answers, "token"), 0, 10, lambda rows, _: done.extend(rows))
     assert len(done) in (0, 10)
 
 
 def test_a_rate_is_kept(answers):
     start = time.monotonic()
-    player.play(ROWS, player.Api(answers, "token"), 60, 10, lambda *_: None)
+    player.play(ROWS, player.ApiTarget(answers, "token"), 60, 10, lambda *_: None)
     assert time.monotonic() - start >= 20 / 60
 
 
 def test_a_file_is_played_into_a_folder_and_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT))
-    monkeypatch.setattr("retail_warehouse.serving.service.STATE", tmp_path / "state")
+    monkeypatch.setattr("retail_warehouse.settings.STATE", tmp_path / "state")
     folder = write(tmp_path / "data", *LINES)
     arguments = ["stream", "--from", str(folder / "data.csv"), "--to", str(tmp_path / "landing"), "--batch", "7"]
     played = CliRunner().invoke(main, arguments)
@@ -640,16 +643,21 @@ def loads(tmp_path, monkeypatch):
                 "create or replace table audit.processed_files as select '' as model_name, '' as table_name, "
                 "'' as file_name, '' as fingerprint, timestamp '2011-01-01' as processed_at limit 0"
             )
-            made.execute(
-                "create or replace table staging.stg_online_retail__invoice_lines as select '' as file_name, "
-                "1 as row_number limit 0"
-            )
+            for relation in ("invoice_lines", "streamed_lines"):
+                made.execute(
+                    f"create or replace table staging.stg_online_retail__{relation} as select '1' as invoice_no, "
+                    "'A' as stock_code, '' as file_name, 1 as row_number, '' as landing_file limit 0"
+                )
             rows = [(name, at, quantity) for name, of in files.items() for at, quantity in enumerate(of, 2)]
             for name, of in files.items():
                 entry = ["invoice_lines", "invoice_lines", name, str(of), datetime(2011, 1, 1)]
                 made.execute("insert into audit.processed_files values (?, ?, ?, ?, ?)", entry)
             for name, at, _ in rows:
-                made.execute("insert into staging.stg_online_retail__invoice_lines values (?, ?)", [name, at])
+                made.execute(
+                    "insert into staging.stg_online_retail__invoice_lines by name "
+                    "select '1' as invoice_no, 'A' as stock_code, ? as file_name, ? as row_number",
+                    [name, at],
+                )
             rows += [(*place.rsplit("_", 1), quantity) for place, quantity in streamed.items()]
             for name, at, quantity in rows:
                 if quantity is not None:
@@ -699,8 +707,9 @@ def test_look_ups_follow_the_files_that_dbt_has_loaded(loads, tmp_path):
         assert publish_deliveries(store) == 0
 
 
-def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_path, monkeypatch):
-    """The API has taken it in as `data.csv.gz:2`, and the file `data.csv` holds it as well: the file counts."""
+def test_a_streamed_line_that_is_not_counted_is_not_looked_up(built, tmp_path, monkeypatch):
+    """A line of `data.csv.gz` stands in the place of a row of the file `data.csv`: the file counts. A line of a till
+    was read by dbt and stands in no mart."""
     monkeypatch.setenv("WAREHOUSE_PATH", str(tmp_path / "warehouse.duckdb"))
     shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
@@ -710,22 +719,23 @@ def test_a_streamed_line_that_a_packed_file_holds_is_looked_up_once(built, tmp_p
         ).fetchone()
         connection.execute(
             "insert into staging.stg_online_retail__streamed_lines by name "
-            "select * replace ('data.csv.gz' as file_name), false as is_repeated, "
+            "select * replace ('till' as file_name), false as is_repeated, "
             "'day=1/a.ndjson' as landing_file, row_number as landing_position "
             "from staging.stg_online_retail__invoice_lines where row_number in (2, 3)"
         )
         landed = "'online_retail', 'streamed_lines', 'day=1/a.ndjson', '1', 'utf-8', now(), null, null"
         connection.execute(f"insert into audit.processed_files values ('stg_online_retail__streamed_lines', {landed})")
-    streamed = dataclasses.replace(rules.Line(*values), invoice_line_id="data.csv.gz:2")
+    line = rules.Line(*values)
     with contextlib.closing(SqliteStore(tmp_path / "serving.sqlite")) as store:
 
         def found() -> list[str]:
-            lines = store.lines(streamed.invoice_no, streamed.stock_code)
+            lines = store.lines(line.invoice_no, line.stock_code)
             return [line.invoice_line_id for line in lines if line.invoice_line_id.endswith(":2")]
 
-        store.put([streamed])
+        store.put(dataclasses.replace(line, invoice_line_id=f"{name}:2") for name in ("data.csv.gz", "till"))
+        assert found() == ["data.csv.gz:2", "till:2"]
         publish(store, False)
-        assert found() == ["data.csv:2", "data.csv.gz:2"], "the mart does not stand for it yet"
+        assert found() == ["data.csv:2", "till:2"], "the mart does not stand for the till's file yet"
         with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
             connection.execute(f"insert into audit.processed_files values ('invoice_lines', {landed})")
         publish(store, False)
@@ -776,7 +786,7 @@ def test_rows_that_cannot_be_built_are_set_aside_and_come_back(tmp_path, monkeyp
     land(landing, "old", {"old:2": "7,A"})
     aside = SetAside(landing, problem_of)
     poisoned = {event_id for event_id, line in events.items() if line.partition(",")[0] in poison}
-    assert aside.separate(pending(landing, tmp_path / "warehouse.duckdb")) == len(poisoned) + 2 == aside.count()
+    assert aside.separate(pending_files(landing, tmp_path / "warehouse.duckdb")) == len(poisoned) + 2 == aside.count()
     assert len(asked) < 30, "halves, not one by one"
     waiting = {event["event_id"] for path in aside.files() for event in map(json.loads, path.read_text().splitlines())}
     assert waiting == poisoned | {"bad:2", "bad:3"}
@@ -822,7 +832,7 @@ def test_rows_that_cannot_be_built_are_set_aside_and_come_back(tmp_path, monkeyp
     ],
 )
 def test_what_happens_to_the_warehouse_is_no_fault_of_rows(problem, is_so):
-    assert is_of_rows(problem) == is_so
+    assert is_caused_by_rows(problem) == is_so
 
 
 @pytest.fixture

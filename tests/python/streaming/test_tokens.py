@@ -179,8 +179,8 @@ def refuse(verifier: Verifier, bad: object, message: str) -> None:
 def test_a_good_token_tells_who_calls(verifier, key):
     caller = verifier.verify(token(key, scope=f"{READ} {WRITE}"))
     assert caller == Caller(SUBJECT, CLIENT, frozenset({READ, WRITE}))
-    caller.must(READ)
-    caller.must(WRITE)
+    caller.require(READ)
+    caller.require(WRITE)
 
 
 @pytest.mark.parametrize("kind", ["JWT", "at+jwt", None])
@@ -378,16 +378,16 @@ def test_a_scope_that_is_not_granted_is_refused(verifier, key, scope):
     caller = verifier.verify(token(key, scope=scope))
     for wanted in (READ, WRITE, ""):
         with pytest.raises(ScopeError, match="does not grant") as refusal:
-            caller.must(wanted)
+            caller.require(wanted)
         assert "hidden" not in str(refusal.value)
 
 
 def test_one_scope_does_not_grant_the_other(verifier, key):
     for granted, refused in ((READ, WRITE), (WRITE, READ)):
         caller = verifier.verify(token(key, scope=granted))
-        caller.must(granted)
+        caller.require(granted)
         with pytest.raises(ScopeError, match=refused):
-            caller.must(refused)
+            caller.require(refused)
 
 
 def test_a_hot_token_is_checked_once_and_ends_in_time(verifier, key, clock, checks):
@@ -1069,7 +1069,7 @@ def test_an_access_token_of_cognito_is_good_and_grants_what_it_says(of_pool, poo
     assert caller.scopes == {"aws.cognito.signin.user.admin"}
     for scope in (READ, WRITE):
         with pytest.raises(ScopeError):
-            caller.must(scope)
+            caller.require(scope)
 
 
 def test_an_id_token_of_cognito_is_refused(of_pool, pool):
@@ -1109,7 +1109,7 @@ def test_a_token_of_a_program_with_scopes_is_good(of_pool, pool):
         "client_id": pool.app,
     }
     caller = of_pool.verify(jwt.encode(content, moto_key, "RS256", {"kid": "dummy"}))
-    caller.must(READ)
+    caller.require(READ)
     with pytest.raises(ScopeError, match=WRITE):
-        caller.must(WRITE)
+        caller.require(WRITE)
     refuse(of_pool, jwt.encode(content | {"exp": now - 60}, moto_key, "RS256", {"kid": "dummy"}), "has expired")

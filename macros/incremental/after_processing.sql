@@ -1,0 +1,17 @@
+{% macro after_processing() %}
+    {% if takes_part() and not is_of_part_of_the_rows() %}
+        {% set lineage = lineage_of(model.unique_id) %}
+        insert into {{ processed_files() }} (
+            model_name, source_name, table_name, file_name, fingerprint, encoding, processed_at, content
+        )
+        select
+            '{{ model.name }}', pending.source_name, pending.table_name, pending.file_name, pending.fingerprint, pending.encoding,
+            cast({{ dbt.current_timestamp() }} as timestamp),
+            {{ "coalesce(contents.content, '0 rows')" if lineage.raw_table else 'cast(null as varchar(100))' }}
+        from ({{ pending_files(lineage) }}) as pending
+        {% if lineage.raw_table %}
+        left join ({{ content_of_files(lineage, pending_files(lineage)) }}) as contents
+            on pending.file_name = contents.file_name
+        {% endif %}
+    {% endif %}
+{% endmacro %}

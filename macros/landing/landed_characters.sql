@@ -1,4 +1,0 @@
-{# One more than the longest accepted text, so that a longer text is still recognised as too long. #}
-{% macro landed_characters() %}
-    {{ return(1001) }}
-{% endmacro %}
