@@ -1,6 +1,6 @@
 """The part of the API where customers look up their transactions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -37,6 +37,8 @@ from retail_warehouse.streaming.intake import Intake
 
 # What a bound token asks for in place of what is not its own: the store looks, and finds nothing.
 NOBODY = "nobody"
+# Has a question answered: the limit of the page, the question, and what it is asked with.
+Ask = Callable[..., Coroutine[Any, Any, Response | None]]
 
 
 def lookups_routes(
@@ -61,63 +63,70 @@ def lookups_routes(
         return await to_thread.run_sync(partial(question, store, *arguments), limiter=long_answers)
 
     def add(app: FastAPI, authorize: Authorize) -> None:
-        @app.get(
-            "/transactions",
-            summary="Look up a transaction",
-            response_model=TransactionOut,
-            responses=problems(401, 403, 404, 422, 429, 503),
-            openapi_extra={
-                "parameters": [
-                    parameter("InvoiceNo", "query", INVOICE_NO),
-                    parameter("StockCode", "query", STOCK_CODE),
-                    *page_parameters(LINE_CURSOR),
-                ],
-                "security": [{"token": [READ]}],
-            },
-        )
-        async def get_transactions(request: Request) -> Response:
-            """The lines of an invoice and stock code, which may be several, and their total."""
-            caller = await authorize(request, READ)
-            given = asked(request)
-            invoice_no, stock_code = read_invoice_no(given.get("InvoiceNo")), read_stock_code(given.get("StockCode"))
-            invoice_no, stock_code = keys.clean_key(invoice_no), keys.clean_key(stock_code)
-            if intake_now().may_hold_refused(invoice_no=invoice_no, stock_code=stock_code):
-                raise StoreError("The serving store may hold lines that were refused.")
-            limit = read_limit(given.get("limit"))
-            after = read_line_cursor(cursor) if (cursor := given.get("cursor")) is not None else None
-            own = _own_customer(caller) if caller.is_bound else None
-            answer = await ask(limit, _transaction, invoice_no, stock_code, own, limit, after)
-            if answer is None:
-                raise HTTPException(404, "There is no such transaction")
-            return answer
-
-        @app.get(
-            "/customers/{customer_id}/invoices",
-            summary="Look up a customer's invoices",
-            response_model=CustomerOut,
-            responses=problems(401, 403, 404, 422, 429, 503),
-            openapi_extra={
-                "parameters": [parameter("customer_id", "path", CUSTOMER_ID), *page_parameters(INVOICE_CURSOR)],
-                "security": [{"token": [READ]}],
-            },
-        )
-        async def get_invoices(request: Request) -> Response:
-            """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
-            caller = await authorize(request, READ)
-            customer_id = keys.customer_id(read_customer_id(request.path_params["customer_id"]))
-            if caller.is_bound and customer_id != _own_customer(caller):
-                customer_id = NOBODY
-            if intake_now().may_hold_refused(customer_id=customer_id):
-                raise StoreError("The serving store may hold lines that were refused.")
-            given = asked(request)
-            limit = read_limit(given.get("limit"))
-            after = read_invoice_cursor(cursor) if (cursor := given.get("cursor")) is not None else None
-            answer = await ask(limit, _customer, customer_id, limit, after)
-            if answer is None:
-                raise HTTPException(404, "There is no such customer")
-            return answer
+        _add_transactions(app, authorize, intake_now, ask)
+        _add_invoices(app, authorize, intake_now, ask)
 
     return add
+
+
+def _add_transactions(app: FastAPI, authorize: Authorize, intake_now: Callable[[], Intake], ask: Ask) -> None:
+    @app.get(
+        "/transactions",
+        summary="Look up a transaction",
+        response_model=TransactionOut,
+        responses=problems(401, 403, 404, 422, 429, 503),
+        openapi_extra={
+            "parameters": [
+                parameter("InvoiceNo", "query", INVOICE_NO),
+                parameter("StockCode", "query", STOCK_CODE),
+                *page_parameters(LINE_CURSOR),
+            ],
+            "security": [{"token": [READ]}],
+        },
+    )
+    async def get_transactions(request: Request) -> Response:
+        """The lines of an invoice and stock code, which may be several, and their total."""
+        caller = await authorize(request, READ)
+        given = asked(request)
+        invoice_no, stock_code = read_invoice_no(given.get("InvoiceNo")), read_stock_code(given.get("StockCode"))
+        invoice_no, stock_code = keys.clean_key(invoice_no), keys.clean_key(stock_code)
+        if intake_now().may_hold_refused(invoice_no=invoice_no, stock_code=stock_code):
+            raise StoreError("The serving store may hold lines that were refused.")
+        limit = read_limit(given.get("limit"))
+        after = read_line_cursor(cursor) if (cursor := given.get("cursor")) is not None else None
+        own = _own_customer(caller) if caller.is_bound else None
+        answer = await ask(limit, _transaction, invoice_no, stock_code, own, limit, after)
+        if answer is None:
+            raise HTTPException(404, "There is no such transaction")
+        return answer
+
+
+def _add_invoices(app: FastAPI, authorize: Authorize, intake_now: Callable[[], Intake], ask: Ask) -> None:
+    @app.get(
+        "/customers/{customer_id}/invoices",
+        summary="Look up a customer's invoices",
+        response_model=CustomerOut,
+        responses=problems(401, 403, 404, 422, 429, 503),
+        openapi_extra={
+            "parameters": [parameter("customer_id", "path", CUSTOMER_ID), *page_parameters(INVOICE_CURSOR)],
+            "security": [{"token": [READ]}],
+        },
+    )
+    async def get_invoices(request: Request) -> Response:
+        """The invoices of a customer, the earliest first, with what the customer's lines add up to."""
+        caller = await authorize(request, READ)
+        customer_id = keys.customer_id(read_customer_id(request.path_params["customer_id"]))
+        if caller.is_bound and customer_id != _own_customer(caller):
+            customer_id = NOBODY
+        if intake_now().may_hold_refused(customer_id=customer_id):
+            raise StoreError("The serving store may hold lines that were refused.")
+        given = asked(request)
+        limit = read_limit(given.get("limit"))
+        after = read_invoice_cursor(cursor) if (cursor := given.get("cursor")) is not None else None
+        answer = await ask(limit, _customer, customer_id, limit, after)
+        if answer is None:
+            raise HTTPException(404, "There is no such customer")
+        return answer
 
 
 def _own_customer(caller: Caller) -> str:

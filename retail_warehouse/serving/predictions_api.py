@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib import resources
 from typing import Annotated, Any
 
@@ -41,6 +41,8 @@ _user_id = checked("user_id", "path", _USER_ID)
 _search, _aisle = checked("search", "query", _SEARCH, as_key=False), checked("aisle", "query", _TEXT, as_key=False)
 _product_limit = checked("limit", "query", _PRODUCT_LIMIT)
 
+# Gives the predictions of a user, if there are any.
+UserOf = Callable[[Loaded, int], Coroutine[Any, Any, UserPredictions | None]]
 Id = Annotated[int, Field(ge=0, le=_MOST_ID)]
 
 
@@ -162,95 +164,102 @@ def predictions_routes(published: Published, has_shop: bool) -> Callable[[FastAP
         return await to_thread.run_sync(found.user, user_id, limiter=large)
 
     def add(app: FastAPI, authorize: Authorize) -> None:
-        @app.get(
-            "/users/{user_id}/next-order",
-            summary="Look up what a user will buy next",
-            response_model=NextOrderOut,
-            responses=problems(401, 403, 404, 422, 429, 503),
-            openapi_extra={
-                "parameters": [parameter("user_id", "path", _USER_ID)],
-                "security": [{"token": [READ_PREDICTIONS]}],
-            },
-        )
-        async def get_next_order(request: Request) -> Response:
-            """The basket with probabilities, what else is likely, and what may be bought for the first time."""
-            caller = await authorize(request, READ_PREDICTIONS)
-            user_id = _seen_by(caller, int(_user_id(request.path_params["user_id"])))
-            found = loaded()
-            user = await user_of(found, user_id)
-            if user is None:
-                raise HTTPException(404, "There is no such user")
-            return json_response(_next_order(found, user))
-
-        @app.post(
-            "/carts/next",
-            summary="Rank what to put into a cart next",
-            response_model=CartOut,
-            responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
-            openapi_extra={
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        "application/json": {
-                            "schema": CartIn.model_json_schema(),
-                            "example": {"user_id": 1, "product_ids": [24852, 13176]},
-                        }
-                    },
-                },
-                "security": [{"token": [READ_PREDICTIONS]}],
-            },
-        )
-        async def post_cart(request: Request) -> Response:
-            """Products that are not in the cart, best first. A user or product that is not known is no error: the
-            answer rests on what is known."""
-            caller = await authorize(request, READ_PREDICTIONS)
-            require_json(request)
-            cart = _cart(await read_body(request, most=MOST_CART_BYTES))
-            if isinstance(cart, Response):
-                return cart
-            found = loaded()
-            if not found.shop.can_rank:
-                raise HTTPException(503, "Carts are not answered here", {"Retry-After": "30"})
-            user = None
-            if cart.user_id is not None:
-                user = await user_of(found, _seen_by(caller, cart.user_id))
-            if len(cart.product_ids) > _LARGE_CART:
-                return await to_thread.run_sync(_next_in_cart, found, cart, user, limiter=large)
-            return _next_in_cart(found, cart, user)
-
-        @app.get(
-            "/products",
-            summary="Find products by name",
-            response_model=ProductsOut,
-            responses=problems(401, 403, 422, 429, 503),
-            openapi_extra={
-                "parameters": [
-                    parameter("search", "query", _SEARCH, False)
-                    | {
-                        "description": "Words of the name, or their beginnings; accents and typing errors are forgiven."
-                    },
-                    parameter("aisle", "query", _TEXT, False) | {"description": "Only products of this aisle."},
-                    parameter(
-                        "limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, False
-                    ),
-                ],
-                "security": [{"token": [READ_PREDICTIONS]}],
-            },
-        )
-        async def get_products(request: Request) -> Response:
-            """Products whose names fit, the best first, and the aisles where they stand."""
-            await authorize(request, READ_PREDICTIONS)
-            given = asked(request)
-            text, aisle = given.get("search"), given.get("aisle")
-            text = "" if text is None else _search(text)
-            aisle = None if aisle is None else _aisle(aisle)
-            limit = int(_product_limit(given["limit"])) if "limit" in given else 20
-            return json_response(_found(loaded().shop.products.find(text, aisle), limit))
-
+        _add_next_order(app, authorize, loaded, user_of)
+        _add_carts(app, authorize, loaded, user_of, large)
+        _add_products(app, authorize, loaded)
         if has_shop:
             _add_shop(app, authorize, loaded)
 
     return add
+
+
+def _add_next_order(app: FastAPI, authorize: Authorize, loaded: Callable[[], Loaded], user_of: UserOf) -> None:
+    @app.get(
+        "/users/{user_id}/next-order",
+        summary="Look up what a user will buy next",
+        response_model=NextOrderOut,
+        responses=problems(401, 403, 404, 422, 429, 503),
+        openapi_extra={
+            "parameters": [parameter("user_id", "path", _USER_ID)],
+            "security": [{"token": [READ_PREDICTIONS]}],
+        },
+    )
+    async def get_next_order(request: Request) -> Response:
+        """The basket with probabilities, what else is likely, and what may be bought for the first time."""
+        caller = await authorize(request, READ_PREDICTIONS)
+        user_id = _seen_by(caller, int(_user_id(request.path_params["user_id"])))
+        found = loaded()
+        user = await user_of(found, user_id)
+        if user is None:
+            raise HTTPException(404, "There is no such user")
+        return json_response(_next_order(found, user))
+
+
+def _add_carts(
+    app: FastAPI, authorize: Authorize, loaded: Callable[[], Loaded], user_of: UserOf, large: CapacityLimiter
+) -> None:
+    @app.post(
+        "/carts/next",
+        summary="Rank what to put into a cart next",
+        response_model=CartOut,
+        responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": CartIn.model_json_schema(),
+                        "example": {"user_id": 1, "product_ids": [24852, 13176]},
+                    }
+                },
+            },
+            "security": [{"token": [READ_PREDICTIONS]}],
+        },
+    )
+    async def post_cart(request: Request) -> Response:
+        """Products that are not in the cart, best first. A user or product that is not known is no error: the
+        answer rests on what is known."""
+        caller = await authorize(request, READ_PREDICTIONS)
+        require_json(request)
+        cart = _cart(await read_body(request, most=MOST_CART_BYTES))
+        if isinstance(cart, Response):
+            return cart
+        found = loaded()
+        if not found.shop.can_rank:
+            raise HTTPException(503, "Carts are not answered here", {"Retry-After": "30"})
+        user = None
+        if cart.user_id is not None:
+            user = await user_of(found, _seen_by(caller, cart.user_id))
+        if len(cart.product_ids) > _LARGE_CART:
+            return await to_thread.run_sync(_next_in_cart, found, cart, user, limiter=large)
+        return _next_in_cart(found, cart, user)
+
+
+def _add_products(app: FastAPI, authorize: Authorize, loaded: Callable[[], Loaded]) -> None:
+    @app.get(
+        "/products",
+        summary="Find products by name",
+        response_model=ProductsOut,
+        responses=problems(401, 403, 422, 429, 503),
+        openapi_extra={
+            "parameters": [
+                parameter("search", "query", _SEARCH, False)
+                | {"description": "Words of the name, or their beginnings; accents and typing errors are forgiven."},
+                parameter("aisle", "query", _TEXT, False) | {"description": "Only products of this aisle."},
+                parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, False),
+            ],
+            "security": [{"token": [READ_PREDICTIONS]}],
+        },
+    )
+    async def get_products(request: Request) -> Response:
+        """Products whose names fit, the best first, and the aisles where they stand."""
+        await authorize(request, READ_PREDICTIONS)
+        given = asked(request)
+        text, aisle = given.get("search"), given.get("aisle")
+        text = "" if text is None else _search(text)
+        aisle = None if aisle is None else _aisle(aisle)
+        limit = int(_product_limit(given["limit"])) if "limit" in given else 20
+        return json_response(_found(loaded().shop.products.find(text, aisle), limit))
 
 
 def _seen_by(caller: Caller, user_id: int) -> int:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -21,7 +21,7 @@ from retail_warehouse.serving.logs import set_up_logs
 from retail_warehouse.serving.metrics import Metrics
 from retail_warehouse.serving.predictions_api import predictions_routes
 from retail_warehouse.serving.published import Published
-from retail_warehouse.serving.store import StoreError
+from retail_warehouse.serving.store import ServingStore, StoreError
 from retail_warehouse.serving.stores import open_predictions, open_store
 from retail_warehouse.serving.tokens import ConfigurationError, verifier_from_environment
 from retail_warehouse.settings import STATE, settings
@@ -29,6 +29,10 @@ from retail_warehouse.streaming.intake import Intake
 from retail_warehouse.streaming.landing_folder import LandingError
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 
+if TYPE_CHECKING:
+    from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+_log = logging.getLogger("retail_warehouse.intake")
 # For all that is to be done once the process is told to end; what is left, the next one takes over.
 _END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
 
@@ -117,34 +121,19 @@ def _serve(
     except ConfigurationError as error:
         raise DataError(str(error)) from error
     given = settings()
-    log = logging.getLogger("retail_warehouse.intake")
     most, warning = most_connections()
     if warning:
-        log.warning(warning)
-    folder, url = given.landing
+        _log.warning(warning)
     store = open_store()
     metrics = Metrics()
     published = Published(
         open_predictions(), lambda shop: metrics.predictions(shop.model_version, shop.predicted_at, shop.users)
     )
-    s3 = None
-    if url:
-        # boto3 takes a while to import.
-        from retail_warehouse.streaming.s3_prefix import S3Prefix
-
-        s3 = S3Prefix(url, folder, log.error)
-
-    def make() -> Intake:
-        looking = threading.Thread(target=published.look, name="first look", daemon=True)
-        looking.start()
-        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=log.error)
-        looking.join()
-        published.start()
-        if s3:
-            s3.start()
-        return intake
-
-    start = _Start(make, lambda: setattr(server, "should_exit", True))
+    s3 = _s3_prefix(*given.landing)
+    start = _Start(
+        lambda: _made_ready(store, published, s3, given.landing[0], seal_seconds),
+        lambda: setattr(server, "should_exit", True),
+    )
     app = create_app(
         lambda: start.intake,
         store,
@@ -168,6 +157,39 @@ def _serve(
     with contextlib.suppress(KeyboardInterrupt):  # how it ends
         server.run([listener])
     published.close()
+    _finish(start, server, s3)
+
+
+def _s3_prefix(folder: Path, url: str | None) -> "S3Prefix | None":
+    """What moves landed files to S3, if they are to be there."""
+    if not url:
+        return None
+    # boto3 takes a while to import.
+    from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+    return S3Prefix(url, folder, _log.error)
+
+
+def _made_ready(
+    store: ServingStore, published: Published, s3: "S3Prefix | None", folder: Path, seal_seconds: float
+) -> Intake:
+    """What takes in rows, once the rules are compiled and the predictions loaded."""
+    looking = threading.Thread(target=published.look, name="first look", daemon=True)
+    looking.start()
+    intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=_log.error)
+    looking.join()
+    published.start()
+    if s3:
+        s3.start()
+    return intake
+
+
+def _finish(start: "_Start", server: "_Server", s3: "S3Prefix | None") -> None:
+    """Hand over what was landed last.
+
+    Raises:
+        DataError: It cannot be handed over, or the API could not be made ready.
+    """
     if isinstance(start.error, LandingError | StoreError | RulesError | DataError):
         raise DataError(str(start.error)) from start.error
     if start.error:

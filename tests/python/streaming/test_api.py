@@ -1905,12 +1905,13 @@ def suppressed(call) -> None:
 
 def test_while_the_rules_are_made_ready_everything_is_answered_503(api, monkeypatch):
     ready, api.intake = api.intake, None
-    calls = [lambda: api.get("/health"), api.pair, lambda: api.post(row(2)), lambda: api.get("/customers/1/invoices")]
+    calls = [lambda: api.get("/ready"), api.pair, lambda: api.post(row(2)), lambda: api.get("/customers/1/invoices")]
     for call in calls:
         assert answers(call) == (503, "2", '{"detail":"Starting; try again soon"}')
+    assert api.get("/health").ok
     assert api.of("garbage").pair().status_code == 401
     api.intake = ready
-    assert api.get("/health").ok
+    assert api.get("/ready").ok
     assert statuses(api.post(row(2))) == ["accepted"]
 
 
@@ -2018,7 +2019,13 @@ CHECKS = [
     checks.negative_data_rejection,
     checks.positive_data_acceptance,
 ]
-OPERATIONS = ["POST /transactions", "GET /transactions", "GET /customers/{customer_id}/invoices", "GET /health"]
+OPERATIONS = [
+    "POST /transactions",
+    "GET /transactions",
+    "GET /customers/{customer_id}/invoices",
+    "GET /health",
+    "GET /ready",
+]
 
 
 def fuzz(described: Server, operation: str, mode: GenerationMode, examples: int, headers: dict, of_checks: list) -> set:
@@ -2179,7 +2186,7 @@ def test_the_description_is_whole(described):
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
             scope = {"get": READ, "post": WRITE}[method]
-            assert operation.get("security") == (None if path == "/health" else [{"token": [scope]}])
+            assert operation.get("security") == (None if path in ("/health", "/ready") else [{"token": [scope]}])
     for method, others in (("get", {"404"}), ("post", {"408", "413", "415"})):
         statuses_of = set(told["paths"]["/transactions"][method]["responses"])
         assert statuses_of == {"200", "401", "403", "422", "429", "503"} | others
