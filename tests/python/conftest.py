@@ -23,6 +23,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from retail_warehouse.generate import instacart
 
+# Fixtures of several modules.
+pytest_plugins = ("shared.api_fixtures",)
+
 PROJECT = Path(__file__).parents[2]
 # What a developer's shell may hold must not change a test.
 _OWN_VARIABLES = (

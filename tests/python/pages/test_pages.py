@@ -87,7 +87,7 @@ RUN_BY = {
     ),
     "python -c .*": "test_pages.py::test_the_python_of_the_pages_runs",
     "retail-warehouse build( .*)?": "test_building.py::test_a_build_tells_what_there_is",
-    "curl .*": "test_api.py::test_a_row_can_be_looked_up_as_soon_as_it_is_accepted",
+    "curl .*": "test_api_lookups.py::test_a_row_can_be_looked_up_as_soon_as_it_is_accepted",
 }
 # What needs no test: a shell's own commands, and what installs by the lock that the Makefile uses.
 OF_THE_SHELL = ("cp", "mkdir", "export", "source", "cd", "git", "pip", "python3")
