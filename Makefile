@@ -122,8 +122,9 @@ erd: $(VENV)/.dev profiles.yml ## Draw the pictures of the schema and the lineag
 	@$(BIN)/python tools/erd.py assets/erd.svg
 	@$(BIN)/python tools/lineage_picture.py assets/lineage.svg
 
-picture: $(VENV)/.dev profiles.yml ## Draw the picture of the dashboard anew (after make build; needs Chromium)
+picture: $(VENV)/.dev profiles.yml ## Draw the pictures of dashboard and shop anew (after make predictions; needs Chromium)
 	@$(BIN)/python tools/dashboard_picture.py assets/dashboard.png
+	@$(BIN)/python tools/shop_picture.py assets/shop.png
 
 sample: $(VENV)/.core ## Write the bundled samples anew
 	@$(BIN)/retail-warehouse generate instacart --out seeds/samples/instacart $(ARGS)

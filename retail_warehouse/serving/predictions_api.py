@@ -37,9 +37,9 @@ _TEXT = {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$", "maxLength": 
 _SEARCH = _TEXT | {"examples": ["yogurt"]}
 _PRODUCT_LIMIT = {"type": "string", "pattern": r"^([1-9][0-9]?|100)$", "maxLength": 3}
 
-_user_id = checked("user_id", "path", _USER_ID)
+_user_id = checked("user_id", "path", _USER_ID, as_key=False)
 _search, _aisle = checked("search", "query", _SEARCH, as_key=False), checked("aisle", "query", _TEXT, as_key=False)
-_product_limit = checked("limit", "query", _PRODUCT_LIMIT)
+_product_limit = checked("limit", "query", _PRODUCT_LIMIT, as_key=False)
 
 # Gives the predictions of a user, if there are any.
 UserOf = Callable[[Loaded, int], Coroutine[Any, Any, UserPredictions | None]]

@@ -147,7 +147,8 @@ class SqlitePredictions:
                 "file in SERVING_STORE. What was published before stays."
             ) from error
         finally:
-            new.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
         return count
 
     def _remove_unfinished(self) -> None:

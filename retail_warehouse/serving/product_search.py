@@ -62,9 +62,9 @@ def errors_forgiven(word: str) -> int:
 class ProductSearch:
     """A catalogue, and its words.
 
-    Each word of a search must be a word of the name, begin one, or be one but for typing errors; where no name fits
-    so, begin one but for errors. Names with the word itself come first, then those with one that it begins, then those
-    with errors, and among equals what is ordered most often.
+    Each word of a search must be a word of the name, begin one, or be one but for typing errors; a word that begins
+    none may begin one but for errors. Names with the word itself come first, then those with one that it begins, then
+    those with errors, and among equals what is ordered most often.
     """
 
     def __init__(self, products: Sequence[Product]) -> None:
@@ -109,14 +109,15 @@ class ProductSearch:
             for place in self._places[known]:
                 found[place] = min(found.get(place, errors), errors)
 
-        for known in self._beginning_with(word):
+        begun_by_it = self._beginning_with(word)
+        for known in begun_by_it:
             add(known, 0 if known == word else 1)
         most = errors_forgiven(word)
         if most:
             close = process.extract(word, self._words, scorer=OSA.distance, score_cutoff=most, limit=None)
             for known, errors, _ in close:
                 add(known, 2 * errors)
-        if most and not found:
+        if most and not begun_by_it:
             # The beginning of a word, with errors, which make it longer or shorter.
             for length in range(max(1, len(word) - 1), len(word) + 2):
                 begun = [known[:length] for known in self._words]

@@ -319,6 +319,29 @@ def build_features(_session_dbt):
     return build
 
 
+@pytest.fixture(scope="session")
+def predicted(made_once, build_features):
+    """A small made-up shop with features, a model and predictions in its warehouse; take a copy to change it."""
+    from shared import predicted_shop  # here, so that only tests of predictions need their libraries
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            predicted_shop.make_trees_small(patch)
+            predicted_shop.make(folder, build_features)
+
+    return predicted_shop.Shop(made_once("predicted", make))
+
+
+@pytest.fixture(scope="session")
+def served(predicted, made_once, tmp_path_factory):
+    """An API with that shop published, and some transactions; tests read from it."""
+    from shared import served_shop
+
+    folder = made_once("published", lambda folder: served_shop.publish(predicted, folder))
+    with served_shop.serving(folder, tmp_path_factory.mktemp("served")) as started:
+        yield started
+
+
 @dataclass
 class Small:
     data: Path

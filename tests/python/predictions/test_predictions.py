@@ -1,7 +1,6 @@
 """`retail-warehouse train|predict|suggest|evaluate` on a small made-up shop: what they write, and say to bad input."""
 
 import csv
-import dataclasses
 import json
 import re
 import shutil
@@ -10,7 +9,6 @@ from pathlib import Path
 import click
 import duckdb
 import pytest
-from click.testing import CliRunner
 from conftest import PROJECT
 
 np = pytest.importorskip("numpy", reason="predictions are not installed: make predictions")
@@ -18,10 +16,9 @@ pytest.importorskip("lightgbm", reason="predictions are not installed: make pred
 
 import predictions_scale  # noqa: E402
 from bench import Run  # noqa: E402
+from shared.predicted_shop import USERS, WRITTEN, Shop, make_trees_small  # noqa: E402
 
-from retail_warehouse.cli import main  # noqa: E402
 from retail_warehouse.errors import DataError  # noqa: E402
-from retail_warehouse.generate import instacart  # noqa: E402
 from retail_warehouse.predictions import (  # noqa: E402
     baselines,
     boosting,
@@ -40,92 +37,18 @@ from retail_warehouse.predictions.co_visits import CoVisits  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-USERS = 90
-WRITTEN = ("predicted_reorders", "predicted_baskets", "predicted_first_purchases", "next_in_cart", "model_runs")
-
-
-@dataclasses.dataclass
-class Shop:
-    """A warehouse with features, a model and predictions; `copy` is one that a test may change."""
-
-    folder: Path
-
-    @property
-    def warehouse(self) -> Path:
-        return self.folder / "warehouse.duckdb"
-
-    @property
-    def predictions(self) -> Path:
-        return self.folder / "predictions"
-
-    @property
-    def model(self) -> Path:
-        [path] = [path for path in (self.predictions / "models").iterdir() if not path.name.startswith(".")]
-        return path
-
-    @property
-    def card(self) -> dict:
-        return json.loads((self.model / "card.json").read_text())
-
-    def run(self, *arguments, **environment):
-        variables = {"WAREHOUSE_PATH": str(self.warehouse), "PREDICTIONS_DATA": str(self.predictions), **environment}
-        return CliRunner().invoke(main, [str(argument) for argument in arguments], env=variables)
-
-    def done(self, *arguments, **environment) -> str:
-        result = self.run(*arguments, **environment)
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    def refused(self, *arguments, **environment) -> str:
-        """What a refusal says: one line, no traceback."""
-        result = self.run(*arguments, **environment)
-        assert result.exit_code == 1, result.output
-        assert isinstance(result.exception, SystemExit), result.exception
-        lines = [line for line in result.output.splitlines() if line.startswith("Error: ")]
-        assert lines == result.output.strip().splitlines()[-1:], result.output
-        return lines[0]
-
-    def copy(self, folder: Path) -> "Shop":
-        shutil.copytree(self.folder, folder / "copy")
-        return Shop(folder / "copy")
-
-    def query(self, sql: str) -> list[tuple]:
-        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
-            for table in (*WRITTEN, predicting.STATE):
-                path = self.predictions / f"{table}.parquet"
-                if path.exists():
-                    connection.execute(f"create temp view {table} as from read_parquet('{path}')")
-            return connection.execute(sql).fetchall()
-
-    def change(self, *statements: str) -> None:
-        with duckdb.connect(str(self.warehouse)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-
 
 @pytest.fixture(scope="module")
 def quick():
     """Few and small trees: enough to see that everything holds together."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buy_again, "_FEW", boosting.Split(4, 4))
-        patch.setattr(next_in_cart, "_SPLIT", boosting.Split(4, 4))
-        patch.setattr(next_in_cart, "_MOST_QUERIES", dict.fromkeys(next_in_cart.FEATURES, 300))
-        patch.setattr(next_in_cart, "FEWEST_QUERIES", 20)
-        patch.setattr(first_purchases, "FEWEST_TARGETS", 50)
-        for module in (buy_again, next_in_cart, first_purchases):
-            patch.setattr(module, "PARAMETERS", module.PARAMETERS | {"rounds": 25, "patience": 5})
+        make_trees_small(patch)
         yield
 
 
 @pytest.fixture(scope="module")
-def shop(quick, build_features, tmp_path_factory) -> Shop:
-    folder = tmp_path_factory.mktemp("shop")
-    instacart.generate(USERS, 5, folder / "data")
-    build_features(folder / "data", folder / "warehouse.duckdb")
-    shop = Shop(folder)
-    shop.done("train")
-    shop.done("predict")
-    return shop
+def shop(quick, predicted, tmp_path_factory) -> Shop:
+    return predicted.copy(tmp_path_factory.mktemp("shop"))
 
 
 def rows(path: Path) -> list[tuple]:

@@ -16,13 +16,14 @@ class Watched:
 
     def __init__(self, tab):
         self.tab, self.seen = tab, []
+        self.allowed: tuple[str, ...] = ("file:", "data:", "blob:")
         tab.on("request", self._request)
         tab.on("pageerror", lambda error: self.seen.append(f"error: {error}"))
         tab.on("console", lambda message: self.seen.append(f"{message.type}: {message.text}"))
         tab.on("dialog", lambda dialog: (self.seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
     def _request(self, request):
-        if not request.url.startswith(("file:", "data:", "blob:")):
+        if not request.url.startswith(self.allowed):
             self.seen.append(f"request: {request.url}")
 
     def open(self, path):
