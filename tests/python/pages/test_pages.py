@@ -81,7 +81,7 @@ RUN_BY = {
     "retail-warehouse (train|predict|suggest)( .*)?": "test_predictions.py::shop",
     "retail-warehouse evaluate.*": "test_predictions.py::judged",
     "retail-warehouse dashboard.*": "test_dashboard.py::dashboard",
-    "retail-warehouse (live|serve|process|stream)( .*)?": "test_streaming.py::test_the_whole_loop_runs_by_one_command",
+    "retail-warehouse (live|serve|process|stream)( .*)?": "test_live.py::test_the_whole_loop_runs_by_one_command",
     "python benchmarks/predictions.py --write": (
         "test_predictions_benchmark.py::test_judging_one_data_set_leaves_the_others_on_the_page"
     ),
