@@ -24,7 +24,12 @@ from xdist.scheduler import LoadScopeScheduling
 from retail_warehouse.generate import instacart
 
 # Fixtures of several modules.
-pytest_plugins = ("shared.api_fixtures",)
+pytest_plugins = (
+    "shared.api_fixtures",
+    "shared.prediction_fixtures",
+    "shared.store_fixtures",
+    "shared.token_fixtures",
+)
 
 PROJECT = Path(__file__).parents[2]
 # What a developer's shell may hold must not change a test.
@@ -438,14 +443,21 @@ def watched(chromium):
 # after the groups, so that both workers have something to do to the end.
 SPREAD_MODULES = {
     "test_bad_input",
+    "test_following",
     "test_incremental",
     "test_interruption",
+    "test_live",
+    "test_micro_batches",
     "test_online_retail",
     "test_parquet_export",
+    "test_player",
     "test_streaming",
 }
 # Groups that take longest come first.
-LONG_MODULES = ("test_redshift", "test_predictions", "test_predictions_real", "test_features", "test_streaming")
+LONG_MODULES = (
+    *("test_redshift", "test_predictions", "test_predictions_real", "test_evaluation", "test_features"),
+    *("test_streaming", "test_following", "test_live", "test_micro_batches", "test_player"),
+)
 
 
 def pytest_collection_modifyitems(items):

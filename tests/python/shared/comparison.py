@@ -34,3 +34,13 @@ def differences(dbt, names: list[str], undisturbed) -> dict[str, int]:
             if count:
                 found[name] = count
         return found
+
+
+def manifest_of(*names, **overrides):
+    config = {"enabled": True, "materialized": "table"}
+    return {
+        "nodes": {
+            name: {"resource_type": "model", "schema": "compared", "alias": name, "config": config} | overrides
+            for name in names
+        }
+    }

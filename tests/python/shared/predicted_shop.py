@@ -106,3 +106,10 @@ def make(folder: Path, build_features) -> None:
     shop.done("train")
     shop.done("predict")
     load(shop)
+
+
+def rows(path: Path) -> list[tuple]:
+    """All rows of a Parquet file in order, without the time at which they were written."""
+    return (
+        duckdb.connect().execute(f"select * exclude (predicted_at) from read_parquet('{path}') order by all").fetchall()
+    )
