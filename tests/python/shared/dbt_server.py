@@ -81,7 +81,6 @@ class _Projects:
 
     def _parse(self, folder: Path, options: list[str], warehouse: str):
         from dbt.cli.main import dbtRunner
-        from dbt.clients.jinja import MacroGenerator
 
         folder.mkdir(parents=True, exist_ok=True)
         before, os.environ["WAREHOUSE_PATH"] = os.environ["WAREHOUSE_PATH"], warehouse
@@ -91,12 +90,58 @@ class _Projects:
                 # The static parser is native code with threads of its own, which a fork would wait for in vain.
                 arguments = ["--quiet", "--no-static-parser", "parse", "--target-path", str(folder), *options]
                 manifest = dbtRunner().invoke(arguments).result
-                # What dbt compiles at the first call of each macro, and keeps while its process lives.
-                for macro in manifest.macros.values() if manifest else ():
-                    MacroGenerator(macro).get_template()
+                if manifest:
+                    _compile_once(manifest)
                 return manifest
         finally:
             os.environ["WAREHOUSE_PATH"] = before
+
+
+def _compile_once(manifest) -> None:
+    """What dbt compiles at the first use, and keeps while its process lives: macros, and the arguments of data tests
+    that are plain text."""
+    from dbt.clients.jinja import MacroGenerator, get_rendered
+
+    for macro in manifest.macros.values():
+        MacroGenerator(macro).get_template()
+
+    def render(value: object) -> None:
+        if isinstance(value, str) and "{" not in value and "(" not in value:
+            get_rendered(value, {}, native=True)
+        for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            render(part)
+
+    for node in manifest.nodes.values():
+        if test := getattr(node, "test_metadata", None):
+            render(test.kwargs)
+
+
+def _take_shortcuts() -> None:
+    """Leave out what takes a fifth of dbt's time and changes no result."""
+    import parsedatetime
+    import redshift_connector
+    from dbt.events.logging import track_behavior_change_warn
+    from dbt_common.clients.jinja import MacroFuzzTemplate, NativeSandboxTemplate
+    from dbt_common.events.base_types import EventLevel
+    from dbt_common.events.event_manager import EventManager
+
+    # Left without a name, it reads the source text of all its callers to find one, at every connection.
+    redshift_connector.connect = functools.partial(redshift_connector.connect, application_name="dbt")
+    # As it renders all else; this one copies some thousand names for every argument of a data test.
+    NativeSandboxTemplate.new_context = MacroFuzzTemplate.new_context
+    # One for every table that a macro reads, though all are equal.
+    parsedatetime.Constants = functools.cache(parsedatetime.Constants)
+    fire = EventManager.fire_event
+
+    def fire_what_is_heard(self, event, level=None, node=None, force_warn_or_error_handling=False):
+        is_heard = (level or event.level_tag()) != EventLevel.DEBUG or any(
+            logger.level == EventLevel.DEBUG for logger in self.loggers
+        )
+        # dbt itself listens to warnings.
+        if is_heard or any(callback is not track_behavior_change_warn for callback in self.callbacks):
+            fire(self, event, level, node, force_warn_or_error_handling)
+
+    EventManager.fire_event = fire_what_is_heard
 
 
 def _run(arguments: list[str], manifest, is_for_people: bool) -> int:
@@ -144,11 +189,8 @@ def main() -> None:
     import agate  # noqa: F401
     import dbt.adapters.duckdb
     import dbt.cli.main  # noqa: F401
-    import redshift_connector
 
-    # Left without a name, it reads the source text of all its callers to find one, at every connection.
-    redshift_connector.connect = functools.partial(redshift_connector.connect, application_name="dbt")
-
+    _take_shortcuts()
     folder = Path(sys.argv[1])
     _forget_old(folder)
     projects = _Projects(folder)
