@@ -321,8 +321,8 @@ CATALOGUE = ProductSearch(
         ("banana", None, [1, 3, 2]),
         ("BANANAS", None, [2, 1, 3]),
         ("bannana", None, [1, 3, 2]),
-        ("vanana", None, [1, 3]),
-        ("banaan", None, [1, 3]),
+        ("vanana", None, [1, 3, 2]),
+        ("banaan", None, [1, 3, 2]),
         ("ban", None, [2, 1, 3]),
         ("bananna bred", None, [3]),
         ("bread banana", None, [3]),
@@ -363,7 +363,7 @@ def test_products_are_found_through_the_api(served, predicted):
     api = served.of()
     [(name, aisle)] = predicted.query(
         "select product_name, aisle from instacart.products inner join instacart.aisles using (aisle_id)"
-        " where product_name not like '%-%' order by length(product_name) desc limit 1"
+        " where length(product_name) <= 100 order by length(product_name) desc, product_id limit 1"
     )
     answer = api.get("/products", search=name.upper()).json()
     assert answer["products"][0]["product_name"] == name
