@@ -10,13 +10,11 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse import mending, raw_files
+from retail_warehouse import mending, official, raw_files
 from retail_warehouse.errors import DataError
-from retail_warehouse.fetch.online_retail import ROWS
-from retail_warehouse.generate.instacart import OFFICIAL
 from retail_warehouse.project import artifacts, dbt_says, in_short, require_project_folder
 
-_INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]
+_INSTACART = [name.removesuffix(".csv") for name in official.INSTACART]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
 _SOURCES = {
     "instacart": ("INSTACART_DATA", "int_instacart_rejections_counted"),
@@ -199,15 +197,15 @@ def _tell_official_counts(
     source: str, folder: Path, rows: dict[tuple[str, str], int], tell: Callable[[str], None]
 ) -> None:
     """Tell which tables have another number of rows than the official files, which is right for an extract."""
-    official = {"invoice_lines": ROWS}
+    complete = {"invoice_lines": official.ONLINE_RETAIL_ROWS}
     if source == "instacart":
-        official = {name.removesuffix(".csv"): count for name, (_, count) in OFFICIAL.items()}
+        complete = {name.removesuffix(".csv"): count for name, (_, count) in official.INSTACART.items()}
     of_table: Counter[str] = Counter()
     for (table, _), count in rows.items():
         of_table[table] += count
     others = [
         f"{of_table[table]:,} of {count:,} {table}"
-        for table, count in official.items()
+        for table, count in complete.items()
         if table in of_table and of_table[table] != count
     ]
     if others:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from conftest import MODELS, ONLINE_RETAIL, PROJECT
 
-from retail_warehouse.generate import online_retail
+from retail_warehouse import official
 
 SAMPLE = PROJECT / "seeds/samples/online_retail/data.csv"
 GOOD = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850,United Kingdom"
@@ -49,7 +49,7 @@ BUILD = (*MODELS, *LENIENT, *ONLINE_RETAIL)
 
 def write(folder: Path, *lines: str, name: str = "data.csv") -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / name).write_text("\n".join([online_retail.HEADER, *lines]) + "\n", encoding="utf-8")
+    (folder / name).write_text("\n".join([official.ONLINE_RETAIL_HEADER, *lines]) + "\n", encoding="utf-8")
     return folder
 
 

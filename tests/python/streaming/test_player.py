@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from conftest import PROJECT
 from shared.streamed import GOOD, LINES, SAMPLE, write
 
+from retail_warehouse import official
 from retail_warehouse.cli import main
 from retail_warehouse.errors import DataError
-from retail_warehouse.generate import online_retail
 from retail_warehouse.streaming import player
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 def test_the_player_sends_what_stands_in_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT))
-    text = "\r\n".join([online_retail.HEADER, *LINES]) + "\r\n"
+    text = "\r\n".join([official.ONLINE_RETAIL_HEADER, *LINES]) + "\r\n"
     # Letters that Latin-1 has, and packed.
     file = tmp_path / "till.csv.gz"
     file.write_bytes(gzip.compress(text.encode("latin-1")))
@@ -170,9 +170,9 @@ def test_wrong_arguments_are_told(tmp_path, monkeypatch):
     for to in ("localhost:8000", "127.0.0.1:8000/", "~/landing", "ftp://127.0.0.1/landing", "s3://bucket/landing"):
         assert f"(now: {to})" in told("stream", "--from", str(SAMPLE), "--to", to)
     wide = tmp_path / "wide.csv"
-    wide.write_text(f"{online_retail.HEADER},Extra\n{GOOD},1\n")
+    wide.write_text(f"{official.ONLINE_RETAIL_HEADER},Extra\n{GOOD},1\n")
     broken = tmp_path / "line\nbreak.csv"
-    broken.write_text(f"{online_retail.HEADER}\n{GOOD}\n")
+    broken.write_text(f"{official.ONLINE_RETAIL_HEADER}\n{GOOD}\n")
     packed = tmp_path / "packed.csv.gz"
     packed.write_bytes(b"not packed")
     for file, message in (
