@@ -35,7 +35,6 @@ PROJECT = Path(__file__).parents[1]
 CONNECTIONS = 1_200
 OPEN_FILES = 1_024
 SECONDS = 20.0
-BODY = 8 << 20
 GOOD = {
     "InvoiceNo": "536365",
     "StockCode": "85123A",
@@ -182,15 +181,25 @@ def main(project: Path) -> None:
                 api.kill()
 
 
+def post(session: requests.Session, url: str, content: object) -> requests.Response:
+    """Send rows."""
+    headers = {"Content-Type": "application/json"}
+    return session.post(f"{url}/transactions", data=json.dumps(content), headers=headers, timeout=120)
+
+
 def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -> None:
     """Attack in each way, one after the other."""
     session = requests.Session()
-    session.headers.update({"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    session.headers["Authorization"] = f"Bearer {token}"
+    post(session, url, {"event_id": "good:2", **GOOD})
+    hold_connections(url, port, token)
+    send_bad_tokens(url, token, issuer)
+    send_large_bodies(url, token, folder)
+    ask_for_long_answers(url, token, issuer)
 
-    def post(content: object) -> requests.Response:
-        return session.post(f"{url}/transactions", data=json.dumps(content), timeout=120)
 
-    post({"event_id": "good:2", **GOOD})
+def hold_connections(url: str, port: int, token: str) -> None:
+    """Open connections and hold them, in each way."""
     head = f"POST /transactions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n".encode()
     body = b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
     kinds = {
@@ -207,6 +216,10 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
             count = hold(port, first, then)
         click.echo(f"{name}: {CONNECTIONS} connections, of which {count} are held; {good.told()}")
         time.sleep(1)
+
+
+def send_bad_tokens(url: str, token: str, issuer: LocalIssuer) -> None:
+    """Send bad tokens from the address of good ones."""
     good = Good(url, token)
     with good.asking(), ThreadPoolExecutor(10) as pool:
 
@@ -223,6 +236,10 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
         )
     told = f"{statuses.count(401)} times 401, {statuses.count(429)} times 429; of 20 new good tokens {taken} are taken"
     click.echo(f"2,000 bad tokens of one address: {told}; {good.told()}")
+
+
+def send_large_bodies(url: str, token: str, folder: Path) -> None:
+    """Send large bodies, and look how much of them is kept."""
     line = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850"
     bodies = {
         "lines that cannot be split": [
@@ -254,10 +271,15 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
         counts = ", ".join(f"{statuses.count(status)} times {status}" for status in sorted(set(statuses)))
         size = f"60 requests of {len(text) / 1e6:.1f} MB"
         click.echo(f"{size}, {name}: {counts}; {(after - before) / 1e6:,.0f} MB on the disk; {good.told()}")
+
+
+def ask_for_long_answers(url: str, token: str, issuer: LocalIssuer) -> None:
+    """Look up an invoice of 60,000 lines."""
+    session = requests.Session()
     session.headers["Authorization"] = f"Bearer {issuer.token([WRITE], subject='another')}"
     for part in range(6):
         many = [{"event_id": f"many-{part}:{at}", **GOOD, "InvoiceNo": "600000"} for at in range(2, 10_002)]
-        while post(many).status_code == 503:
+        while post(session, url, many).status_code == 503:
             time.sleep(1)
     good = Good(url, token)
     sizes = []

@@ -243,7 +243,11 @@ def _stream(
                 one.kill()
     once = [*tool, "process", "--once"]
     last = subprocess.run(once, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
-    told = (folder / "dbt.log").read_text() + last.stdout
+    _read_logs(folder, last.stdout, result)
+
+
+def _read_logs(folder: Path, last: str, result: Result) -> None:
+    told = (folder / "dbt.log").read_text() + last
     result.batches = [float(line.split("files, ")[1].split(" s")[0]) for line in told.splitlines() if "files, " in line]
     began = float("inf")
     for line in (folder / "requests.jsonl").read_text().splitlines():

@@ -19,7 +19,6 @@ from retail_warehouse import official
 from retail_warehouse.cli import main
 from retail_warehouse.errors import DataError
 from retail_warehouse.fetch import download as downloads
-from retail_warehouse.fetch import online_retail as fetch_online_retail
 from retail_warehouse.fetch.online_retail import cell_text
 
 CONTENT = bytes(range(256)) * 8_192  # 2 MiB, so that what a cut leaves is whole pieces
