@@ -43,7 +43,7 @@ SEED = 7
 # What the rows of a stream and of a file end in.
 COMPARED = """
     select table_schema || '.' || table_name from information_schema.tables
-    where table_catalog = 'stream' and (table_schema = 'online_retail' or table_name in (
+    where table_catalog = current_database() and (table_schema = 'online_retail' or table_name in (
         'rejected_rows', 'row_reconciliation', 'int_invoice_lines_classified', 'int_invoice_lines_rejected'
     ))
     order by all
@@ -141,28 +141,30 @@ def environment_of(file: Path, folder: Path) -> dict[str, dict[str, str]]:
             [str(file)],
         ).fetchall()
     (folder / "empty" / "header.csv").write_text(header.lstrip("\ufeff") + "\n")
-    (folder / "bulk").mkdir()
-    (folder / "bulk" / file.name).symlink_to(file.resolve())
+    (folder / "bulk" / "data").mkdir(parents=True)
+    (folder / "stream").mkdir()
+    (folder / "bulk" / "data" / file.name).symlink_to(file.resolve())
     shutil.copy(PROJECT / "profiles.yml.example", folder / "profiles.yml")
     landing = folder / "landing"
     environment = {
         **os.environ,
         "DBT_PROFILES_DIR": str(folder),
-        "DBT_TARGET_PATH": str(folder / "target"),
         "DBT_LOG_PATH": str(folder / "logs"),
         "SERVING_STORE": str(folder / "serving.sqlite"),
         "RETAIL_WAREHOUSE_TOKEN": LocalIssuer(PROJECT / STATE).token([WRITE], hours=24),
     }
     stream = {
         **environment,
-        "WAREHOUSE_PATH": str(folder / "stream.duckdb"),
+        "WAREHOUSE_PATH": str(folder / "stream" / "warehouse.duckdb"),
+        "DBT_TARGET_PATH": str(folder / "stream" / "target"),
         "ONLINE_RETAIL_DATA": str(folder / "empty"),
         "ONLINE_RETAIL_LANDING": str(landing),
     }
     bulk = {
         **environment,
-        "WAREHOUSE_PATH": str(folder / "bulk.duckdb"),
-        "ONLINE_RETAIL_DATA": str(folder / "bulk"),
+        "WAREHOUSE_PATH": str(folder / "bulk" / "warehouse.duckdb"),
+        "DBT_TARGET_PATH": str(folder / "bulk" / "target"),
+        "ONLINE_RETAIL_DATA": str(folder / "bulk" / "data"),
     }
     return {"stream": stream, "bulk": bulk}
 
@@ -280,8 +282,8 @@ def _progress(folder: Path) -> float:
 
 
 def _compare(folder: Path, result: Result) -> None:
-    with duckdb.connect(str(folder / "stream.duckdb"), read_only=True) as connection:
-        connection.execute(f"attach '{folder / 'bulk.duckdb'}' as bulk (read_only)")
+    with duckdb.connect(str(folder / "stream" / "warehouse.duckdb"), read_only=True) as connection:
+        connection.execute(f"attach '{folder / 'bulk' / 'warehouse.duckdb'}' as bulk (read_only)")
         for (name,) in connection.execute(COMPARED).fetchall():
             # Not the empty file, without which the folder of files would be wrong.
             condition = "where file_name <> 'header.csv'" if name == "audit.row_reconciliation" else ""

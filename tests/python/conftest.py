@@ -169,10 +169,11 @@ class Dbt:
         project: Path = PROJECT,
         working_folder: Path | None = None,
         is_for_people: bool = False,
+        is_parsed_for_others: bool = False,
         **environment: str,
     ) -> Command:
         """Start a dbt command; `data` is the folder of Instacart files, else the sample. `is_for_people`: the arguments
-        are those of `retail-warehouse build`."""
+        are those of `retail-warehouse build`. `is_parsed_for_others`: see `parsed_for`."""
         variables = {
             "WAREHOUSE_PATH": str(self.warehouse),
             "DBT_TARGET_PATH": str(self.target),
@@ -196,6 +197,7 @@ class Dbt:
             project=str(project),
             working_folder=str(working_folder or project),
             is_for_people=is_for_people,
+            is_parsed_for_others=is_parsed_for_others,
             output=str(self.output),
             is_parsed_once=project == PROJECT,
         )
@@ -255,6 +257,19 @@ def dbt(_session_dbt) -> Dbt:
     _server().end_last(kill=True)
     _session_dbt.clear()
     return _session_dbt
+
+
+@pytest.fixture
+def parsed_for(_session_dbt):
+    """Puts what dbt keeps of a parse where processes with an environment of their own look for it."""
+
+    def keep(environment: dict[str, str]) -> None:
+        own = {name: text for name, text in environment.items() if name.startswith(_OWN_VARIABLES)}
+        outcome = _session_dbt("parse", is_parsed_for_others=True, **own)
+        assert outcome.ok, outcome.output
+        assert (Path(environment["DBT_TARGET_PATH"]) / "partial_parse.msgpack").is_file()
+
+    return keep
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,8 @@ class _Projects:
         """The parsed project of a request; none where the command has to parse, or where parsing fails, which the
         command then tells."""
         arguments = request["arguments"]
-        if not request["is_parsed_once"] or _PARSING & set(arguments) or "--no-partial-parse" in arguments:
+        parses = _PARSING & set(arguments) and not request["is_parsed_for_others"]
+        if not request["is_parsed_once"] or parses or "--no-partial-parse" in arguments:
             return None
         options = _options_of_parsing(arguments)
         lasting = {name: text for name, text in request["environment"].items() if not name.startswith(_AT_RUN_TIME)}
@@ -152,8 +153,15 @@ def _run(arguments: list[str], manifest, is_for_people: bool) -> int:
         from dbt.adapters.factory import get_adapter
         from dbt.parser.manifest import ManifestLoader
 
-        def parsed(_, config, **__):
-            get_adapter(config).set_macro_resolver(manifest)
+        def parsed(loader, config, **__):
+            adapter = get_adapter(config)
+            adapter.set_macro_resolver(manifest)
+            if arguments[0] == "parse":
+                # Kept as dbt keeps it, for commands in processes of their own.
+                kept = loader(config, config.load_dependencies(), adapter.connections.set_query_header)
+                manifest.state_check = kept.manifest.state_check
+                kept.manifest = manifest
+                kept.write_manifest_for_partial_parse()
             return manifest
 
         # `dbt retry` would parse once more.
@@ -165,7 +173,8 @@ def _run(arguments: list[str], manifest, is_for_people: bool) -> int:
         status = building.build(arguments)
         sys.stdout.flush()
         return status
-    result = dbt.cli.main.dbtRunner(manifest=manifest).invoke(arguments)
+    is_parsed_for_others = manifest is not None and arguments[0] == "parse"
+    result = dbt.cli.main.dbtRunner(manifest=None if is_parsed_for_others else manifest).invoke(arguments)
     # A process of this kind ends without clean-up; the dbt command would close the warehouse file.
     DuckDBConnectionManager.close_all_connections()
     sys.stdout.flush()

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def tool(tmp_path):
+def tool(tmp_path, parsed_for):
     """Runs the command as a person does, with a warehouse and a landing folder of the test's own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ONLINE_", "COGNITO_"))}
     shutil.copy(PROJECT / "profiles.yml.example", tmp_path / "profiles.yml")
@@ -37,6 +37,8 @@ def tool(tmp_path):
         "ONLINE_RETAIL_LANDING": str(tmp_path / "landing"),
         "SERVING_STORE": str(tmp_path / "serving.sqlite"),
     }
+
+    parsed_for(environment)
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "retail_warehouse", *arguments]
