@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 from retail_warehouse.serving import predictions_api
 
 DIGEST = "shop"
-WIDTH, HEIGHT = 1280, 1000
+WIDTH, HEIGHT = 1280, 900
 
 
 def digest() -> str:

@@ -300,13 +300,11 @@ class Carts:
 
     def popular_without(self, excluded: set[int], count: int) -> list[int]:
         """Places of the most popular products that are not excluded."""
-        found = []
-        for place in self._popular.tolist():
-            if len(found) == count:
-                break
-            if place not in excluded:
-                found.append(place)
-        return found
+        if count <= 0:
+            return []
+        # No more of them can be excluded.
+        popular = self._popular[: count + len(excluded)].tolist()
+        return [place for place in popular if place not in excluded][:count]
 
 
 def _counted(places: NDArray[np.int64], products: list[int]) -> NDArray[np.int64]:

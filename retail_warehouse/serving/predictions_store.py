@@ -236,6 +236,14 @@ class SqliteGeneration:
         """Some users; see :class:`Generation`."""
         return [user for (user,) in self._rows("select user_id from users order by user_id limit ?", most)]
 
+    def count(self) -> int:
+        """How many users there are.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._rows("select count(*) from users")[0][0]
+
     def _rows(self, query: str, *values: int) -> list[tuple]:
         with self._lock, _told(self._path):
             return self._connection.execute(query, values).fetchall()

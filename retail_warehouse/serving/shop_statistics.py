@@ -130,7 +130,7 @@ class Shop:
                     user.probabilities[known] / 1e6,
                     user.facts[known].astype(float),
                     user.mean_basket_size,
-                    [[place for place in co_visits.places(cart).tolist() if place >= 0] for cart in user.carts()],
+                    _known(co_visits.places(user.cart_products), user),
                 )
             return suggesting.answer(model, co_visits, ranker, suggesting.Cart("", None, cart), shopper, ranks)
 
@@ -195,3 +195,12 @@ class Shop:
                 if share > best.get(product, (0.0, 0))[0]:
                     best[product] = (share, int(co.ids[place]))
         return {product: other for product, (_, other) in best.items()}
+
+
+def _known(places: NDArray[np.int64], user: UserPredictions) -> list[list[int]]:
+    """The last carts of a user as places, without products that are not known."""
+    carts, begin, every = [], 0, places.tolist()
+    for size in user.cart_sizes.tolist():
+        carts.append([place for place in every[begin : begin + size] if place >= 0])
+        begin += size
+    return carts

@@ -58,7 +58,7 @@ def test_a_user_is_chosen_and_the_next_order_shown_with_reasons(served, shop):
     first = shop.query_selector("#basket li, #also li").inner_text()
     best = (order["basket"] + order["also_likely"])[0]
     assert best["why"] in first
-    assert f"{round(100 * best['probability'])} %" in first
+    assert f"{round(100 * best['probability'])}\u00a0%" in first
     assert order["model_version"] in shop.inner_text("#about")
     past = [one["product_name"] for one in order["last_orders"][0]["products"]]
     assert [one.inner_text() for one in shop.query_selector_all("#past ul:first-of-type li")] == past
