@@ -1,4 +1,4 @@
-"""Processes that a command starts beside itself, and the address where they listen."""
+"""Processes that a command starts in the background, and the address on which the API listens."""
 
 import contextlib
 import signal
@@ -14,7 +14,7 @@ from retail_warehouse.errors import DataError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address.
+    """Bind an address, so that the API can listen on it.
 
     Args:
         host: Address to listen at.
@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def start(command: list[str], environment: dict[str, str], output: IO[str]) -> subprocess.Popen:
-    """Start a program in a group of its own: Ctrl-C reaches this process alone, which ends the others in order.
+    """Start a program in its own process group. Ctrl-C then reaches this process only, which stops the others in order.
 
     Args:
         command: The program and its arguments.
@@ -45,7 +45,7 @@ def start(command: list[str], environment: dict[str, str], output: IO[str]) -> s
 
 
 def end(started: subprocess.Popen) -> None:
-    """Ask a program to end, and kill it after 20 s."""
+    """Ask a program to stop, and kill it after 20 s."""
     if started.poll() is None:
         started.terminate()  # an interrupt is ignored by what was started in the background of a script
         try:
@@ -55,7 +55,7 @@ def end(started: subprocess.Popen) -> None:
 
 
 def end_by_signals(stack: contextlib.ExitStack) -> None:
-    """Let the signals that end this process, as when its terminal is closed, end what it has started too."""
+    """Stop the started programs when a signal ends this process, such as when its terminal is closed."""
 
     def leave(*_: object) -> None:
         raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""``dbt build`` for people: one line of progress while it runs, all of what failed, and at the end what there is."""
+"""``dbt build`` for people: one line of progress, every failure, and at the end a summary of the warehouse."""
 
 import shutil
 import sys
@@ -99,8 +99,8 @@ class _Listener:
             _tell(f"  {self._done} of {self._total} models and tests after {time.monotonic() - self._start:.0f} s")
 
     def _is_told(self, name: str, level: str) -> bool:
-        """Errors, and what belongs to them; warnings, but those of nodes, which the summary tells; and what the project
-        says itself."""
+        """Whether an event is printed: errors and their details, warnings that the summary does not repeat, and
+        messages of the project."""
         if name in ("RunResultFailure", "RunResultWarning"):
             self._is_failure = name == "RunResultFailure"
         if name in ("JinjaLogInfo", "PrintEvent"):
@@ -114,7 +114,7 @@ class _Listener:
 
 
 def build(arguments: list[str], is_verbose: bool = False) -> int:
-    """Run ``dbt build``, and tell what the warehouse holds then.
+    """Run ``dbt build`` and print what the warehouse holds afterwards.
 
     Args:
         arguments: Further arguments of ``dbt build``.
@@ -200,7 +200,7 @@ def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
 
 
 def what_there_is(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Lines that say what a warehouse holds: the rows of each mart, net sales, rejected rows by reason.
+    """Lines that describe a warehouse: the rows of each mart, net sales, and rejected rows by reason.
 
     Args:
         connection: An open warehouse, which may hold a part of the tables only.

@@ -1,4 +1,4 @@
-"""A look at a data folder, as dbt would take it in, without building the warehouse."""
+"""Checks a data folder as dbt would read it, without building the warehouse."""
 
 import os
 import shlex
@@ -31,7 +31,7 @@ _REJECTED = {
 
 
 def source_of(folder: Path) -> str:
-    """The source whose files a folder holds, by their names: ``instacart`` or ``online_retail``.
+    """The source that the files of a folder belong to, by their names: ``instacart`` or ``online_retail``.
 
     Raises:
         DataError: There is no such folder.
@@ -47,7 +47,7 @@ def _listed(folder: Path) -> raw_files.Listing:
 
 
 def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
-    """Tell what dbt would refuse, reject or warn of, and return whether it would build.
+    """Report what dbt would refuse, reject or warn about, and return whether the build would succeed.
 
     The project's own models judge the files, in a warehouse of their own that is removed again.
 
@@ -173,7 +173,7 @@ def _doubted(connection: duckdb.DuckDBPyConnection, source: str) -> list[tuple[s
 
 
 def _tell_doubted(doubted: list[tuple[str, str, str, str]], folder: Path, tell: Callable[[str], None]) -> bool:
-    """Tell of the doubted files, and return whether one of them has the other date order."""
+    """Report the doubted files, and return whether one of them has the other date order."""
     partly = {name: other for name, verdict, other, _ in doubted if verdict == "partly_repeated"}
     for name, verdict, other, detail in doubted:
         path = folder / name
@@ -196,7 +196,7 @@ def _tell_doubted(doubted: list[tuple[str, str, str, str]], folder: Path, tell: 
 def _tell_official_counts(
     source: str, folder: Path, rows: dict[tuple[str, str], int], tell: Callable[[str], None]
 ) -> None:
-    """Tell which tables have another number of rows than the official files, which is right for an extract."""
+    """Report the tables whose row counts differ from those of the official files. For an extract they should."""
     complete = {"invoice_lines": official.ONLINE_RETAIL_ROWS}
     if source == "instacart":
         complete = {name.removesuffix(".csv"): count for name, (_, count) in official.INSTACART.items()}

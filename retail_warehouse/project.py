@@ -1,4 +1,4 @@
-"""Where commands find the dbt project and its warehouse."""
+"""Finds the dbt project and its warehouse, and runs dbt for commands."""
 
 import contextlib
 import subprocess
@@ -51,7 +51,7 @@ def artifacts(command: str) -> Iterator[Path]:
 
 
 def dbt_succeeds(arguments: list[str], target: Path, environment: Mapping[str, str]) -> bool:
-    """Run dbt on DuckDB in a process of its own, which tells people what is wrong, and return whether it succeeded.
+    """Run dbt on DuckDB in its own process, print its errors, and return whether it succeeded.
 
     Args:
         arguments: Command and options.
@@ -64,7 +64,7 @@ def dbt_succeeds(arguments: list[str], target: Path, environment: Mapping[str, s
 
 
 def dbt_says(arguments: list[str], target: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
-    """Run dbt on DuckDB in a process of its own, and return whether it succeeded and what it says is wrong.
+    """Run dbt on DuckDB in its own process, and return whether it succeeded and what it printed.
 
     Args:
         arguments: Command and options.
@@ -80,7 +80,7 @@ def dbt_says(arguments: list[str], target: Path, environment: Mapping[str, str])
 
 
 def in_short(said: str) -> str:
-    """What dbt says of an error without what is for developers: time, colours, and which macros called one another.
+    """The error message of dbt without details for developers: time, colours, and the chain of macro calls.
 
     Args:
         said: As from :func:`dbt_says`, or the message of an exception of dbt.

@@ -1,4 +1,4 @@
-"""The one reader of raw files: which there are, what their bytes are, and what DuckDB cannot read of them.
+"""The only reader of raw files: it lists them, detects their encoding, and finds what DuckDB cannot read.
 
 dbt calls it through :mod:`retail_warehouse.dbt_plugin`, and the commands call it themselves, so that they agree. It
 looks at a file once, in pieces, so that a file of any size takes the same memory.
@@ -78,7 +78,7 @@ CONVERTED = ("cp1252", "utf-16", "utf-8-bad", "gz-padded", "cr-cr-lf")
 
 
 class FileProblem(Exception):
-    """What is wrong with a file, as it follows its name in a message; it says what to do."""
+    """What is wrong with a file. The text follows the file's name in a message, and says what to do."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Listing:
 
 @dataclass
 class Look:
-    """What the bytes of a file are.
+    """What was found in the bytes of a file.
 
     Args:
         encoding: ``ascii``, ``utf-8``, ``latin-1``, or one of :data:`CONVERTED`.
@@ -159,7 +159,7 @@ def list_files(
 
 
 class _Walk:
-    """Looks through a folder of this machine; the arguments are those of :func:`list_files`."""
+    """Looks through a local folder. The arguments are those of :func:`list_files`."""
 
     def __init__(self, folder: str, wanted: re.Pattern, is_final: bool, tables: list[str] | None, depth: int) -> None:
         self.listing = Listing()

@@ -1,5 +1,5 @@
-"""What environment variables say, in one place. Each variable is described in ``docs/settings.md``; those of dbt alone
-stand in the profile and in macros."""
+"""The environment variables that the package reads. ``docs/settings.md`` describes each. Those that only dbt reads are
+in ``profiles.yml`` and in macros."""
 
 import ipaddress
 import logging
@@ -21,7 +21,8 @@ class _Environment(BaseSettings):
 
 
 class ProjectSettings(_Environment):
-    """Where the files of the project are. A variable has the name of its field, in upper case, here and below.
+    """Files of the project, and limits of DuckDB. Each variable has the name of its field in upper case, here and
+    below.
 
     Attributes:
         warehouse_path: The DuckDB file; it may be missing.
@@ -49,7 +50,7 @@ class ProjectSettings(_Environment):
 
 
 class TokenSettings(_Environment):
-    """Whose tokens the API takes.
+    """The issuer whose tokens the API accepts.
 
     Attributes:
         retail_warehouse_env: ``development``, or ``production``, where the local issuer is never trusted.
@@ -71,7 +72,7 @@ class TokenSettings(_Environment):
 
 
 class Settings(_Environment):
-    """Of the stream and of the API.
+    """The stream and the API.
 
     Attributes:
         online_retail_landing: Folder or ``s3://`` prefix of landed rows; empty where none is named.
@@ -134,7 +135,7 @@ class Settings(_Environment):
 
     @property
     def landing(self) -> tuple[Path, str | None]:
-        """The folder of this machine where rows are landed, and the S3 prefix that they are moved to, if one is named.
+        """The local folder where rows are landed, and the S3 prefix that they are moved to, if there is one.
 
         Raises:
             DataError: Nothing is named, or something else.
@@ -148,7 +149,7 @@ class Settings(_Environment):
 
 
 def settings() -> Settings:
-    """The settings as the environment is now.
+    """The settings of the stream and the API, as the environment is now.
 
     Raises:
         DataError: A variable makes no sense; the text names it.

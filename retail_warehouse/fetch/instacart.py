@@ -1,4 +1,4 @@
-"""The official Instacart files, which a person has to download: how to, and a check of the download.
+"""The official Instacart files, which a person has to download: instructions, and a check of the download.
 
 Source: "The Instacart Online Grocery Shopping Dataset 2017".
 """

@@ -1,5 +1,5 @@
-"""Landing of raw files as Parquet, which Redshift can load. The project's own reading SQL does it, so that malformed
-rows are decided once, for both engines."""
+"""Writes raw files as Parquet for Redshift to load. It uses the SQL that DuckDB reads them with, so that both engines
+agree on which rows are malformed."""
 
 import os
 from pathlib import Path

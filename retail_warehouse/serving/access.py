@@ -20,12 +20,12 @@ Authorize = Callable[[Request, str], Coroutine[Any, Any, Caller]]
 
 
 class Access:
-    """Judges callers by their tokens, and limits how much each of them asks and sends."""
+    """Checks the tokens of callers, and limits how much each caller may ask and send."""
 
     def __init__(
         self, verifier: Verifier, lookups_per_second: int, posts_per_second: int, rejected_megabytes: int
     ) -> None:
-        """Nobody has asked yet.
+        """Start without any caller.
 
         Args:
             verifier: Judges tokens.
@@ -43,8 +43,8 @@ class Access:
         self._asking_issuer = CapacityLimiter(_ASKING_ISSUER)
 
     async def of_lookup(self, request: Request, scope: str) -> Caller:
-        """The caller of a look-up. Comes before everything else: without a token nobody learns what a request should
-        be like.
+        """The caller of a look-up. Call it before anything else, so that a caller without a token learns nothing about
+        the request.
 
         Args:
             request: The request.
@@ -90,7 +90,7 @@ class Access:
         return caller
 
     def check_rejected(self, caller: Caller) -> None:
-        """Refuse a caller of whose rejected rows so much was kept that no more is.
+        """Refuse a caller when too many of their rejected rows were kept within the hour.
 
         Raises:
             HTTPException: Too much was kept.

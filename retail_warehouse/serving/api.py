@@ -1,4 +1,4 @@
-"""The API as a whole: rows come in, customers look up transactions, and a shop looks up predictions."""
+"""Puts the API together: rows come in, customers look up transactions, and a shop looks up predictions."""
 
 import hmac
 import logging
@@ -40,8 +40,7 @@ _log = logging.getLogger("retail_warehouse.api")
 
 
 class _Direct(APIRoute):
-    """Hands the request to the endpoint as it is. FastAPI would find out for each request what the endpoint wants,
-    which takes longer than a look-up."""
+    """Passes the request to the endpoint as it is. FastAPI's own parsing of parameters takes longer than a look-up."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See the base class."""
@@ -102,7 +101,7 @@ def create_app(
 
 
 def _add_refusals(app: FastAPI) -> None:
-    """What answers requests that cannot be taken, and those that fail for want of store, disk or memory."""
+    """Add the answers to requests that are invalid, and to those that fail because of the store, the disk or memory."""
 
     @app.exception_handler(InvalidParameter)
     async def refuse(_: Request, error: InvalidParameter) -> Response:
@@ -156,7 +155,8 @@ def _add_root(app: FastAPI) -> None:
 
 
 def _describe_tokens_and_rows(app: FastAPI) -> None:
-    """Add to the description what FastAPI cannot know, since the endpoints read requests by hand."""
+    """Add tokens and rows to the OpenAPI description. FastAPI cannot derive them, since the endpoints read requests
+    themselves."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _describe_tokens_and_rows(app: FastAPI) -> None:
 
 
 def _write_description_once(app: FastAPI) -> None:
-    """The description is asked for without a token, and takes longer than a look-up."""
+    """Serve the OpenAPI description from memory. Anyone may ask for it, and building it takes longer than a look-up."""
     described = json_response(app.openapi()).body
 
     async def get_description(_: Request) -> Response:

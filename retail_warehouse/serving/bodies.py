@@ -1,4 +1,4 @@
-"""Bodies of requests: read within limits of time and memory, and turned into events."""
+"""Reads request bodies within limits of time and memory, and turns them into events."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ _many = TypeAdapter(Annotated[list[AnyRow], Field(min_length=1, max_length=MOST_
 
 
 class BytesLimit:
-    """A limit of the bytes of all bodies that are being read."""
+    """Limits the bytes of all bodies that are being read at the same time."""
 
     def __init__(self, most: int) -> None:
         """None is read yet.
@@ -59,7 +59,7 @@ class BytesLimit:
 
 
 def require_json(request: Request) -> None:
-    """Make sure that a body is said to be JSON that is not compressed.
+    """Make sure that the body is declared as uncompressed JSON.
 
     Raises:
         HTTPException: It is not.
@@ -106,7 +106,7 @@ async def read_body(
 
 
 def parse_events(body: bytes) -> list[Event] | Response:
-    """The rows of a body, or why it is refused."""
+    """The events of a body, or the answer that refuses it."""
     # Before it is parsed, which would take twenty times as much memory.
     if strings_written(body) > 2 * len(Row.model_fields) * MOST_ROWS or _is_nested(body):
         return refusal([{"type": "too_many", "loc": (), "msg": f"More than {MOST_ROWS:,} rows, or no rows"}], ("body",))
@@ -128,7 +128,7 @@ def parse_events(body: bytes) -> list[Event] | Response:
 
 
 def _is_nested(body: bytes) -> bool:
-    """Whether a text holds more lists and objects than a list of rows can."""
+    """Whether a body holds more lists and objects than a list of rows can."""
     if body.count(b"{") + body.count(b"[") <= 2 * MOST_ROWS:
         return False
     outside = _STRING.sub(b"", body)
@@ -136,20 +136,21 @@ def _is_nested(body: bytes) -> bool:
 
 
 def strings_in(content: list[dict[str, str | None]] | dict[str, str | None]) -> int:
-    """How many strings rows are made of: keys, and values that are not null."""
+    """The number of strings in parsed rows: keys, and values that are not null."""
     rows = content if isinstance(content, list) else [content]
     return sum(2 * len(row) - list(row.values()).count(None) for row in rows)
 
 
 def strings_written(body: bytes) -> int:
-    """How many strings stand in a JSON text. Parsers drop all but the last of the values of one key, without a word."""
+    """The number of strings in a JSON text. If it differs from :func:`strings_in`, a key was repeated: parsers keep
+    only the last value."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     return body.count(b'"') // 2
 
 
 def _repeated_keys(body: bytes) -> list[dict[str, Any]]:
-    """Where rows name a key twice. It takes ten times as long as to parse them."""
+    """The places where a row repeats a key. This takes ten times as long as parsing."""
     found: list[dict[str, Any]] = []
     rows = 0
 

@@ -1,4 +1,4 @@
-"""The connections of the API: none is held for longer than it takes, and no address gets them all."""
+"""Limits the connections of the API: how long one may take, and how many one address may hold."""
 
 import asyncio
 import ipaddress
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 30  # for a client to take an answer
 
 
 class Connections:
-    """Which connections there are. Where there is no place left, those of the address with the most make room."""
+    """The open connections. When there is no room, an idle connection of the address with the most is closed."""
 
     def __init__(self, most: int = MOST, most_of_address: int | None = None, proxies: Iterable[str] = ()) -> None:
         """Begin without any.

@@ -49,14 +49,14 @@ def open_predictions() -> PredictionsStore:
 
 
 def store_is_made() -> bool:
-    """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
+    """Whether the serving store exists already. :func:`open_store` creates a missing file."""
     name = settings().serving_store
     return name.startswith(DYNAMODB) or Path(name).is_file()
 
 
 def landed_files() -> set[str]:
-    """The files of landed rows, as paths below ``ONLINE_RETAIL_LANDING``, with those that were not handed over to dbt
-    yet; none where it is not set.
+    """The landed files, as paths below ``ONLINE_RETAIL_LANDING``, including those that dbt cannot see yet. Empty if the
+    variable is not set.
 
     Raises:
         DataError: They cannot be listed.

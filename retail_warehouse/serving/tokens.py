@@ -65,24 +65,24 @@ _log = logging.getLogger(__name__)
 
 
 class TokenError(Exception):
-    """The token proves nothing (401). The text is for the operator's log and holds nothing of the token."""
+    """The token is not valid (401). The message is for the operator's log and quotes nothing of the token."""
 
 
 class IssuerError(TokenError):
-    """No token can be judged, since the issuer's keys cannot be read: not the caller's fault (503)."""
+    """No token can be checked, since the issuer's keys cannot be read. The caller is not at fault (503)."""
 
 
 class ScopeError(Exception):
-    """The caller is known but may not do this (403). The text is for the operator's log."""
+    """The token is valid but does not allow this (403). The message is for the operator's log."""
 
 
 class ConfigurationError(Exception):
-    """What stops the service from starting; the text says what to do."""
+    """A setting stops the service from starting. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a token speaks for.
+    """The caller that a token stands for.
 
     Args:
         subject: Id of the user or, for a program by itself, of its client.
@@ -105,7 +105,7 @@ class Caller:
     may_send: bool = True
 
     def require(self, scope: str) -> None:
-        """Make sure of a scope.
+        """Make sure that the token grants a scope.
 
         Raises:
             ScopeError: The token does not grant it.
@@ -180,7 +180,7 @@ def _bound_to(claims: dict, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """A token that was found good.
+    """A token that was found valid.
 
     Args:
         caller: Whom it speaks for.
@@ -196,7 +196,7 @@ class _Verdict:
 
 
 class Verifier:
-    """Judges the access tokens of one issuer. Safe to use from several threads.
+    """Checks the access tokens of one issuer. Safe to use from several threads.
 
     A token that was found good is remembered and costs no signature check again, until it expires or its key is no
     longer the issuer's.
@@ -229,7 +229,7 @@ class Verifier:
         self._lock = threading.Lock()  # of the verdicts
 
     def verify(self, token: str | None) -> Caller:
-        """Judge a token. It may ask the issuer for its keys, so call it from a thread that may wait.
+        """Check a token. It may ask the issuer for its keys, so call it from a thread that may wait.
 
         Args:
             token: The access token alone, without ``Bearer``.
@@ -259,7 +259,7 @@ class Verifier:
         return verdict.caller
 
     def remembered(self, token: str | None) -> Caller | None:
-        """Whom a token speaks for that was found good before and still is, at once; None for any other.
+        """The caller of a token that was found valid before and still is; None for any other token. Never waits.
 
         Args:
             token: The access token alone, without ``Bearer``.
@@ -364,7 +364,7 @@ def _scopes(claims: dict) -> frozenset[str]:
 
 
 def read_key_set(key_set: dict) -> dict[str, RSAPublicKey]:
-    """The keys of a JSON Web Key Set that may sign tokens with RS256, by id. Others are left out.
+    """The keys of a JSON Web Key Set that may sign tokens with RS256, by id. Other keys are ignored.
 
     Raises:
         ValueError: It is no key set.
@@ -385,7 +385,7 @@ def read_key_set(key_set: dict) -> dict[str, RSAPublicKey]:
 
 
 class IssuerKeys:
-    """The key set of an issuer, read over HTTP when needed and kept. Call it with the id of a key.
+    """The key set of an issuer, downloaded when needed and cached. Call it with the id of a key.
 
     It is read again after ``KEYS_FRESH`` seconds, and when a token names a key that it does not hold, but never twice
     within ``KEYS_PAUSE`` seconds, and for ``READ_SECONDS`` at most. While that fails the last one serves on, for
@@ -408,12 +408,12 @@ class IssuerKeys:
         self._done.set()
 
     def knows(self, kid: str) -> bool:
-        """Whether the key of an id is there, so that nobody has to be asked for it."""
+        """Whether the key is cached, so that the issuer need not be asked."""
         keys, fetched_at = self._fetched
         return kid in keys and self._clock() - fetched_at < KEYS_STALE
 
     def now(self, kid: str) -> RSAPublicKey | None:
-        """The key of an id, or None, as far as it is there; a set that has grown old is read again meanwhile."""
+        """The cached key of an id, or None. A key set that has become old is downloaded again in the background."""
         keys, fetched_at = self._fetched
         age = self._clock() - fetched_at
         if age >= KEYS_FRESH:
@@ -437,7 +437,7 @@ class IssuerKeys:
         return keys.get(kid)
 
     def _refreshed(self) -> threading.Event:
-        """Have the key set read, if it is time, and return what tells that this is over."""
+        """Start a download of the key set if one is due, and return the event that ends it."""
         with self._lock:
             now = self._clock()
             if self._done.is_set() and now - self._asked_at >= KEYS_PAUSE:
@@ -508,7 +508,7 @@ class _Watched(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {scheme: watched(kind) for scheme, kind in kinds.items()}
 
     def cut(self) -> None:
-        """End whatever is read."""
+        """Close the connections, so that a download ends at once."""
         self._is_cut = True
         for opened in self._sockets:
             with contextlib.suppress(OSError):
@@ -522,7 +522,7 @@ class _Watched(HTTPAdapter):
 
 
 class LocalIssuer:
-    """Issues tokens like Cognito's on this machine, for development. Who can read its key can issue any."""
+    """Issues tokens like Cognito's on this machine, for development. Whoever can read its key can issue any token."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Take the key of a folder, or make it; processes that start at once get the same one.

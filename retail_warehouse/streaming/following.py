@@ -1,4 +1,4 @@
-"""Lets look-ups follow what dbt has loaded from files."""
+"""Publishes to the serving store what dbt has loaded from files."""
 
 import contextlib
 
@@ -10,8 +10,8 @@ from retail_warehouse.serving.stores import open_store, store_is_made
 
 
 def follow_deliveries() -> None:
-    """Let look-ups follow what dbt has loaded from files, where a store was made; what goes wrong is told, and done
-    after the next batch."""
+    """Publish the files that dbt has loaded since the last call, if there is a serving store. An error is printed, and
+    the next call tries again."""
     try:
         if store_is_made():
             with contextlib.closing(open_store()) as store:

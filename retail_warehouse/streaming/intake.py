@@ -1,4 +1,4 @@
-"""Takes in events: judges them, writes them to disk and stores them for look-ups before it answers."""
+"""Takes in events: it judges them, writes them to disk and stores them for look-ups, and only then answers."""
 
 import queue
 import sys
@@ -30,7 +30,7 @@ _IN_A_FILE = Rejection("duplicate_key", "the line of this event_id stands in a f
 
 
 class IntakeFull(Exception):
-    """So many events wait already that no more are taken."""
+    """Too many events are waiting, so no more are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Verdict:
 
 
 class Intake:
-    """One writer, a thread, that takes in what several requests brought with one wait for the disk.
+    """A single writer thread. It takes in the events of several requests with one wait for the disk.
 
     Attributes:
         landing_identity: What tells the landing folder from others.
@@ -96,8 +96,8 @@ class Intake:
         self._writer.start()
 
     def take(self, events: Sequence[Event]) -> "Future[list[Verdict]]":
-        """Take in events; the result comes once they are landed for good, or is a LandingError, StoreError or
-        RulesError, and then none of them was taken.
+        """Take in events. The result comes once they are on disk. If it is a LandingError, StoreError or RulesError,
+        none of them was taken.
 
         Raises:
             IntakeFull: Too many wait already.
@@ -119,7 +119,7 @@ class Intake:
         return seconds_behind(self._landing.folder)
 
     def may_hold_refused(self, **key: str) -> bool:
-        """Whether the store may hold lines that were refused, and could not be removed yet.
+        """Whether the store may still hold lines that were refused, since they could not be removed yet.
 
         Args:
             key: Fields of :class:`Line`, with the values that are looked up.
@@ -295,7 +295,7 @@ class Intake:
         return verdicts
 
     def _take_back(self, lines: Sequence[Line]) -> None:
-        """Remove lines that were refused after all from the store, where they may be or not."""
+        """Remove lines from the store that were refused after all."""
         if not lines:
             return
         self._doubted |= {line.invoice_line_id: line for line in lines}
@@ -325,5 +325,5 @@ def _kept(event: Event, judgement: Line | Rejection) -> Event:
 
 
 def _size(events: Sequence[Event]) -> int:
-    """Bytes of memory."""
+    """Bytes that events take in memory."""
     return sum(sys.getsizeof(event.line) for event in events) + _EVENT_BYTES * len(events)

@@ -1,4 +1,4 @@
-"""Everything at once, for a first look: the API, a player and dbt, until Ctrl-C."""
+"""Runs the API, a player and dbt at once, for a first look, until Ctrl-C."""
 
 import contextlib
 import csv
@@ -37,7 +37,7 @@ _TOOL = (sys.executable, "-m", "retail_warehouse")
 
 
 def run(file: Path, rate: float, every: float, port: int, until_done: bool) -> None:
-    """Start the API and a player, run micro-batches, and tell how far they are.
+    """Start the API and a player, run micro-batches, and print how far they are.
 
     Args:
         file: The Online Retail file to play.
@@ -95,7 +95,7 @@ def _process(
     file_name: str,
     until_done: bool,
 ) -> None:
-    """Run micro-batches until a signal, or until nothing more comes."""
+    """Run micro-batches until a signal, or until no more rows can come."""
 
     def count(batch: Batch) -> None:
         status.count(batch)
@@ -114,7 +114,7 @@ def _process(
 def _finish(
     batches: MicroBatches, status: "Status", api: subprocess.Popen, playing: subprocess.Popen, log: Path
 ) -> None:
-    """End the player and the API, take in what was landed last, and tell how it ended.
+    """Stop the player and the API, build the rows that were landed last, and report how it ended.
 
     Raises:
         DataError: One of them had ended by itself, or dbt failed.
@@ -163,7 +163,7 @@ def keys_of_landed(folder: Path, most: int = 20) -> list[tuple[str, str]]:
 
 
 class Status:
-    """The status line, rewritten every second on a terminal, and otherwise written now and then."""
+    """The status line. On a terminal it is rewritten every second, otherwise it is printed every few seconds."""
 
     def __init__(self, landing: Path, log: Path) -> None:
         """Tell nothing yet.
@@ -197,7 +197,7 @@ class Status:
             click.echo()
 
     def count(self, batch: Batch) -> None:
-        """Note what a batch has done."""
+        """Record the result of a batch."""
         self._last = f"{batch.seconds:.1f} s" if batch.ok else f"failed: {batch.problem[:200]}"
         if batch.ok:
             self._processed, self._rejected, self._set_aside = batch.lines, batch.rejected, batch.set_aside
@@ -217,7 +217,7 @@ class Status:
         return "\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r" if self._rewrites else ""
 
     def _last_trouble(self) -> str:
-        """The last error that the API or the player has told."""
+        """The last error that the API or the player has printed."""
         with contextlib.suppress(OSError), self._log.open("rb") as file:
             file.seek(self._log_read)
             lines = file.read().splitlines(keepends=True)
@@ -232,8 +232,8 @@ class Status:
         return f", {time.monotonic() - self._trouble[0]:.0f} s ago: {self._trouble[1][:300]}"
 
     def line(self) -> str:
-        """Rows that came in, were processed and rejected, for how long the oldest has waited, the last batch, and the
-        last error of API and player."""
+        """The text of the line: rows in, processed and rejected, the age of the oldest row that waits, the last batch,
+        and the last error."""
         rows = 0
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._index)) as index:
             [rows] = index.execute("select count(*) from events").fetchone()

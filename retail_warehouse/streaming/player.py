@@ -1,4 +1,4 @@
-"""The player: sends the rows of a file, as a till would."""
+"""The player: it sends the rows of a file one request after another, like a shop's till."""
 
 import contextlib
 import json
@@ -79,11 +79,11 @@ class Target(Protocol):
         ...
 
     def stop(self) -> None:
-        """Give up what is tried again."""
+        """Stop repeating requests."""
         ...
 
     def send(self, rows: list[dict]) -> Progress:
-        """Send rows, and send them again until they are taken.
+        """Send rows, and repeat the request until they are taken.
 
         Raises:
             DataError: They will never be taken.
@@ -93,8 +93,8 @@ class Target(Protocol):
 
 @contextlib.contextmanager
 def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
-    """How many rows an Online Retail file has, and they, as the API takes them, in their order, read by the project's
-    own SQL.
+    """The number of rows of an Online Retail file, and the rows in order, in the form that the API takes. The project's
+    own SQL reads them.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -125,7 +125,8 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
 
 
 def _open_raw_views(folder: Path, warehouse: Path) -> None:
-    """Make a warehouse with nothing but the raw views of a folder; none where dbt fails, which has told why."""
+    """Create a warehouse with only the raw views of a folder. If dbt fails, it has printed why, and there is no
+    file."""
     with artifacts("player") as target:
         # Under the same name each time, or dbt would parse the project anew; then out of the way.
         made = target / warehouse.name
@@ -138,7 +139,7 @@ def _open_raw_views(folder: Path, warehouse: Path) -> None:
 
 
 def check(file: Path) -> None:
-    """Check a file for what dbt accepts and a stream does not.
+    """Check that a file can be streamed.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -185,7 +186,7 @@ def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
 
 
 class ApiTarget:
-    """An API to send rows to; one that is away is tried again for as long as it takes."""
+    """Sends rows to an API. While it does not answer, requests are repeated for as long as it takes."""
 
     requests_at_a_time = 2
 
@@ -261,7 +262,7 @@ class _Again(Exception):
 
 
 class FolderTarget:
-    """A landing folder to write rows to without an API; dbt judges them."""
+    """Writes rows to a landing folder without an API. dbt judges them."""
 
     requests_at_a_time = 1
 
@@ -380,7 +381,7 @@ def _stopping(target: Target) -> Iterator[None]:
 
 
 class Bookmark:
-    """Remembers how far a file was played to a target, so that the next run goes on there."""
+    """Remembers how far a file was sent to a target, so that the next run continues there."""
 
     def __init__(self, folder: Path, file: Path, to: str) -> None:
         """Look for the bookmark.

@@ -1,4 +1,4 @@
-"""A row of Online Retail as it is sent: what the API takes in, and what the player sends."""
+"""A row of Online Retail in a request: the API reads it, and the player writes it."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ WholeLine = Annotated[str, StringConstraints(pattern=_NO_LINE_BREAK, max_length=
 
 # The examples look up what stands in the bundled sample and in the complete file.
 class Row(BaseModel):
-    """A row with the columns of the raw file, each as text, as it would stand there."""
+    """A row with the columns of the raw file. Each value is text, as it would be in the file."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="Row")
 
@@ -54,7 +54,7 @@ COLUMNS = tuple(name for name in Row.model_fields if name != "event_id")
 
 
 class RawRow(BaseModel):
-    """A row that cannot be split into the columns, as the line that it is."""
+    """A row that cannot be split into columns, sent as the whole line."""
 
     model_config = ConfigDict(extra="forbid", strict=True, title="RawRow")
 
