@@ -1,4 +1,4 @@
-"""Attacks an API with clients of its own, and tells what a good client notices meanwhile, and what memory and disk it
+"""Attacks an API with clients of its own. Reports what a good client notices meanwhile, and how much memory and disk it
 takes.
 
     python benchmarks/attacks.py
@@ -48,10 +48,10 @@ GOOD = {
 
 
 class Good:
-    """A client that asks 20 times a second, and notes whether it was answered and how soon."""
+    """A client that sends 20 requests a second, and records whether and how fast they were answered."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Ask nothing yet."""
+        """Send nothing yet."""
         self._url, self._headers = url, {"Authorization": f"Bearer {token}"}
         self.seconds: list[float] = []
         self.failed = 0
@@ -70,7 +70,7 @@ class Good:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask until the block is left."""
+        """Send requests until the block ends."""
         thread = threading.Thread(target=self._ask)
         thread.start()
         try:
@@ -80,7 +80,7 @@ class Good:
             thread.join()
 
     def told(self) -> str:
-        """What it has noticed."""
+        """What the client has noticed."""
         seconds = sorted(self.seconds) or [float("nan")]
         median, p99 = (1000 * seconds[int(share * len(seconds))] for share in (0.5, 0.99))
         return f"{len(self.seconds)} answers, {self.failed} failures, median {median:.0f} ms, p99 {p99:.0f} ms"
@@ -199,7 +199,7 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
 
 
 def hold_connections(url: str, port: int, token: str) -> None:
-    """Open connections and hold them, in each way."""
+    """Open connections and hold them in different ways."""
     head = f"POST /transactions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n".encode()
     body = b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
     kinds = {
@@ -239,7 +239,7 @@ def send_bad_tokens(url: str, token: str, issuer: LocalIssuer) -> None:
 
 
 def send_large_bodies(url: str, token: str, folder: Path) -> None:
-    """Send large bodies, and look how much of them is kept."""
+    """Send large bodies, and measure how much of them is kept."""
     line = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850"
     bodies = {
         "lines that cannot be split": [

@@ -177,7 +177,7 @@ def measured(asked: dict[str, list], environment: dict[str, str], folder: Path, 
 
 
 def run(environment: dict[str, str], name: str, *arguments: str) -> None:
-    """Run dbt or retail-warehouse to its end."""
+    """Run dbt or retail-warehouse until it ends."""
     program = [sys.executable, "-m", "retail_warehouse"]
     if name == "dbt":
         program = [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]

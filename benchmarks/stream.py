@@ -1,5 +1,5 @@
-"""Plays a whole Online Retail file through the API, with faults or without, and compares what stands in the warehouse
-with loading the file in bulk, row by row.
+"""Plays a whole Online Retail file through the API, with or without faults, and compares the warehouse row by row with
+one that was loaded in bulk.
 
     python benchmarks/stream.py ~/online_retail/data.csv.gz            # how fast it is
     python benchmarks/stream.py ~/online_retail/data.csv.gz --kill     # that nothing is lost or counted twice
@@ -52,7 +52,7 @@ COMPARED = """
 
 @dataclass
 class Result:
-    """What a run has shown.
+    """The figures of a run.
 
     Args:
         rows: Rows sent, repeated ones included.
@@ -78,7 +78,7 @@ class Result:
 
 
 def disturbed(rows: Iterable[dict]) -> Iterator[dict]:
-    """Rows in another order within a window, some of them twice; the same for every call."""
+    """Rows in another order within a window, some of them twice. Every call gives the same."""
     chance = random.Random(SEED)
     source = iter(rows)
     while part := list(itertools.islice(source, WINDOW)):
@@ -103,7 +103,7 @@ class Process:
             )
 
     def kill(self) -> None:
-        """As a power cut would, with everything that it has started."""
+        """Kill it and everything that it has started, like a power cut."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 child.kill()
@@ -111,13 +111,13 @@ class Process:
         self.process.wait()
 
     def stop(self) -> None:
-        """As Ctrl-C does; by the signal that the background of a script does not ignore."""
+        """Stop it like Ctrl-C does, by the signal that a script's background processes do not ignore."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(120)
 
     def memory(self) -> float:
-        """MB of it and of what it has started."""
+        """Memory of it and of everything that it has started, in MB."""
         with contextlib.suppress(psutil.NoSuchProcess):
             top = psutil.Process(self.process.pid)
             return sum(one.memory_info().rss for one in (top, *top.children(recursive=True))) / 1e6
@@ -125,7 +125,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -304,7 +304,7 @@ def _compare(folder: Path, result: Result) -> None:
 
 
 def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
-    """What the player of the benchmark does: the tool's own, on disturbed rows."""
+    """The player of the benchmark: the tool's own, on disturbed rows."""
     state = folder / "played.json"
     begin = json.loads(state.read_text())["sent"] if state.exists() else 0
     os.chdir(PROJECT)

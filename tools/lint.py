@@ -23,7 +23,7 @@ PASSED = PROJECT / "target/lint/passed.json"
 
 
 def git(*arguments: str) -> list[str] | None:
-    """The files that a git command lists; none where it fails."""
+    """The files that a git command lists; None if it fails."""
     done = subprocess.run(["git", *arguments, "-z"], cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:
         return None
@@ -31,13 +31,13 @@ def git(*arguments: str) -> list[str] | None:
 
 
 def run(program: str, *arguments: str, **environment: str) -> bool:
-    """Run a program of the virtual environment, which tells what it finds, and return whether it found nothing."""
+    """Run a program of the virtual environment, which prints its findings. Return whether there were none."""
     command = [str(BIN / program), *arguments]
     return subprocess.run(command, cwd=PROJECT, env=os.environ | environment, check=False).returncode == 0
 
 
 def digest(*paths: str) -> str:
-    """What names and contents of files come to."""
+    """A hash of the names and contents of files."""
     found = hashlib.sha256()
     for path in sorted(paths):
         found.update(path.encode() + b"\0" + (PROJECT / path).read_bytes() + b"\0")
@@ -45,7 +45,7 @@ def digest(*paths: str) -> str:
 
 
 def record() -> dict[str, str]:
-    """What SQL files were when they passed."""
+    """The hashes with which SQL files last passed."""
     try:
         return json.loads(PASSED.read_text())
     except (OSError, ValueError):
@@ -53,7 +53,7 @@ def record() -> dict[str, str]:
 
 
 def lint_sql(files: list[str], tracked: list[str], changed: set[str]) -> bool:
-    """Lint the SQL files that have not passed as they are now, changed ones before the others."""
+    """Lint the SQL files that have changed since they passed, files of the working copy first."""
     depends_on = [path for path in tracked if path.startswith(SHARED) or path.endswith((".yml", ".yaml"))]
     names = sorted(path for path in tracked if path.endswith((".sql", ".csv")))
     versions = [importlib.metadata.version(name) for name in LINTERS]
@@ -77,7 +77,7 @@ def lint_sql(files: list[str], tracked: list[str], changed: set[str]) -> bool:
 
 
 def here(files: list[str]) -> list[str]:
-    """Files as arguments, which no program takes for options."""
+    """Files as arguments that no program takes for options."""
     return [f"./{path}" for path in files]
 
 

@@ -68,7 +68,7 @@ class Access:
             raise HTTPException(503, "Try again later", {"Retry-After": "5"}) from None
         except TokenError as error:
             _log.info("401: %s", error)
-            # A good token is never refused for the bad ones of its address, which may be everybody's.
+            # A good token is never refused because of bad ones: many callers may share the address.
             if not self._limiter.hit(self._failures, request.client.host if request.client else ""):
                 raise HTTPException(429, "Too many requests", {"Retry-After": "10"}) from None
             raise HTTPException(401, "No valid token", {"WWW-Authenticate": "Bearer"}) from None
@@ -84,7 +84,7 @@ class Access:
         token = text.strip() if kind.lower() == "bearer" else None
         caller = self._verifier.remembered(token)
         if caller is None:
-            # Whoever has to wait for the issuer does not keep threads from those who have not.
+            # Callers who wait for the issuer have threads of their own, so that others need not wait for them.
             threads = self._asking_issuer if self._verifier.may_wait(token) else None
             caller = await to_thread.run_sync(self._verifier.verify, token, limiter=threads)
         return caller

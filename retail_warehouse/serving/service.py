@@ -60,7 +60,7 @@ def serve(
     """
     given = settings()
     set_up_logs(given.log_level, given.logs_json)
-    # The server hands the signal on once it has ended; what follows it must still be done.
+    # uvicorn raises the signal again when it has stopped. The rest of this function must still run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.closing(listen(host, port)) as listener:
         _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
@@ -100,7 +100,7 @@ class _Start:
     def _run(self) -> None:
         try:
             intake = self._make()
-            # What is there now stays; looking through it for garbage again and again makes callers wait.
+            # These objects stay. Without freezing them, every garbage collection would make callers wait.
             gc.collect()
             gc.freeze()
             self.intake = intake
@@ -146,7 +146,7 @@ def _serve(
         metrics,
         given.metrics_token or (None if given.is_production else ""),
     )
-    # What uvicorn would log quotes requests, or is told by the API itself.
+    # uvicorn's log quotes requests, and the API logs the rest itself.
     server = _Server(
         Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
     )

@@ -207,7 +207,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Open the file, or make it."""
         self._path = path.absolute()
-        # What takes longer has a connection of its own, and nobody else waits for it.
+        # Long queries have a connection of their own, so that short ones do not wait for them.
         self._reading, self._reading_long, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
         try:
             if not self._path.parent.is_dir():
@@ -218,7 +218,7 @@ class SqliteStore:
                 f"The folder of the serving store {self._path} cannot be made: {error.strerror}. Name a file in a "
                 "folder in which this user may write."
             ) from error
-        # What customers bought is nobody else's business. What goes wrong here, SQLite tells.
+        # Only the owner may read what customers bought. If this fails, SQLite reports it.
         with contextlib.suppress(OSError):
             make_private(self._path)
         with contextlib.ExitStack() as opened, self._told():
@@ -272,7 +272,7 @@ class SqliteStore:
             StoreError: The file cannot be written.
         """
         ids = [line.invoice_line_id for line in lines]
-        # A disk that is full can be read, and mostly none of them is there.
+        # A full disk can still be read, and usually none of the lines is there.
         if not self._rows(
             "select 1 from lines where invoice_line_id in (select value from json_each(?)) limit 1", (json.dumps(ids),)
         ):
@@ -412,7 +412,7 @@ class SqliteStore:
         return {name: Delivery(*rest) for name, *rest in connection.execute(query, values).fetchall()}
 
     def _rows(self, query: str, values: tuple[str | int, ...], is_long: bool = False) -> list[tuple]:
-        # All at once: a query left half read would keep the log from being cut.
+        # Read everything at once: an open query would keep SQLite from truncating the log.
         lock, reader = (self._reading_long, self._long_reader) if is_long else (self._reading, self._reader)
         with lock, self._told():
             return reader.execute(query, values).fetchall()

@@ -289,12 +289,12 @@ class Verifier:
             header = jwt.get_unverified_header(token)
         if header is None:
             raise TokenError("The token is no JWT.")
-        # Before the key is looked for: what could never be good must not make us ask the issuer.
+        # Checked before the key is looked up: a token that cannot be valid must not cause a request to the issuer.
         if header.get("alg") != "RS256":
             raise TokenError("The token is not signed by RS256.")
         if "crit" in header:
             raise TokenError("The token asks for an extension that the service does not know.")
-        # The key comes from the configured issuer only: jku, jwk, x5u and x5c of the token are the caller's word.
+        # The key comes from the configured issuer only. jku, jwk, x5u and x5c in the token cannot be trusted.
         kid = header.get("kid")
         if not kid:
             raise TokenError("The token does not name its key.")

@@ -184,12 +184,12 @@ class Intake:
             return work()
         except (LandingError, StoreError, RulesError) as error:
             self._tell(str(error))
-        except Exception as error:  # whatever it is, the writer goes on; its text may quote rows
+        except Exception as error:  # the writer must go on; the text may quote rows
             self._tell(f"{type(error).__name__} while files were handed over.")
         return 1.0
 
     def _take_in(self, requests: list[tuple[Sequence[Event], Future]]) -> None:
-        # Who gave up waiting gets its events taken in as well, and is not told.
+        # Events of a caller that gave up waiting are taken in too; there is nobody to answer.
         waiting = {id(future): future.set_running_or_notify_cancel() for _, future in requests}
         count = sum(len(events) for events, _ in requests)
         size = sum(_size(events) for events, _ in requests)
@@ -201,7 +201,7 @@ class Intake:
                     future.set_exception(StoreError("A file of these rows is being published, or that was cut off."))
             requests = [(events, future) for events, future in requests if undecided.isdisjoint(events)]
             verdicts = self._verdicts([event for events, _ in requests for event in events], in_files)
-        except Exception as error:  # whatever it is, whoever waits is told
+        except Exception as error:  # every caller that waits must get an answer
             for _, future in requests:
                 if waiting[id(future)] and not future.done():
                     future.set_exception(error)
@@ -224,7 +224,7 @@ class Intake:
             return {}
         taken = taken_by(deliveries)
         found = list(dict.fromkeys(event for event in events if taken(event.event_id)))
-        # Each content is judged, under a name of its own: any of them may be what stands in the file.
+        # Each content is judged under its own name: any of them may be the one in the file.
         judged = self._rules.judge([Event(f"file:{number}", event.line) for number, event in enumerate(found, 2)])
         rows = {}
         for number, event in enumerate(found, 2):
@@ -250,7 +250,7 @@ class Intake:
         for event in events:
             if event not in in_files:
                 first.setdefault(event.event_id, event)
-        # Outside of the transaction, in which other processes wait.
+        # Before the transaction, since other processes wait while it is open.
         judged = self._rules.judge(list(first.values()))
         lines: list[Line] = []
         with self._landing.transaction(lambda: self._take_back(lines)):

@@ -105,7 +105,7 @@ def _process(
     def is_over() -> bool:
         if playing.poll() == 0:
             status.played = file_name
-        # Nothing more comes where one of them is gone, unless the player is done with its file.
+        # If the API or the player has ended, no more rows come, unless the player has finished its file.
         return api.poll() is not None or bool(playing.poll()) or (until_done and playing.poll() is not None)
 
     batches.forever(every, count, until=is_over)
@@ -120,7 +120,7 @@ def _finish(
         DataError: One of them had ended by itself, or dbt failed.
     """
     has_failed = api.poll() is not None or bool(playing.poll())
-    # The player first, which would wait for the API. That hands over the last rows when it ends.
+    # The player first, since it would wait for the API. The API hands over the last rows when it ends.
     background.end(playing)
     background.end(api)
     last = batches.run()

@@ -128,7 +128,7 @@ def _open_raw_views(folder: Path, warehouse: Path) -> None:
     """Create a warehouse with only the raw views of a folder. If dbt fails, it has printed why, and there is no
     file."""
     with artifacts("player") as target:
-        # Under the same name each time, or dbt would parse the project anew; then out of the way.
+        # The same name each time, or dbt would parse the project again. Then it is moved away.
         made = target / warehouse.name
         made.unlink(missing_ok=True)
         environment = {**os.environ, "WAREHOUSE_PATH": str(made), "ONLINE_RETAIL_DATA": str(folder)}
@@ -372,7 +372,7 @@ def play(
 
 @contextlib.contextmanager
 def _stopping(target: Target) -> Iterator[None]:
-    # Or whoever tries again keeps the program from ending.
+    # Otherwise repeated requests would keep the program from ending.
     try:
         yield
     except BaseException:

@@ -82,7 +82,7 @@ class Rules:
         self._connection = duckdb.connect()
         self._run("set threads = 1")
         self._run(f"set memory_limit = '{_MEMORY}'")
-        self._run("set temp_directory = ''")  # rows are nowhere else than where they are said to be
+        self._run("set temp_directory = ''")  # rows must not be written anywhere else
         self._run(f"attach ':memory:' as {compiled['database']}")
         seed, staged = compiled["seed"], compiled["staged"]
         relations = [compiled["raw"], staged, seed, compiled["doubted"], *compiled["views"]]

@@ -86,7 +86,7 @@ class SetAside:
             return 0  # it is all of them together
         waiting = [row for row in rows if row.invoice in bad]
         rest = [row for row in rows if row.invoice not in bad]
-        # Each step leaves every row somewhere; a row that stands twice counts once.
+        # After each step every row is in at least one file. A row that is in two counts once.
         _write(self._landing / SET_ASIDE / f"{path.parent.name}_{path.stem}.rows", waiting)
         if rest:
             _write(path.with_name(f"{path.stem}-rest.ndjson"), rest)

@@ -1,4 +1,4 @@
-"""What tests of the API ask and get, and a store that fails."""
+"""Requests and answers of the API that several tests use, and a store that fails."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""A page in a real browser, which notes what the page must never do."""
+"""A page in a real browser. It records what the page must never do."""
 
 import os
 
@@ -12,7 +12,7 @@ needs_a_browser = pytest.mark.skipif(
 
 
 class Watched:
-    """A tab that notes what it must never see."""
+    """A browser tab that records requests to others, errors and dialogs."""
 
     def __init__(self, tab):
         self.tab, self.seen = tab, []

@@ -1,4 +1,5 @@
-"""Access tokens, good and bad, that no library would make. Every value of one holds "hidden", which no message may."""
+"""Access tokens, good and bad, that no library would make. Every value in one contains "hidden", which no message may
+show."""
 
 import base64
 import json
