@@ -79,6 +79,8 @@ RUN_BY = {
         "test_online_retail.py::test_the_bundled_sample_is_the_generators_output"
     ),
     "retail-warehouse (train|predict|suggest)( .*)?": "test_predictions.py::shop",
+    "retail-warehouse publish predictions": "served_shop.py::publish",
+    "retail-warehouse shop.*": "test_watching_the_api.py::test_the_shop_is_one_command_and_starts_within_five_seconds",
     "retail-warehouse evaluate.*": "test_predictions.py::judged",
     "retail-warehouse dashboard.*": "test_dashboard.py::dashboard",
     "retail-warehouse (live|serve|process|stream)( .*)?": "test_live.py::test_the_whole_loop_runs_by_one_command",

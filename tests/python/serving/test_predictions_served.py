@@ -3,12 +3,14 @@
 import dataclasses
 import itertools
 import json
+import random
 import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
 
 import boto3
+import lookups
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -622,3 +624,18 @@ def test_options_belong_to_what_is_published():
     runner = CliRunner()
     assert "--only is for transactions" in runner.invoke(main, ["publish", "predictions", "--only"]).output
     assert "--models is for predictions" in runner.invoke(main, ["publish", "--models", "x"]).output
+
+
+def test_the_benchmark_asks_carts_and_tells_what_clients_waited(served):
+    generation = served.published.now().generation
+    asked = lookups.carts_of(generation, 40, random.Random(1))
+    carts = [json.loads(body) for _, _, body in asked]
+    assert 0 < sum("user_id" not in cart for cart in carts) < 20
+    for cart in carts[:5]:
+        assert ask(served.of(), cart).status_code == 200
+    assert lookups.into_dynamodb(generation, 30) > 0
+    answers = {("next-order", 0.1): lookups.Answers(450.0, 1.5, 7.25), ("next-order", 0.0): lookups.Answers(9, 9, 9)}
+    text = lookups.report(206_209, 45.0, 1_000.0, 2, answers)
+    assert "| next-order, pauses of 100 ms | 450 | 1.5 | 7.2 | at most 10 ms |" in text
+    assert "206,209 made-up users" in text
+    assert "in 45 s" in text
