@@ -1,12 +1,6 @@
 """Who calls the API: access tokens of Amazon Cognito or, for development, of an issuer on this machine.
 
-``verifier_from_environment`` reads:
-
-- ``COGNITO_ISSUER``: ``https://cognito-idp.<region>.amazonaws.com/<pool>``. Without it the local issuer is trusted.
-- ``COGNITO_CLIENT_IDS``: the app clients whose tokens are taken, with commas between; required with the issuer.
-- ``COGNITO_JWKS_URL``: another address of the key set than ``<issuer>/.well-known/jwks.json``.
-- ``COGNITO_CUSTOMER_CLAIM``, ``COGNITO_USER_CLAIM``, ``COGNITO_DELIVERY_CLAIM``: claims that bind a token.
-- ``RETAIL_WAREHOUSE_ENV``: ``development``, the default, or ``production``, where the local issuer is never trusted.
+The environment variables are those of :class:`retail_warehouse.settings.TokenSettings`.
 """
 
 import contextlib
