@@ -7,7 +7,7 @@
         select
             '{{ model.name }}', pending.source_name, pending.table_name, pending.file_name, pending.fingerprint, pending.encoding,
             cast({{ dbt.current_timestamp() }} as timestamp),
-            {{ "coalesce(contents.content, '0 rows')" if is_staged else 'cast(null as varchar(100))' }}
+            {{ "case when pending.file_name not like '%.merged-%.ndjson' then coalesce(contents.content, '0 rows') end" if is_staged else 'cast(null as varchar(100))' }}
         from ({{ pending_files(model) }}) as pending
         {% if is_staged %}
         left join ({{ content_of_files(model, pending_files(model)) }}) as contents

@@ -2,7 +2,10 @@
     {# `dbt clone` processes no rows; what it has made is built anew by the next run. #}
     {% if execute and model.config.meta.ledger is defined and flags.WHICH != 'clone' %}
         {% if not is_incremental() %}
-            {{ return("delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'") }}
+            {{ return(
+                adapter.dispatch('forget_pending_files', 'retail_warehouse')()
+                ~ "delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'"
+            ) }}
         {% elif not model.config.meta.ledger.after %}
             {{ return(adapter.dispatch('before_processing', 'retail_warehouse')()) }}
         {% else %}
@@ -21,5 +24,14 @@
 
 {# Read by `is_pending_file`. #}
 {% macro duckdb__before_processing() %}
-    {{ return('set variable pending_files = (select list(file_name) from (' ~ pending_files(model) ~ ') as pending)') }}
+    {{ return(
+        'set variable pending_files = (select coalesce(list(file_name), []) from (' ~ pending_files(model) ~ ') as pending)'
+    ) }}
+{% endmacro %}
+
+{% macro default__forget_pending_files() %}{% endmacro %}
+
+{# Of a model before, on the same connection: all files are read. #}
+{% macro duckdb__forget_pending_files() %}
+    {{ return('reset variable pending_files; ') }}
 {% endmacro %}

@@ -10,5 +10,5 @@
     {% set has_tested_files = run_query(
         "select count(tested_at) > 0 from " ~ processed_files() ~ " where model_name = '" ~ node.name ~ "'"
     ).columns[0].values()[0] %}
-    {{ return(keys_in_files(node, files) if has_tested_files else none) }}
+    {{ return(keys_in_files(node, files, with_merged=true) if has_tested_files else none) }}
 {% endmacro %}

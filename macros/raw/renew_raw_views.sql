@@ -35,12 +35,13 @@
             {% if table.meta.landing_variable is defined %}
                 {% set is_streamed = env_var(table.meta.landing_variable, '') != '' %}
                 {% set landing = data_folder({'folder_variable': table.meta.landing_variable}) if is_streamed else '' %}
-                {% set landed_files = raw_files(landing, '[.]ndjson$', is_final=true) if is_streamed else {'files': {}, 'problems': []} %}
-                {% set landed = landed_files.files %}
-                {% for problem in landed_files.problems %}
+                {% set processed = known_files(table) | list %}
+                {% set found_there = landed_files(landing, processed) if is_streamed else {'files': {}, 'problems': []} %}
+                {% set landed = found_there.files %}
+                {% for problem in found_there.problems %}
                     {% do source_problems.append(table.meta.landing_variable ~ ' "' ~ landing ~ '": ' ~ problem) %}
                 {% endfor %}
-                {% set was_landed = known_files(table) | length %}
+                {% set was_landed = processed | length %}
                 {% if was_landed and not landed and not flags.FULL_REFRESH %}
                     {% do source_problems.append(
                         'none of the ' ~ was_landed ~ ' files of streamed rows that the warehouse was built from is there: '
