@@ -206,9 +206,7 @@ class S3:
         self._client = client
 
     def _found(self, below: str) -> Iterator[tuple[str, int]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + below
-        )
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + below)
         for page in pages:
             for found in page.get("Contents", []):
                 yield found["Key"].removeprefix(self._prefix), found["Size"]
