@@ -11,6 +11,7 @@ is open for writing meanwhile, so that no dbt reads files that are being removed
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import itertools
@@ -51,18 +52,23 @@ where table_name = 'streamed_lines' and list_contains($1, model_name)
 group by file_name
 having count(distinct model_name) = len($1) and min(fingerprint) = max(fingerprint)
 """
-# Rows without a test yet are in no file with others, so that `dbt build` tests them and no more.
-_ENTER = """
+# Parts by the file that they become, as lists of the same length.
+_PARTS = "(select unnest($1) as part, unnest($2) as file_name, unnest($3) as fingerprint) as parts"
+_ENTER = f"""
 insert into audit.processed_files
     (model_name, source_name, table_name, file_name, fingerprint, encoding, processed_at, tested_at, content)
-select model_name, source_name, table_name, $1, $2, 'utf-8', max(processed_at), max(tested_at), null
-from audit.processed_files
-where table_name = 'streamed_lines' and list_contains($3, file_name) and list_contains($4, model_name)
-group by model_name, source_name, table_name
+select
+    processed.model_name, processed.source_name, processed.table_name, parts.file_name, parts.fingerprint, 'utf-8',
+    max(processed.processed_at), max(processed.tested_at), null
+from audit.processed_files as processed
+inner join {_PARTS}
+    on processed.file_name = parts.part
+where processed.table_name = 'streamed_lines' and list_contains($4, processed.model_name)
+group by all
 """
 _LEAVE = """
 delete from audit.processed_files
-where table_name = 'streamed_lines' and list_contains($1, file_name) and list_contains($2, model_name)
+where table_name = 'streamed_lines' and file_name in (select unnest($1)) and list_contains($2, model_name)
 """
 
 
@@ -288,7 +294,7 @@ def to_be_read(sizes: Mapping[str, int], notes: Iterable[bytes], processed: Iter
         processed: Files that the ledger has.
     """
     names, known = set(sizes), set(processed)
-    for merged, parts in map(_parsed, notes):
+    for merged, parts in (one for note in notes for one in json.loads(note).items()):
         if merged in names:
             names -= set(parts) if merged in known or not names.issuperset(parts) else {merged}
     return names
@@ -357,11 +363,9 @@ class Merging:
             return
         names, known = set(self._place.sizes()), self._processed(connection).keys()
         for note, text in notes.items():
-            merged, parts = _parsed(text)
-            if merged in names and (merged in known or not names.issuperset(parts)):
-                self._place.remove(parts)
-            else:
-                self._place.remove([merged])
+            for merged, parts in json.loads(text).items():
+                is_entered = merged in names and (merged in known or not names.issuperset(parts))
+                self._place.remove(parts if is_entered else [merged])
             self._place.remove([f"{NOTES}/{note}"])
 
     def _processed(self, connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, str]]:
@@ -377,36 +381,39 @@ class Merging:
             # One that was changed by hand is built anew first.
             if size == str(sizes[name]) and _can_be_merged(name):
                 groups.setdefault((_level(name), tested, settings), []).append(name)
-        removed: list[str] = []
-        made: list[str] = []
-        written = 0
+        chosen: dict[str, tuple[list[str], str]] = {}
+        count = total = 0
+        # Those whose rows are tested by themselves, so that `dbt build` tests the others and no more.
         for (level, _, settings), names in sorted(groups.items()):
             for parts in _to_be_merged(names, sizes):
-                if written and (len(removed) + len(parts) > _MOST_FILES or written >= _MOST_BYTES):
-                    return Merged(tuple(removed), tuple(made), written)
-                merged, size = self._merge_files(connection, parts, level + 1, settings)
-                removed += parts
-                made.append(merged)
-                written += size
-        return Merged(tuple(removed), tuple(made), written)
+                if not chosen or (count < _MOST_FILES and total < _MOST_BYTES):
+                    chosen[_merged_name(parts, level + 1)] = parts, settings
+                    count += len(parts)
+                    total += sum(sizes[name] for name in parts)
+        return self._merge_chosen(connection, chosen) if chosen else Merged()
 
-    def _merge_files(
-        self, connection: duckdb.DuckDBPyConnection, parts: Sequence[str], level: int, settings: str
-    ) -> tuple[str, int]:
-        merged = _merged_name(parts, level)
-        note = f"{NOTES}/{_key(merged)}.json"
-        text = json.dumps({"merged": merged, "parts": list(parts)}).encode()
+    def _merge_chosen(
+        self, connection: duckdb.DuckDBPyConnection, chosen: Mapping[str, tuple[list[str], str]]
+    ) -> Merged:
+        text = json.dumps({merged: parts for merged, (parts, _) in chosen.items()}).encode()
+        note = f"{NOTES}/{_key(next(iter(chosen)))}.json"
         self._place.write(note, lambda file: file.write(text))
-        size = self._place.write(merged, lambda file: self._fill(file, parts))
+        entries: list[tuple[str, str, str]] = []
+        written = 0
+        for merged, (parts, settings) in chosen.items():
+            size = self._place.write(merged, functools.partial(self._fill, parts))
+            entries += [(part, merged, f"{size} bytes{settings}") for part in parts]
+            written += size
+        removed, becomes, fingerprints = map(list, zip(*entries, strict=True))
         connection.execute("begin")
-        connection.execute(_ENTER, [merged, f"{size} bytes{settings}", list(parts), self._models])
-        connection.execute(_LEAVE, [list(parts), self._models])
+        connection.execute(_ENTER, [removed, becomes, fingerprints, self._models])
+        connection.execute(_LEAVE, [removed, self._models])
         connection.execute("commit")
-        self._place.remove(parts)
+        self._place.remove(removed)
         self._place.remove([note])
-        return merged, size
+        return Merged(tuple(removed), tuple(chosen), written)
 
-    def _fill(self, out: IO[bytes], parts: Sequence[str]) -> int:
+    def _fill(self, parts: Sequence[str], out: IO[bytes]) -> int:
         for name in parts:
             with self._place.read(name) as file:
                 if is_merged(name):
@@ -465,11 +472,6 @@ def _place_of_rows(name: str) -> bytes:
 
 def _key(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
-def _parsed(note: bytes) -> tuple[str, list[str]]:
-    found = json.loads(note)
-    return found["merged"], found["parts"]
 
 
 def _parts(names: Iterable[str], size: int) -> Iterator[list[str]]:
