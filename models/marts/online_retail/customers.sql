@@ -1,10 +1,5 @@
-with invoice_lines as (
-
-    select * from {{ ref('invoice_lines') }}
-
-),
-
-measured as (
+-- Without a CTE of all lines: DuckDB would store it, since it is read twice.
+with measured as (
 
     select
         customer_id,
@@ -13,7 +8,7 @@ measured as (
         sum(case when transaction_type = 'sale' then line_amount else 0 end) as sale_amount,
         min(invoiced_at) as first_invoiced_at,
         max(invoiced_at) as last_invoiced_at
-    from invoice_lines
+    from {{ ref('invoice_lines') }}
     group by customer_id
 
 ),
@@ -28,7 +23,7 @@ latest_lines as (
             partition by invoice_lines.customer_id
             order by invoice_lines.file_name desc, invoice_lines.row_number desc
         ) as place_from_last
-    from invoice_lines
+    from {{ ref('invoice_lines') }} as invoice_lines
     inner join measured
         on
             invoice_lines.customer_id = measured.customer_id
