@@ -85,7 +85,11 @@ class Landing:
             fields = next(self._lines).split(",")
             # An invoice has about twenty lines, as in the official file.
             fields[0] = str(600_000 + self.count // 20)
-            row = {"event_id": f"till-1/{at:%Y-%m-%d}:{self.count + 2}", "landing_position": 1, "line": ",".join(fields)}
+            row = {
+                "event_id": f"till-1/{at:%Y-%m-%d}:{self.count + 2}",
+                "landing_position": 1,
+                "line": ",".join(fields),
+            }
             text = json.dumps(row) + "\n"
             name = f"day={at:%Y-%m-%d}/{at:%Y%m%dT%H%M%S%f}-1-{self.count:08x}.ndjson"
             path = self._folder / name
