@@ -6,15 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import duckdb
 import pytest
 from moto import mock_aws
 
-from retail_warehouse.streaming import merging
+from retail_warehouse.streaming import merging, micro_batches
 from retail_warehouse.streaming.landing_folder import LandingFolder
 from retail_warehouse.streaming.merging import Folder, MergeError, Merging, place_of
+from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
 from retail_warehouse.streaming.s3_prefix import S3Prefix
 
 pytestmark = pytest.mark.slow
@@ -422,3 +424,34 @@ def test_files_are_private(folder, warehouse):
     step(folder)
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()} == {0o600}
     assert (folder / merging.NOTES).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_micro_batch_merges_and_does_not_take_merged_files_for_new_ones(folder, warehouse):
+    files = landed(5)
+    put(folder, files)
+    warehouse.process(files)
+    batches = object.__new__(MicroBatches)
+    batches._landing, batches._set_aside, batches._merging = folder, None, Merging(Folder(folder), MODELS)
+    batches._seen = {Path(name).name for name in files}
+    assert batches._merge() == ""
+    assert len(Folder(folder).sizes()) == 3
+    assert batches.run() is None, "nothing was landed since"
+    put(folder, {"day=2026-11-22/x.ndjson": b"no json\n", "day=2026-11-22/y.ndjson": b"no json\n"})
+    warehouse.process({"day=2026-11-22/x.ndjson": b"no json\n", "day=2026-11-22/y.ndjson": b"no json\n"})
+    [note] = Batch(True, 1.0, 7, not_merged=batches._merge()).notes
+    assert note.startswith(f"Landed files in {folder} are not merged: ")
+
+
+def test_models_that_note_landed_files_are_found_in_the_manifest():
+    def node(name: str, resource_type: str = "model", **ledger) -> SimpleNamespace:
+        config = SimpleNamespace(meta={"ledger": ledger} if ledger else {})
+        return SimpleNamespace(name=name, resource_type=resource_type, config=config)
+
+    staged = "stg_online_retail__streamed_lines"
+    nodes = [node(staged, key="landing_file"), node("stg_other", key="file_name"), node("customers"), node("a", "test")]
+    nodes += [
+        node("invoice_lines", after=["x"], files_of=["stg_other", staged]),
+        node("orders", files_of=["stg_other"]),
+    ]
+    manifest = SimpleNamespace(nodes={str(at): one for at, one in enumerate(nodes)})
+    assert micro_batches._models_by_landed_file(manifest) == [staged, "invoice_lines"]
