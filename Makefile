@@ -12,7 +12,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build sql check test lint docs lineage dashboard pages predictions stream bench erd picture sample lock clean
+.PHONY: help build sql check test lint docs lineage dashboard pages predictions shop stream bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,11 @@ predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predic
 	@echo
 	@echo "The predictions are in the schema predictions of $${WAREHOUSE_PATH:-warehouse.duckdb}; see docs/predictions.md."
 
+shop: $(VENV)/.predictions profiles.yml ## Predict if nothing is predicted yet, and open a page that shows predictions and fills carts
+	@$(BIN)/python -c 'import sys; from retail_warehouse.streaming.commands import has_predictions; \
+		sys.exit(not has_predictions())' || make --no-print-directory predictions
+	@$(BIN)/retail-warehouse shop $(ARGS)
+
 # All below stream/, beside the warehouse of make build: the rows that arrive are all that is there.
 stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups (ARGS="--from file.csv --rate 500")
 	@mkdir -p stream/files
@@ -117,8 +122,9 @@ erd: $(VENV)/.dev profiles.yml ## Draw the pictures of the schema and the lineag
 	@$(BIN)/python tools/erd.py assets/erd.svg
 	@$(BIN)/python tools/lineage_picture.py assets/lineage.svg
 
-picture: $(VENV)/.dev profiles.yml ## Draw the picture of the dashboard anew (after make build; needs Chromium)
+picture: $(VENV)/.dev profiles.yml ## Draw the pictures of dashboard and shop anew (after make predictions; needs Chromium)
 	@$(BIN)/python tools/dashboard_picture.py assets/dashboard.png
+	@$(BIN)/python tools/shop_picture.py assets/shop.png
 
 sample: $(VENV)/.core ## Write the bundled samples anew
 	@$(BIN)/retail-warehouse generate instacart --out seeds/samples/instacart $(ARGS)

@@ -1,4 +1,4 @@
-"""Attacks an API with clients of its own, and tells what a good client notices meanwhile, and what memory and disk it
+"""Attacks an API with clients of its own. Reports what a good client notices meanwhile, and how much memory and disk it
 takes.
 
     python benchmarks/attacks.py
@@ -35,7 +35,6 @@ PROJECT = Path(__file__).parents[1]
 CONNECTIONS = 1_200
 OPEN_FILES = 1_024
 SECONDS = 20.0
-BODY = 8 << 20
 GOOD = {
     "InvoiceNo": "536365",
     "StockCode": "85123A",
@@ -49,10 +48,10 @@ GOOD = {
 
 
 class Good:
-    """A client that asks 20 times a second, and notes whether it was answered and how soon."""
+    """A client that sends 20 requests a second, and records whether and how fast they were answered."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Ask nothing yet."""
+        """Send nothing yet."""
         self._url, self._headers = url, {"Authorization": f"Bearer {token}"}
         self.seconds: list[float] = []
         self.failed = 0
@@ -71,7 +70,7 @@ class Good:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask until the block is left."""
+        """Send requests until the block ends."""
         thread = threading.Thread(target=self._ask)
         thread.start()
         try:
@@ -81,7 +80,7 @@ class Good:
             thread.join()
 
     def told(self) -> str:
-        """What it has noticed."""
+        """What the client has noticed."""
         seconds = sorted(self.seconds) or [float("nan")]
         median, p99 = (1000 * seconds[int(share * len(seconds))] for share in (0.5, 0.99))
         return f"{len(self.seconds)} answers, {self.failed} failures, median {median:.0f} ms, p99 {p99:.0f} ms"
@@ -165,7 +164,7 @@ def main(project: Path) -> None:
         try:
             while True:
                 with suppress(requests.RequestException):
-                    if requests.get(f"{url}/health", timeout=1).ok:
+                    if requests.get(f"{url}/ready", timeout=1).ok:
                         break
                 time.sleep(0.1)
             threading.Thread(target=watch, daemon=True).start()
@@ -182,15 +181,25 @@ def main(project: Path) -> None:
                 api.kill()
 
 
+def post(session: requests.Session, url: str, content: object) -> requests.Response:
+    """Send rows."""
+    headers = {"Content-Type": "application/json"}
+    return session.post(f"{url}/transactions", data=json.dumps(content), headers=headers, timeout=120)
+
+
 def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -> None:
     """Attack in each way, one after the other."""
     session = requests.Session()
-    session.headers.update({"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    session.headers["Authorization"] = f"Bearer {token}"
+    post(session, url, {"event_id": "good:2", **GOOD})
+    hold_connections(url, port, token)
+    send_bad_tokens(url, token, issuer)
+    send_large_bodies(url, token, folder)
+    ask_for_long_answers(url, token, issuer)
 
-    def post(content: object) -> requests.Response:
-        return session.post(f"{url}/transactions", data=json.dumps(content), timeout=120)
 
-    post({"event_id": "good:2", **GOOD})
+def hold_connections(url: str, port: int, token: str) -> None:
+    """Open connections and hold them in different ways."""
     head = f"POST /transactions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n".encode()
     body = b"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
     kinds = {
@@ -207,6 +216,10 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
             count = hold(port, first, then)
         click.echo(f"{name}: {CONNECTIONS} connections, of which {count} are held; {good.told()}")
         time.sleep(1)
+
+
+def send_bad_tokens(url: str, token: str, issuer: LocalIssuer) -> None:
+    """Send bad tokens from the address of good ones."""
     good = Good(url, token)
     with good.asking(), ThreadPoolExecutor(10) as pool:
 
@@ -223,6 +236,10 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
         )
     told = f"{statuses.count(401)} times 401, {statuses.count(429)} times 429; of 20 new good tokens {taken} are taken"
     click.echo(f"2,000 bad tokens of one address: {told}; {good.told()}")
+
+
+def send_large_bodies(url: str, token: str, folder: Path) -> None:
+    """Send large bodies, and measure how much of them is kept."""
     line = "536365,85123A,HOLDER,6,12/1/2010 8:26,2.55,17850"
     bodies = {
         "lines that cannot be split": [
@@ -254,10 +271,15 @@ def attack(url: str, port: int, token: str, issuer: LocalIssuer, folder: Path) -
         counts = ", ".join(f"{statuses.count(status)} times {status}" for status in sorted(set(statuses)))
         size = f"60 requests of {len(text) / 1e6:.1f} MB"
         click.echo(f"{size}, {name}: {counts}; {(after - before) / 1e6:,.0f} MB on the disk; {good.told()}")
+
+
+def ask_for_long_answers(url: str, token: str, issuer: LocalIssuer) -> None:
+    """Look up an invoice of 60,000 lines."""
+    session = requests.Session()
     session.headers["Authorization"] = f"Bearer {issuer.token([WRITE], subject='another')}"
     for part in range(6):
         many = [{"event_id": f"many-{part}:{at}", **GOOD, "InvoiceNo": "600000"} for at in range(2, 10_002)]
-        while post(many).status_code == 503:
+        while post(session, url, many).status_code == 503:
             time.sleep(1)
     good = Good(url, token)
     sizes = []

@@ -25,7 +25,7 @@ MADE_UP_USERS = 1_000
 
 @dataclass(frozen=True)
 class Level:
-    """What is to be reached: at least ``least``, or below ``most``."""
+    """A level to be reached: at least ``least``, or below ``most``."""
 
     text: str
     value: Callable[[Result], float]
@@ -33,7 +33,7 @@ class Level:
     most: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether a value reaches it."""
+        """Whether a value reaches the level."""
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
 

@@ -122,7 +122,7 @@ class Bench:
         }
 
     def run(self, name: str, *arguments: str) -> Run:
-        """Run dbt or retail-warehouse to its end."""
+        """Run dbt or retail-warehouse until it ends."""
         return timed([str(BIN / name), *arguments], self.work / f"{name}_{arguments[0]}.log", **self._environment)
 
     def plain(self) -> Run:

@@ -1,5 +1,5 @@
-"""Plays a whole Online Retail file through the API, with faults or without, and compares what stands in the warehouse
-with loading the file in bulk, row by row.
+"""Plays a whole Online Retail file through the API, with or without faults, and compares the warehouse row by row with
+one that was loaded in bulk.
 
     python benchmarks/stream.py ~/online_retail/data.csv.gz            # how fast it is
     python benchmarks/stream.py ~/online_retail/data.csv.gz --kill     # that nothing is lost or counted twice
@@ -56,7 +56,7 @@ COMPARED = """
 
 @dataclass
 class Result:
-    """What a run has shown.
+    """The figures of a run.
 
     Args:
         rows: Rows sent, repeated ones included.
@@ -82,7 +82,7 @@ class Result:
 
 
 def disturbed(rows: Iterable[dict]) -> Iterator[dict]:
-    """Rows in another order within a window, some of them twice; the same for every call."""
+    """Rows in another order within a window, some of them twice. Every call gives the same."""
     chance = random.Random(SEED)
     source = iter(rows)
     while part := list(itertools.islice(source, WINDOW)):
@@ -107,7 +107,7 @@ class Process:
             )
 
     def kill(self) -> None:
-        """As a power cut would, with everything that it has started."""
+        """Kill it and everything that it has started, like a power cut."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 child.kill()
@@ -115,13 +115,13 @@ class Process:
         self.process.wait()
 
     def stop(self) -> None:
-        """As Ctrl-C does; by the signal that the background of a script does not ignore."""
+        """Stop it like Ctrl-C does, by the signal that a script's background processes do not ignore."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(120)
 
     def memory(self) -> float:
-        """MB of it and of what it has started."""
+        """Memory of it and of everything that it has started, in MB."""
         with contextlib.suppress(psutil.NoSuchProcess):
             top = psutil.Process(self.process.pid)
             return sum(one.memory_info().rss for one in (top, *top.children(recursive=True))) / 1e6
@@ -129,7 +129,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -266,7 +266,11 @@ def _stream(
                 one.kill()
     batches.append("--once")
     last = subprocess.run(batches, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
-    told = (folder / "dbt.log").read_text() + last.stdout
+    _read_logs(folder, last.stdout, result)
+
+
+def _read_logs(folder: Path, last: str, result: Result) -> None:
+    told = (folder / "dbt.log").read_text() + last
     result.batches = [float(line.split("files, ")[1].split(" s")[0]) for line in told.splitlines() if "files, " in line]
     began = float("inf")
     for line in (folder / "requests.jsonl").read_text().splitlines():
@@ -315,7 +319,7 @@ def wait_for(url: str, api: Process) -> None:
     """
     while api.process.poll() is None:
         with contextlib.suppress(requests.RequestException):
-            if requests.get(f"{url}/health", timeout=1).ok:
+            if requests.get(f"{url}/ready", timeout=1).ok:
                 return
         time.sleep(0.05)
     raise RuntimeError("The API does not start.")
@@ -344,7 +348,7 @@ def _compare(folder: Path, result: Result) -> None:
 
 
 def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
-    """What the player of the benchmark does: the tool's own, on disturbed rows."""
+    """The player of the benchmark: the tool's own, on disturbed rows."""
     state = folder / "played.json"
     begin = json.loads(state.read_text())["sent"] if state.exists() else 0
     os.chdir(PROJECT)
@@ -352,7 +356,7 @@ def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
         sequence = list(disturbed(rows))
         sent = begin
 
-        class Timed(player.Api):
+        class Timed(player.ApiTarget):
             def send(self, rows: list[dict]) -> player.Progress:
                 start = time.time()
                 progress = super().send(rows)

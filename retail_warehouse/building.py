@@ -1,19 +1,18 @@
-"""``dbt build`` for people: one line of progress while it runs, all of what failed, and at the end what there is."""
+"""``dbt build`` for people: one line of progress, every failure, and at the end a summary of the warehouse."""
 
-import os
 import shutil
 import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import click
 import duckdb
 from tqdm import tqdm
 
-from retail_warehouse.project import in_short, warehouse
+from retail_warehouse.project import short_error, warehouse
+from retail_warehouse.settings import ProjectSettings
 
 #: Options of dbt that say what it shall tell; with one of them it tells it itself.
 _OF_OUTPUT = ("--log-", "--debug", "--no-debug", "--quiet", "--no-quiet")
@@ -100,8 +99,8 @@ class _Listener:
             _tell(f"  {self._done} of {self._total} models and tests after {time.monotonic() - self._start:.0f} s")
 
     def _is_told(self, name: str, level: str) -> bool:
-        """Errors, and what belongs to them; warnings, but those of nodes, which the summary tells; and what the project
-        says itself."""
+        """Whether an event is printed: errors and their details, warnings that the summary does not repeat, and
+        messages of the project."""
         if name in ("RunResultFailure", "RunResultWarning"):
             self._is_failure = name == "RunResultFailure"
         if name in ("JinjaLogInfo", "PrintEvent"):
@@ -115,7 +114,7 @@ class _Listener:
 
 
 def build(arguments: list[str], is_verbose: bool = False) -> int:
-    """Run ``dbt build``, and tell what the warehouse holds then.
+    """Run ``dbt build`` and print what the warehouse holds afterwards.
 
     Args:
         arguments: Further arguments of ``dbt build``.
@@ -130,7 +129,8 @@ def build(arguments: list[str], is_verbose: bool = False) -> int:
     )
     options: list[str] = []
     if not is_verbose:
-        level_of_file = os.environ.get("DBT_ENGINE_LOG_LEVEL_FILE") or os.environ.get("DBT_LOG_LEVEL_FILE") or "debug"
+        given = ProjectSettings()
+        level_of_file = given.dbt_engine_log_level_file or given.dbt_log_level_file
         options = ["--log-level", "none", "--log-level-file", level_of_file]
     listener = _Listener(is_verbose)
     # Not before something is told: dbt takes seconds to import.
@@ -168,7 +168,7 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
         _tell("Interrupted. Run it again: it goes on where it stopped.")
         return
     if exception is not None:
-        _tell(in_short(str(exception)))
+        _tell(short_error(str(exception)))
         if type(exception).__name__ == "DbtUsageException":
             _tell("The arguments are those of dbt build; dbt build --help lists them.")
     _tell(
@@ -179,7 +179,7 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
         + (" What failed or was skipped keeps the rows that it had." if failed else "")
     )
     if not is_verbose:
-        log = Path(os.environ.get("DBT_LOG_PATH") or "logs") / "dbt.log"
+        log = ProjectSettings().dbt_log_path / "dbt.log"
         _tell(f"All that dbt said is in {log}; make build VERBOSE=1 shows it.")
 
 
@@ -189,7 +189,7 @@ def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
     _tell(f"\nBuilt and tested in {seconds:.0f} s: {_counted(done)}.")
     if is_duckdb and warehouse().is_file():
         with duckdb.connect(str(warehouse()), read_only=True) as connection:
-            for line in what_there_is(connection):
+            for line in warehouse_summary(connection):
                 _tell(line)
     for one in warned:
         _tell(f"  warning: {one.node.name}, {one.failures or 0:,} rows")
@@ -199,8 +199,8 @@ def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
         _tell("\nNext:" + ("" if shutil.which("dbt") else _ACTIVATE) + _NEXT)
 
 
-def what_there_is(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Lines that say what a warehouse holds: the rows of each mart, net sales, rejected rows by reason.
+def warehouse_summary(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Lines that describe a warehouse: the rows of each mart, net sales, and rejected rows by reason.
 
     Args:
         connection: An open warehouse, which may hold a part of the tables only.

@@ -1,4 +1,4 @@
-"""A look at a data folder, as dbt would take it in, without building the warehouse."""
+"""Checks a data folder as dbt would read it, without building the warehouse."""
 
 import os
 import shlex
@@ -10,13 +10,11 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse import mending, raw_files
+from retail_warehouse import mending, official, raw_files
 from retail_warehouse.errors import DataError
-from retail_warehouse.fetch.online_retail import ROWS
-from retail_warehouse.generate.instacart import OFFICIAL
-from retail_warehouse.project import artifacts, dbt_says, in_short, must_be_here
+from retail_warehouse.project import artifacts, dbt_says, require_project_folder, short_error
 
-_INSTACART = [name.removesuffix(".csv") for name in OFFICIAL]
+_INSTACART = [name.removesuffix(".csv") for name in official.INSTACART]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
 _SOURCES = {
     "instacart": ("INSTACART_DATA", "int_instacart_rejections_counted"),
@@ -33,7 +31,7 @@ _REJECTED = {
 
 
 def source_of(folder: Path) -> str:
-    """The source whose files a folder holds, by their names: ``instacart`` or ``online_retail``.
+    """The source that the files of a folder belong to, by their names: ``instacart`` or ``online_retail``.
 
     Raises:
         DataError: There is no such folder.
@@ -49,7 +47,7 @@ def _listed(folder: Path) -> raw_files.Listing:
 
 
 def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
-    """Tell what dbt would refuse, reject or warn of, and return whether it would build.
+    """Report what dbt would refuse, reject or warn about, and return whether the build would succeed.
 
     The project's own models judge the files, in a warehouse of their own that is removed again.
 
@@ -60,7 +58,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
     Raises:
         DataError: Not in the project's folder, no such folder, or dbt cannot read a file; the text says what mends it.
     """
-    must_be_here()
+    require_project_folder()
     source = source_of(folder)
     variable, counted = _SOURCES[source]
     tell(f"{folder} is looked at as a folder of {source}.")
@@ -76,7 +74,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         is_within_limits, said = dbt_says(build, target, environment)
         try:
             if not warehouse.is_file():
-                raise DataError(in_short(said))
+                raise DataError(short_error(said))
             with duckdb.connect(str(warehouse), read_only=True) as connection:
                 builds = _report(connection, source, folder.resolve(), is_within_limits, said, tell)
         finally:
@@ -108,7 +106,7 @@ def _report(
     except duckdb.CatalogException:
         files = []
     if not files:
-        raise DataError(in_short(said))
+        raise DataError(short_error(said))
     rows: dict[tuple[str, str], int] = {}
     for table in sorted({table for table, _, _ in files}):
         for name, count in connection.execute(
@@ -175,7 +173,7 @@ def _doubted(connection: duckdb.DuckDBPyConnection, source: str) -> list[tuple[s
 
 
 def _tell_doubted(doubted: list[tuple[str, str, str, str]], folder: Path, tell: Callable[[str], None]) -> bool:
-    """Tell of the doubted files, and return whether one of them has the other date order."""
+    """Report the doubted files, and return whether one of them has the other date order."""
     partly = {name: other for name, verdict, other, _ in doubted if verdict == "partly_repeated"}
     for name, verdict, other, detail in doubted:
         path = folder / name
@@ -198,16 +196,16 @@ def _tell_doubted(doubted: list[tuple[str, str, str, str]], folder: Path, tell: 
 def _tell_official_counts(
     source: str, folder: Path, rows: dict[tuple[str, str], int], tell: Callable[[str], None]
 ) -> None:
-    """Tell which tables have another number of rows than the official files, which is right for an extract."""
-    official = {"invoice_lines": ROWS}
+    """Report the tables whose row counts differ from those of the official files. For an extract they should."""
+    complete = {"invoice_lines": official.ONLINE_RETAIL_ROWS}
     if source == "instacart":
-        official = {name.removesuffix(".csv"): count for name, (_, count) in OFFICIAL.items()}
+        complete = {name.removesuffix(".csv"): count for name, (_, count) in official.INSTACART.items()}
     of_table: Counter[str] = Counter()
     for (table, _), count in rows.items():
         of_table[table] += count
     others = [
         f"{of_table[table]:,} of {count:,} {table}"
-        for table, count in official.items()
+        for table, count in complete.items()
         if table in of_table and of_table[table] != count
     ]
     if others:

@@ -10,12 +10,13 @@ from tqdm import tqdm
 from retail_warehouse import building
 from retail_warehouse import check as checking
 from retail_warehouse.dashboard.commands import dashboard
-from retail_warehouse.errors import told_as_error
+from retail_warehouse.errors import errors_reported
 from retail_warehouse.fetch import instacart as fetch_instacart
 from retail_warehouse.fetch import online_retail as fetch_online_retail
 from retail_warehouse.generate import instacart, online_retail
 from retail_warehouse.predictions import commands as predictions
 from retail_warehouse.redshift_load import parquet
+from retail_warehouse.serving import commands as serving
 from retail_warehouse.streaming import commands as streaming
 
 
@@ -82,7 +83,7 @@ def _tell_next(variable: str, out: Path, flags: str = "") -> None:
 def generate_instacart(users: int, seed: int, out: Path) -> None:
     """Write the six official Instacart files. The same arguments give the same bytes."""
     batches = instacart.batch_count(users)
-    with told_as_error(), tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
+    with errors_reported(), tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
         rows = instacart.generate(users, seed, out, on_batch=bar.update)
     _tell(rows, "INSTACART_DATA", out)
 
@@ -99,7 +100,7 @@ def generate_instacart(users: int, seed: int, out: Path) -> None:
 @_out_option
 def generate_online_retail(invoices: int, seed: int, out: Path) -> None:
     """Write an Online Retail file. The same arguments give the same bytes."""
-    with told_as_error():
+    with errors_reported():
         rows = online_retail.generate(invoices, seed, out)
     _tell(rows, "ONLINE_RETAIL_DATA", out)
 
@@ -117,7 +118,7 @@ def fetch_the_online_retail_file(out: Path, url: str) -> None:
 
     If the connection breaks, run it again: it resumes. CC BY 4.0, Daqing Chen, 2015.
     """
-    with told_as_error():
+    with errors_reported():
         fetch_online_retail.fetch(out, url, click.echo)
     _tell_next("ONLINE_RETAIL_DATA", out, " --vars '{online_retail_complete: true}'")
 
@@ -133,7 +134,7 @@ def check_the_instacart_files(out: Path | None) -> None:
     if out is None:
         click.echo(fetch_instacart.HOW_TO, nl=False)
         return
-    with told_as_error():
+    with errors_reported():
         fetch_instacart.check(out, click.echo)
     _tell_next("INSTACART_DATA", out, " --vars '{complete_histories: true}'")
 
@@ -145,7 +146,7 @@ def check_a_folder(folder: Path) -> None:
 
     Ends with 1 where dbt build would fail.
     """
-    with told_as_error():
+    with errors_reported():
         builds = checking.check(folder, click.echo)
     if not builds:
         raise SystemExit(1)
@@ -160,7 +161,7 @@ def land_raw_files(source: str, to: str) -> None:
     Reads the same files as dbt build: those of INSTACART_DATA or ONLINE_RETAIL_DATA, or the bundled sample.
     """
     name = source.replace("-", "_")
-    with told_as_error():
+    with errors_reported():
         parquet.land(name, to)
     location = to if to.startswith("s3://") else "s3://<where you copy these files to>"
     arguments = f"{{source: {name}, location: {location}, iam_role: <its ARN>}}"
@@ -168,12 +169,13 @@ def land_raw_files(source: str, to: str) -> None:
 
 
 for command in (
-    streaming.serve,
-    streaming.token,
+    serving.serve,
+    serving.token,
     streaming.stream,
     streaming.process,
-    streaming.publish,
+    serving.publish,
     streaming.live,
+    serving.shop,
     predictions.train,
     predictions.predict,
     predictions.evaluate,

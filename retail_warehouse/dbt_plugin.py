@@ -1,5 +1,5 @@
-"""What dbt-duckdb loads for the project, as ``profiles.yml`` names it: the reader of raw files as SQL functions, and
-the checks of the warehouse file before DuckDB opens it."""
+"""The dbt-duckdb plugin that ``profiles.yml`` names. It makes the reader of raw files available as SQL functions, and
+checks the warehouse file before DuckDB opens it."""
 
 import atexit
 import contextlib
@@ -25,7 +25,7 @@ _FUNCTIONS = (
 
 
 class Plugin(BasePlugin):
-    """Registers functions for files and folders, which take a text and give JSON."""
+    """Registers the functions for files and folders. Each takes text and returns JSON."""
 
     def update_connection_config(self, creds: Any, config: dict[str, Any]) -> None:
         """Called before the warehouse is opened.

@@ -1,4 +1,4 @@
-"""The rule that every CSV file in a folder of Online Retail files is a delivery of its own."""
+"""Each CSV file in a folder of Online Retail files counts as a delivery of its own."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from retail_warehouse.errors import DataError
 
 
 def refuse_other_deliveries(folder: Path, file_name: str) -> None:
-    """Make sure that a file may be written to a folder without being counted beside another one.
+    """Make sure that the folder holds no other CSV file, which would count as a second delivery.
 
     Args:
         folder: Folder that is or will be named by ``ONLINE_RETAIL_DATA``; it may be missing.

@@ -1,4 +1,4 @@
-"""What stops a command, and how commands report it."""
+"""The error that stops a command, and how commands report it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ import click
 
 
 class DataError(Exception):
-    """What stops a command that gets or writes raw data; the text says what to do."""
+    """An error that the user can correct. The message says what to do."""
 
 
 @contextlib.contextmanager
-def told_as_error() -> Iterator[None]:
-    """Report errors that the user can correct in one line, without a traceback.
+def errors_reported() -> Iterator[None]:
+    """Report errors that the user can correct as one line, without a traceback.
 
     Raises:
         click.ClickException: In place of a DataError or an OSError.

@@ -1,4 +1,4 @@
-"""Commands of a POSIX shell that mend what is wrong with a raw file, for messages; nothing here runs them.
+"""Shell commands that repair a raw file. Messages show them; nothing here runs them.
 
 A command writes another file, which takes the place of the first only where all went well.
 """

@@ -1,4 +1,4 @@
-"""Folders of exported Parquet files: new files are written beside the old ones, and then take their place."""
+"""Replaces folders of exported Parquet files: the new files are written next to the old ones, then take their place."""
 
 import shutil
 from pathlib import Path

@@ -1,7 +1,6 @@
-"""Where commands find the dbt project and its warehouse."""
+"""Finds the dbt project and its warehouse, and runs dbt for commands."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,9 +12,10 @@ import click
 from filelock import FileLock
 
 from retail_warehouse.errors import DataError
+from retail_warehouse.settings import ProjectSettings
 
 
-def must_be_here() -> None:
+def require_project_folder() -> None:
     """Make sure that the command runs in the project's folder.
 
     Raises:
@@ -27,7 +27,7 @@ def must_be_here() -> None:
 
 def warehouse() -> Path:
     """The DuckDB file, as the profile names it; it may be missing."""
-    return Path(os.environ.get("WAREHOUSE_PATH") or "warehouse.duckdb")
+    return ProjectSettings().warehouse_path
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def artifacts(command: str) -> Iterator[Path]:
     Args:
         command: Name of the folder.
     """
-    folder = Path(os.environ.get("DBT_TARGET_PATH") or "target").resolve() / command
+    folder = ProjectSettings().dbt_target_path.resolve() / command
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def artifacts(command: str) -> Iterator[Path]:
 
 
 def dbt_succeeds(arguments: list[str], target: Path, environment: Mapping[str, str]) -> bool:
-    """Run dbt on DuckDB in a process of its own, which tells people what is wrong, and return whether it succeeded.
+    """Run dbt on DuckDB in its own process, print its errors, and return whether it succeeded.
 
     Args:
         arguments: Command and options.
@@ -64,7 +64,7 @@ def dbt_succeeds(arguments: list[str], target: Path, environment: Mapping[str, s
 
 
 def dbt_says(arguments: list[str], target: Path, environment: Mapping[str, str]) -> tuple[bool, str]:
-    """Run dbt on DuckDB in a process of its own, and return whether it succeeded and what it says is wrong.
+    """Run dbt on DuckDB in its own process, and return whether it succeeded and what it printed.
 
     Args:
         arguments: Command and options.
@@ -79,8 +79,8 @@ def dbt_says(arguments: list[str], target: Path, environment: Mapping[str, str])
     return done.returncode == 0, done.stdout
 
 
-def in_short(said: str) -> str:
-    """What dbt says of an error without what is for developers: time, colours, and which macros called one another.
+def short_error(said: str) -> str:
+    """The error message of dbt without details for developers: time, colours, and the chain of macro calls.
 
     Args:
         said: As from :func:`dbt_says`, or the message of an exception of dbt.

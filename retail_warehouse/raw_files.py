@@ -1,4 +1,4 @@
-"""The one reader of raw files: which there are, what their bytes are, and what DuckDB cannot read of them.
+"""The only reader of raw files: it lists them, detects their encoding, and finds what DuckDB cannot read.
 
 dbt calls it through :mod:`retail_warehouse.dbt_plugin`, and the commands call it themselves, so that they agree. It
 looks at a file once, in pieces, so that a file of any size takes the same memory.
@@ -78,7 +78,7 @@ CONVERTED = ("cp1252", "utf-16", "utf-8-bad", "gz-padded", "cr-cr-lf")
 
 
 class FileProblem(Exception):
-    """What is wrong with a file, as it follows its name in a message; it says what to do."""
+    """What is wrong with a file. The text follows the file's name in a message, and says what to do."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Listing:
 
 @dataclass
 class Look:
-    """What the bytes of a file are.
+    """What was found in the bytes of a file.
 
     Args:
         encoding: ``ascii``, ``utf-8``, ``latin-1``, or one of :data:`CONVERTED`.
@@ -146,79 +146,116 @@ def list_files(
     wanted = re.compile(extension, re.IGNORECASE)
     if "://" in folder:
         return _list_s3(folder, wanted, is_final, tables, depth)
-    listing = Listing()
-    hidden: list[str] = []
-    now = time.time()
+    walk = _Walk(folder, wanted, is_final, tables, depth)
+    with contextlib.suppress(OSError):
+        top = os.stat(folder)  # noqa: PTH116
+        if stat.S_ISDIR(top.st_mode):
+            walk.look_into(folder, "", ((top.st_dev, top.st_ino),), False, 0)
+    listing = walk.listing
+    listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
+    if walk.hidden:
+        listing.notes.append(_left_aside(walk.hidden))
+    return listing
 
-    def problem(name: str, text: str) -> None:
-        listing.problems.append(f"{_printable(name)} {text}")
 
-    def walk(path: str, prefix: str, above: tuple[tuple[int, int], ...], is_hidden: bool, level: int) -> None:
+class _Walk:
+    """Looks through a local folder. The arguments are those of :func:`list_files`."""
+
+    def __init__(self, folder: str, wanted: re.Pattern, is_final: bool, tables: list[str] | None, depth: int) -> None:
+        self.listing = Listing()
+        self.hidden: list[str] = []
+        self._folder, self._wanted, self._is_final, self._tables, self._depth = folder, wanted, is_final, tables, depth
+        self._now = time.time()
+
+    def _tell(self, name: str, text: str) -> None:
+        self.listing.problems.append(f"{_printable(name)} {text}")
+
+    def look_into(
+        self, path: str, prefix: str, above: tuple[tuple[int, int], ...], is_hidden: bool, level: int
+    ) -> None:
+        """Look into a folder and those below it.
+
+        Args:
+            path: The folder.
+            prefix: Its path below the data folder, with a slash at the end; empty for the data folder itself.
+            above: Device and number of it and of the folders above it.
+            is_hidden: Whether it, or one above it, has a hidden name.
+            level: How many folders deep it is.
+        """
         try:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             why = f"cannot be read: {error.strerror}{_made_readable(path, error)}"
             if prefix and not is_hidden:
-                problem(f"folder {prefix.rstrip('/')}", why)
+                self._tell(f"folder {prefix.rstrip('/')}", why)
             elif not is_hidden and os.path.isdir(path):  # noqa: PTH112 (a name that is not UTF-8 is no Path's trouble)
-                listing.problems.append(f"the folder {why}")
+                self.listing.problems.append(f"the folder {why}")
             return
         for entry in found:
-            name = prefix + entry.name
             of_hidden = is_hidden or bool(_HIDDEN.match(entry.name))
             try:
                 known = entry.stat()
             except OSError as error:
-                if wanted.search(name) and not of_hidden:
-                    problem(f"file {name}", _why_missing(entry, error))
-                elif (
-                    not of_hidden
-                    and level < depth
-                    and entry.is_symlink()
-                    and "." not in entry.name  # it may have been a folder
-                    and _is_asked_for(entry.name, prefix, tables)
-                ):
-                    problem(f"link {name}", _why_missing(entry, error))
+                if not of_hidden:
+                    self._tell_missing(entry, prefix, level, error)
                 continue
-            if stat.S_ISDIR(known.st_mode):
-                if not prefix and not _is_asked_for(entry.name, prefix, tables):
-                    continue
-                place = (known.st_dev, known.st_ino)
-                if of_hidden:
-                    if not entry.is_symlink() and level < depth:
-                        walk(entry.path, name + "/", (*above, place), True, level + 1)
-                elif level >= depth:
-                    if wanted.search(name):
-                        inner = shlex.quote(_printable(entry.path))
-                        move = f"mv {inner}/* {shlex.quote(folder)} && rmdir {inner}"
-                        problem(f"file {name}", f"is a folder; put the files in it into the data folder: {move}")
-                elif place in above:
-                    remove = f"rm {shlex.quote(_printable(entry.path))}"
-                    problem(f"folder {name}", f"is a link to a folder above it; remove the link: {remove}")
-                else:
-                    walk(entry.path, name + "/", (*above, place), False, level + 1)
-            elif not wanted.search(name):
-                continue
-            elif of_hidden:
-                hidden.append(name)
-            elif not stat.S_ISREG(known.st_mode):
-                problem(f"file {name}", "is a pipe or a device; write its content to a file")
-            elif not _is_utf8(name):
-                new = re.sub(r"[^!-~]+", "_", _printable(entry.path).replace("\\x", "_"))
-                rename = f"mv $'{_printable(entry.path)}' {shlex.quote(new)}"
-                problem(f"file {name}", f"has a name that is not UTF-8; rename it: {rename}")
-            else:
-                listing.files[name] = _version(known.st_size, known.st_mtime, now, is_final, folder)
+            if not stat.S_ISDIR(known.st_mode):
+                self._take(entry, prefix, known, of_hidden)
+            elif _is_asked_for(entry.name, prefix, self._tables):
+                self._enter(entry, prefix, known, above, of_hidden, level)
 
-    with contextlib.suppress(OSError):
-        top = os.stat(folder)  # noqa: PTH116
-        if stat.S_ISDIR(top.st_mode):
-            walk(folder, "", ((top.st_dev, top.st_ino),), False, 0)
-    listing.files = dict(sorted(listing.files.items(), key=lambda item: item[0].encode()))
-    if hidden:
-        listing.notes.append(_left_aside(hidden))
-    return listing
+    def _tell_missing(self, entry: os.DirEntry, prefix: str, level: int, error: OSError) -> None:
+        name = prefix + entry.name
+        if self._wanted.search(name):
+            self._tell(f"file {name}", _why_missing(entry, error))
+        elif (
+            level < self._depth
+            and entry.is_symlink()
+            and "." not in entry.name  # it may have been a folder
+            and _is_asked_for(entry.name, prefix, self._tables)
+        ):
+            self._tell(f"link {name}", _why_missing(entry, error))
+
+    def _enter(
+        self,
+        entry: os.DirEntry,
+        prefix: str,
+        known: os.stat_result,
+        above: tuple[tuple[int, int], ...],
+        of_hidden: bool,
+        level: int,
+    ) -> None:
+        name, place = prefix + entry.name, (known.st_dev, known.st_ino)
+        if of_hidden:
+            if not entry.is_symlink() and level < self._depth:
+                self.look_into(entry.path, name + "/", (*above, place), True, level + 1)
+        elif level >= self._depth:
+            if self._wanted.search(name):
+                inner = shlex.quote(_printable(entry.path))
+                move = f"mv {inner}/* {shlex.quote(self._folder)} && rmdir {inner}"
+                self._tell(f"file {name}", f"is a folder; put the files in it into the data folder: {move}")
+        elif place in above:
+            remove = f"rm {shlex.quote(_printable(entry.path))}"
+            self._tell(f"folder {name}", f"is a link to a folder above it; remove the link: {remove}")
+        else:
+            self.look_into(entry.path, name + "/", (*above, place), False, level + 1)
+
+    def _take(self, entry: os.DirEntry, prefix: str, known: os.stat_result, of_hidden: bool) -> None:
+        name = prefix + entry.name
+        if not self._wanted.search(name):
+            return
+        if of_hidden:
+            self.hidden.append(name)
+        elif not stat.S_ISREG(known.st_mode):
+            self._tell(f"file {name}", "is a pipe or a device; write its content to a file")
+        elif not _is_utf8(name):
+            new = re.sub(r"[^!-~]+", "_", _printable(entry.path).replace("\\x", "_"))
+            rename = f"mv $'{_printable(entry.path)}' {shlex.quote(new)}"
+            self._tell(f"file {name}", f"has a name that is not UTF-8; rename it: {rename}")
+        else:
+            version = _version(known.st_size, known.st_mtime, self._now, self._is_final, self._folder)
+            self.listing.files[name] = version
 
 
 def _made_readable(path: str, error: OSError) -> str:

@@ -1,9 +1,10 @@
-"""The settings of the streaming process, from the environment; the tokens' own are in :mod:`.tokens`."""
+"""The environment variables that the package reads. ``docs/settings.md`` describes each. Those that only dbt reads are
+in ``profiles.yml`` and in macros."""
 
 import ipaddress
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,26 +16,97 @@ STATE = Path(".streaming")
 DYNAMODB = "dynamodb:"
 
 
-class Settings(BaseSettings):
-    """What environment variables say; a variable has the name of its field, in upper case.
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", str_strip_whitespace=True)
+
+
+class ProjectSettings(_Environment):
+    """Files of the project, and limits of DuckDB. Each variable has the name of its field in upper case, here and
+    below.
+
+    Attributes:
+        warehouse_path: The DuckDB file; it may be missing.
+        duckdb_memory_limit: Memory that DuckDB may use, such as ``4GB``; empty for DuckDB's own limit.
+        duckdb_threads: Threads within DuckDB; empty for all cores.
+        instacart_data: Folder of Instacart files; empty for the bundled sample.
+        predictions_data: Folder of the predictions and of the trained models.
+        dbt_profiles_dir: Folder of ``profiles.yml``.
+        dbt_target_path: Folder of dbt's artifacts.
+        dbt_log_path: Folder of dbt's log.
+        dbt_log_level_file: How much dbt's log holds.
+        dbt_engine_log_level_file: The same, dbt's newer name for it, which counts where both are set.
+    """
+
+    warehouse_path: Path = Path("warehouse.duckdb")
+    duckdb_memory_limit: str = ""
+    duckdb_threads: str = ""
+    instacart_data: str = ""
+    predictions_data: Path = Path("predictions")
+    dbt_profiles_dir: Path = Path()
+    dbt_target_path: Path = Path("target")
+    dbt_log_path: Path = Path("logs")
+    dbt_log_level_file: str = "debug"
+    dbt_engine_log_level_file: str = ""
+
+
+class _Service(_Environment):
+    """Whether this is the service that customers use, or development.
+
+    Attributes:
+        retail_warehouse_env: ``development`` or ``production``.
+    """
+
+    retail_warehouse_env: str = "development"
+
+    @property
+    def is_production(self) -> bool:
+        """Whether customers use it."""
+        return self.retail_warehouse_env == "production"
+
+
+class TokenSettings(_Service):
+    """The issuer whose tokens the API accepts, and the token of a client.
+
+    Attributes:
+        cognito_issuer: ``https://cognito-idp.<region>.amazonaws.com/<pool>``; empty for the local issuer, which is
+            never trusted in production.
+        cognito_client_ids: App clients whose tokens are taken, separated by commas; required with the issuer.
+        cognito_jwks_url: Address of the key set; empty for ``<issuer>/.well-known/jwks.json``.
+        cognito_customer_claim: Claim that binds a token to a customer; empty for none.
+        cognito_user_claim: Claim that binds a token to a user of the predictions; empty for none.
+        cognito_delivery_claim: Claim that binds a token to deliveries; empty for none.
+        retail_warehouse_token: Token that ``retail-warehouse stream`` sends to the API.
+    """
+
+    cognito_issuer: str = ""
+    cognito_client_ids: str = ""
+    cognito_jwks_url: str = ""
+    cognito_customer_claim: str = ""
+    cognito_user_claim: str = ""
+    cognito_delivery_claim: str = ""
+    retail_warehouse_token: str = ""
+
+
+class Settings(_Service):
+    """The stream and the API.
 
     Attributes:
         online_retail_landing: Folder or ``s3://`` prefix of landed rows; empty where none is named.
         serving_store: A path, or ``dynamodb:<table>``.
-        retail_warehouse_env: ``development`` or ``production``.
         api_docs: Whether the API describes itself; by default everywhere but in production.
         trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
         log_level: Of the API's log.
+        log_format: ``text`` or ``json``; by default JSON in production.
+        metrics_token: What must be sent to read ``/metrics``.
     """
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", str_strip_whitespace=True)
 
     online_retail_landing: str = ""
     serving_store: str = str(STATE / "serving.sqlite")
-    retail_warehouse_env: str = "development"
     api_docs: bool | None = None
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
     log_level: str = "WARNING"
+    log_format: Literal["text", "json"] | None = None
+    metrics_token: str = ""
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -61,11 +133,16 @@ class Settings(BaseSettings):
     @property
     def has_docs(self) -> bool:
         """Whether the API describes itself."""
-        return self.retail_warehouse_env != "production" if self.api_docs is None else self.api_docs
+        return not self.is_production if self.api_docs is None else self.api_docs
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether each line of the API's log is a JSON object."""
+        return self.is_production if self.log_format is None else self.log_format == "json"
 
     @property
     def landing(self) -> tuple[Path, str | None]:
-        """The folder of this machine where rows are landed, and the S3 prefix that they are moved to, if one is named.
+        """The local folder where rows are landed, and the S3 prefix that they are moved to, if there is one.
 
         Raises:
             DataError: Nothing is named, or something else.
@@ -79,7 +156,7 @@ class Settings(BaseSettings):
 
 
 def settings() -> Settings:
-    """The settings as the environment is now.
+    """The settings of the stream and the API, as the environment is now.
 
     Raises:
         DataError: A variable makes no sense; the text names it.

@@ -1,4 +1,5 @@
-"""Checks of the DuckDB file before dbt opens it: dbt would show a traceback, or fail in the middle of a build."""
+"""Checks the DuckDB file before dbt opens it. Otherwise dbt would show a traceback, or fail in the middle of a
+build."""
 
 import atexit
 import os
@@ -19,11 +20,11 @@ _REFUSED = "#;?'\"\\"
 
 
 class WarehouseProblem(Exception):
-    """Why the warehouse cannot be used; the text says what to do."""
+    """The warehouse cannot be used. The message says what to do."""
 
 
 def refuse_unusable(path: str, config: dict[str, Any] | None = None) -> None:
-    """Make sure that dbt can open the warehouse, and that its name is no name of something else.
+    """Make sure that dbt can open the warehouse, and that its name does not collide with a schema.
 
     Args:
         path: The file, as ``WAREHOUSE_PATH`` names it, or ``:memory:``.
@@ -76,7 +77,7 @@ def refuse_unusable(path: str, config: dict[str, Any] | None = None) -> None:
 
 
 def _why_not_writable(path: Path) -> str:
-    """Why a file or folder cannot be written; nothing if it can."""
+    """Why a file or folder cannot be written; empty if it can."""
     if not os.access(path, os.W_OK):
         return "Permission denied"
     if path.is_dir():

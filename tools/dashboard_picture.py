@@ -1,4 +1,4 @@
-"""Draws the picture of the dashboard for the README, in the browser of the system, from the warehouse of `make build`.
+"""Draws the README's picture of the dashboard, with the system's Chromium, from the warehouse of `make build`.
 
 Run by `make picture` as `python tools/dashboard_picture.py FILE`. The picture carries the digest of what the page
 shows, so that a test tells when it is out of date.
@@ -23,13 +23,13 @@ WIDTH, HEIGHT = 1280, 1500
 
 
 def find_browser() -> str | None:
-    """The program of a Chromium of the system, if there is one."""
+    """Path of the system's Chromium, if there is one."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser that runs without a window."""
+    """A browser without a window."""
     with sync_playwright() as playwright:
         # Containers have neither a sandbox nor much shared memory.
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

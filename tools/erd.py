@@ -22,7 +22,7 @@ _EMBEDDED = re.compile(r"(?<=\]\()data:image/svg\+xml;base64,[A-Za-z0-9+/=]*(?=\
 
 
 def keys(artifacts: Path) -> dict[str, dict[str, str]]:
-    """What keys the columns of each entity are: `PK`, `FK` or both."""
+    """The keys among the columns of each entity: `PK`, `FK` or both."""
     nodes = json.loads((artifacts / "manifest.json").read_text())["nodes"].values()
     marks = {
         node["name"]: {column: ["PK"] for column in node["config"]["meta"]["grain"]}
@@ -64,12 +64,12 @@ def diagram(artifacts: Path) -> pygraphviz.AGraph:
 
 
 def embedded(svg: bytes) -> str:
-    """A picture as a link that holds it."""
+    """A picture as a link that contains it."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def links(overview: str) -> list[str]:
-    """The pictures that an overview holds."""
+    """The pictures that are embedded in an overview."""
     return _EMBEDDED.findall(overview)
 
 

@@ -18,7 +18,7 @@ _PARTS = 4
 
 
 class Line:
-    """What is shown: the last text with the seconds, again and again on a terminal; else each text once."""
+    """The progress shown: on a terminal the last text with the seconds, rewritten; otherwise each text once."""
 
     def __init__(self) -> None:  # noqa: D107
         self._start = time.monotonic()

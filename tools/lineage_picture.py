@@ -41,7 +41,7 @@ def _shown(manifest: dict) -> dict[str, dict]:
 
 
 def _reachable(edges: set[tuple[str, str]], start: str) -> set[str]:
-    """Boxes that a way of one arrow or more leads to."""
+    """Boxes that can be reached by following arrows."""
     found, open_ = set(), [start]
     while open_:
         here = open_.pop()
@@ -53,7 +53,7 @@ def _reachable(edges: set[tuple[str, str]], start: str) -> set[str]:
 
 
 def without_shortcuts(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the arrows without those that a longer way stands for.
+    """Return the arrows without those that a longer path implies.
 
     Args:
         edges: Arrows from a box to another one, without a circle.

@@ -33,7 +33,7 @@ COPIED = ("models/", "macros/", "seeds/", "tests/generic/", ".sqlfluff", "dbt_pr
 
 
 def git(*arguments: str) -> list[str] | None:
-    """The files that a git command lists; none where it fails."""
+    """The files that a git command lists; None if it fails."""
     done = subprocess.run(["git", *arguments, "-z"], cwd=PROJECT, capture_output=True, text=True, check=False)
     if done.returncode:
         return None
@@ -52,7 +52,7 @@ def run(program: str, *arguments: str, folder: Path = Path(), **environment: str
 
 
 def digest(*paths: str) -> str:
-    """What names and contents of files come to."""
+    """A hash of the names and contents of files."""
     found = hashlib.sha256()
     for path in sorted(paths):
         found.update(path.encode() + b"\0" + (PROJECT / path).read_bytes() + b"\0")
@@ -60,7 +60,7 @@ def digest(*paths: str) -> str:
 
 
 def record() -> dict[str, str]:
-    """What SQL files were when they passed."""
+    """The hashes with which SQL files last passed."""
     try:
         return json.loads(PASSED.read_text())
     except (OSError, ValueError):
@@ -68,7 +68,7 @@ def record() -> dict[str, str]:
 
 
 def lint_sql(files: list[str], tracked: list[str], changed: set[str]) -> bool:
-    """Lint the SQL files that have not passed as they are now, changed ones before the others."""
+    """Lint the SQL files that have changed since they passed, files of the working copy first."""
     depends_on = [path for path in tracked if path.startswith(SHARED) or path.endswith((".yml", ".yaml"))]
     names = sorted(path for path in tracked if path.endswith((".sql", ".csv")))
     versions = [importlib.metadata.version(name) for name in LINTERS]
@@ -164,7 +164,7 @@ def lint_whole_queries(models: dict[str, str], tracked: list[str]) -> bool:
 
 
 def here(files: list[str]) -> list[str]:
-    """Files as arguments, which no program takes for options."""
+    """Files as arguments that no program takes for options."""
     return [f"./{path}" for path in files]
 
 

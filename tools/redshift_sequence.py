@@ -1,4 +1,4 @@
-"""What a person does to run the project on Redshift, from landing to documentation; CI does it on the stand-in, and
+"""The commands that run the project on Redshift, from loading to documentation. CI runs them on the stand-in, and
 `redshift_gate.py` on a real cluster."""
 
 import json
@@ -147,7 +147,7 @@ def run(dbt: Callable, location: str, **environment: str) -> None:
 
 
 def export_difference(ours: str, theirs: str) -> str | None:
-    """How the Parquet exports of a fact in two folders, or S3 prefixes, differ; none where they are the same."""
+    """How the Parquet exports of a fact in two folders or S3 prefixes differ; None if they are equal."""
     with duckdb.connect() as connection:
         columns, rows = [], []
         for folder in (ours, theirs):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from retail_warehouse.errors import DataError, told_as_error
+from retail_warehouse.errors import DataError, errors_reported
 
 
 @click.command("dashboard")
@@ -18,7 +18,7 @@ from retail_warehouse.errors import DataError, told_as_error
 @click.option("--target", help="A Redshift target of the dbt profile, such as prod; without it, the DuckDB file.")
 def dashboard(out: Path, target: str | None) -> None:
     """Write one HTML page with the answers of both data sets, which opens from disk and needs no network."""
-    with told_as_error():
+    with errors_reported():
         try:
             from retail_warehouse.dashboard import page, source
         except ModuleNotFoundError as error:

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
 import duckdb
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import must_be_here, warehouse
+from retail_warehouse.project import require_project_folder, warehouse
+from retail_warehouse.settings import ProjectSettings
 
 Row = dict[str, object]
 Value = str | int | float | bool | None
@@ -205,9 +205,9 @@ def _credentials(target: str):
     from dbt_common.context import set_invocation_context
     from dbt_common.exceptions import DbtBaseException
 
-    must_be_here()
+    require_project_folder()
     set_invocation_context(os.environ)
-    set_from_args(Namespace(profiles_dir=os.environ.get("DBT_PROFILES_DIR") or "."), {})
+    set_from_args(Namespace(profiles_dir=str(ProjectSettings().dbt_profiles_dir)), {})
     try:
         return load_profile(".", {}, target_override=target).credentials
     except DbtBaseException as error:
@@ -215,7 +215,7 @@ def _credentials(target: str):
 
 
 def _last_run() -> dict[str, Value]:
-    path = Path(os.environ.get("DBT_TARGET_PATH") or "target") / "run_results.json"
+    path = ProjectSettings().dbt_target_path / "run_results.json"
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         statuses = [result["status"] for result in results["results"]]

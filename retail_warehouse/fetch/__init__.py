@@ -1,1 +1,1 @@
-"""The real files: how to get them, and checks of what was got."""
+"""The real files: how to get them, and how the downloads are checked."""

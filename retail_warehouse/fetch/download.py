@@ -1,4 +1,4 @@
-"""Download of one large file that survives cut connections."""
+"""Downloads one large file and resumes when the connection breaks."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The official Instacart files, which a person has to download: how to, and a check of the download.
+"""The official Instacart files, which a person has to download: instructions, and a check of the download.
 
 Source: "The Instacart Online Grocery Shopping Dataset 2017".
 """
@@ -8,9 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from retail_warehouse import raw_files
+from retail_warehouse import official, raw_files
 from retail_warehouse.errors import DataError
-from retail_warehouse.generate.instacart import OFFICIAL
 
 HOW_TO = """\
 Instacart published these files in 2017 for non-commercial use, under terms that a person has to read and accept;
@@ -22,7 +21,7 @@ they may not be handed on, so no program can fetch them for you.
   3. Unpack the archive and the archives inside it, so that one folder holds
      {files}.
   4. Check the folder: retail-warehouse fetch instacart --out FOLDER
-""".format(files=",\n     ".join([", ".join(list(OFFICIAL)[:4]), " and ".join(list(OFFICIAL)[4:])]))
+""".format(files=",\n     ".join([", ".join(list(official.INSTACART)[:4]), " and ".join(list(official.INSTACART)[4:])]))
 
 
 def check(folder: Path, tell: Callable[[str], None] = print) -> None:
@@ -37,7 +36,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> None:
             names all that is wrong, not only the first.
     """
     problems = []
-    for name, (columns, official_rows) in OFFICIAL.items():
+    for name, (columns, official_rows) in official.INSTACART.items():
         try:
             rows = _rows(_find(folder, name), columns)
         except DataError as error:

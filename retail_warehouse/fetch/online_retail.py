@@ -18,29 +18,15 @@ import duckdb
 from python_calamine import CalamineError, CalamineWorkbook
 from tqdm import tqdm
 
+from retail_warehouse import official
 from retail_warehouse.deliveries import refuse_other_deliveries
 from retail_warehouse.errors import DataError
 from retail_warehouse.fetch.download import download
-from retail_warehouse.generate.online_retail import HEADER
 
 URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 ARCHIVE = "online+retail.zip"
 CSV = "online_retail.csv"
 SHEET = "Online Retail"
-COLUMNS = tuple(HEADER.split(","))
-ROWS = 541_909
-# Counted on the official file by several means; the same stand in
-# tests/singular/marts/assert_the_complete_online_retail_file_is_as_published.sql, which checks the warehouse.
-PUBLISHED = {
-    "rows": Decimal(ROWS),
-    "invoices": Decimal(25_900),
-    "rows without a customer": Decimal(135_080),
-    "countries": Decimal(38),
-    "sales": Decimal(530_103),
-    "amount of sales": Decimal("10655622.484"),
-    "cancellations": Decimal(9_288),
-    "amount of cancellations": Decimal("-896812.490"),
-}
 _FIGURES = """
 with lines as (
     select
@@ -83,7 +69,7 @@ def fetch(out: Path, url: str = URL, tell: Callable[[str], None] = print) -> Pat
         tell: Receives a line of text for each thing done or checked.
 
     Returns:
-        The CSV file. Its rows stand in the workbook's order, its figures are those in ``PUBLISHED``.
+        The CSV file. Its rows stand in the workbook's order, its figures are the official ones.
 
     Raises:
         DataError: Another CSV file is in the folder, the download fails, or archive, workbook or figures are not
@@ -161,16 +147,21 @@ def _convert(workbook: bytes, path: Path) -> None:
         raise DataError(f"The workbook in the archive cannot be read: {error}. Is it the official file?") from error
     rows = iter(sheet.iter_rows())
     header = next(rows, [])
-    if tuple(header) != COLUMNS:
+    if tuple(header) != official.ONLINE_RETAIL:
         raise DataError(
-            f"The sheet's header is {', '.join(map(str, header)) or 'empty'}; the official one is {', '.join(COLUMNS)}."
+            f"The sheet's header is {', '.join(map(str, header)) or 'empty'}; the official one is "
+            f"{', '.join(official.ONLINE_RETAIL)}."
         )
-    if sheet.height - 1 != ROWS:
-        raise DataError(f"The sheet has {sheet.height - 1:,} rows, the official one has {ROWS:,}.")
+    if sheet.height - 1 != official.ONLINE_RETAIL_ROWS:
+        raise DataError(
+            f"The sheet has {sheet.height - 1:,} rows, the official one has {official.ONLINE_RETAIL_ROWS:,}."
+        )
     with path.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(header)
-        for row in tqdm(rows, desc=path.name, total=ROWS, unit=" rows", unit_scale=True, disable=None):
+        for row in tqdm(
+            rows, desc=path.name, total=official.ONLINE_RETAIL_ROWS, unit=" rows", unit_scale=True, disable=None
+        ):
             lines.writerow([cell_text(cell) for cell in row])
 
 
@@ -196,7 +187,7 @@ def cell_text(cell: str | float | bool | date | time | timedelta) -> str:
 
 
 def _check(path: Path, tell: Callable[[str], None]) -> None:
-    columns = "{" + ", ".join(f"'{column}': 'varchar'" for column in COLUMNS) + "}"
+    columns = "{" + ", ".join(f"'{column}': 'varchar'" for column in official.ONLINE_RETAIL) + "}"
     try:
         with duckdb.connect() as connection:
             result = connection.execute(_FIGURES.replace("{columns}", columns), [str(path)])
@@ -208,7 +199,7 @@ def _check(path: Path, tell: Callable[[str], None]) -> None:
     figures = {name: Decimal(value or 0) for name, value in zip(names, values, strict=True)}
     wrong = [
         f"{name} {figures[name]:,} instead of {published:,}"
-        for name, published in PUBLISHED.items()
+        for name, published in official.ONLINE_RETAIL_FIGURES.items()
         if figures[name] != published
     ]
     if wrong:

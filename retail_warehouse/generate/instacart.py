@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from retail_warehouse.generate import draws
+from retail_warehouse.official import INSTACART
 
 FULL_SIZE_PRODUCTS = 49_688
 USERS_PER_BATCH = 5_000
@@ -24,27 +25,7 @@ SHELVES = 8_192
 # The bundled sample in seeds/samples/instacart.
 SAMPLE_USERS = 250
 SAMPLE_SEED = 1
-# Columns and number of rows of each complete official file.
-OFFICIAL = {
-    "aisles.csv": (("aisle_id", "aisle"), 134),
-    "departments.csv": (("department_id", "department"), 21),
-    "products.csv": (("product_id", "product_name", "aisle_id", "department_id"), 49_688),
-    "orders.csv": (
-        (
-            "order_id",
-            "user_id",
-            "eval_set",
-            "order_number",
-            "order_dow",
-            "order_hour_of_day",
-            "days_since_prior_order",
-        ),
-        3_421_083,
-    ),
-    "order_products__prior.csv": (("order_id", "product_id", "add_to_cart_order", "reordered"), 32_434_489),
-    "order_products__train.csv": (("order_id", "product_id", "add_to_cart_order", "reordered"), 1_384_617),
-}
-FILES = tuple(OFFICIAL)
+FILES = tuple(INSTACART)
 
 _HERE = Path(__file__).parent
 

@@ -15,7 +15,6 @@ from retail_warehouse.generate import draws
 SAMPLE_INVOICES = 400
 SAMPLE_SEED = 1
 FILE = "data.csv"
-HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 
 _ITEMS = """
 create table items as

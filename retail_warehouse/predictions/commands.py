@@ -1,19 +1,19 @@
 """The commands of predictions."""
 
-import os
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
-from retail_warehouse.errors import DataError, told_as_error
+from retail_warehouse.errors import DataError, errors_reported
 from retail_warehouse.predictions import SEED
 from retail_warehouse.project import warehouse
+from retail_warehouse.settings import ProjectSettings
 
 
 def predictions_folder() -> Path:
     """Where predictions are written and dbt finds them."""
-    return Path(os.environ.get("PREDICTIONS_DATA") or "predictions")
+    return ProjectSettings().predictions_data
 
 
 _features_option = click.option(
@@ -35,9 +35,9 @@ def _folder_of_models(models: Path | None) -> Path:
 
 def _open(unloaded: str | None):
     """The features; what they need is imported only now."""
-    from retail_warehouse.predictions.libraries import must_be_installed
+    from retail_warehouse.predictions.libraries import require_installed
 
-    must_be_installed()
+    require_installed()
     from retail_warehouse.predictions.dataset import Features
 
     return Features(warehouse(), unloaded)
@@ -53,7 +53,7 @@ def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     Reads the features, which dbt build --selector features makes, and writes a folder with the model, its card and a
     page for people. The same data and seed give the same model on one machine.
     """
-    with told_as_error():
+    with errors_reported():
         features = _open(unloaded)
         from retail_warehouse.predictions import model_folder, report, training
 
@@ -87,7 +87,7 @@ def predict(unloaded: str | None, models: Path | None, version: str | None, only
 
     PREDICTIONS_DATA names the folder of the files; without it, predictions.
     """
-    with told_as_error():
+    with errors_reported():
         features = _open(unloaded)
         from retail_warehouse.predictions import model_folder, predicting
 
@@ -132,10 +132,10 @@ def suggest(
     A user or product that is not known is no error: the answer falls back to the cart alone, to what is popular in its
     aisles, and to what is popular overall.
     """
-    with told_as_error():
-        from retail_warehouse.predictions.libraries import must_be_installed
+    with errors_reported():
+        from retail_warehouse.predictions.libraries import require_installed
 
-        must_be_installed()
+        require_installed()
         from retail_warehouse.predictions import model_folder, suggesting
 
         carts = suggesting.read_carts(carts_file)
@@ -165,14 +165,14 @@ def evaluate(named: tuple[str, ...], turns: int, ablation: bool) -> None:
 
     Each turn builds a warehouse of its own from the raw files without the hidden orders. Takes minutes.
     """
-    with told_as_error():
-        from retail_warehouse.predictions.libraries import must_be_installed
+    with errors_reported():
+        from retail_warehouse.predictions.libraries import require_installed
 
-        must_be_installed()
+        require_installed()
         from retail_warehouse.predictions import evaluation
 
         sources = []
-        default = os.environ.get("INSTACART_DATA")
+        default = ProjectSettings().instacart_data
         for text in named or (f"{default or 'the bundled sample'}={default or 'seeds/samples/instacart'}",):
             name, _, folder = text.rpartition("=")
             if not name or not Path(folder).is_dir():

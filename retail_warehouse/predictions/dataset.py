@@ -1,7 +1,6 @@
 """What training and predicting read: the relations of the schema `features`, a few users at a time."""
 
 import copy
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_warehouse.errors import DataError
+from retail_warehouse.settings import ProjectSettings
 
 CANDIDATES = "ftr_reorder_candidates"
 LABEL = "is_bought"
@@ -95,9 +95,10 @@ class Features:
         self.where = unloaded or str(warehouse)
         self._schema = "memory.features" if unloaded else "warehouse.features"
         self._connection = duckdb.connect()
-        for variable, setting in (("DUCKDB_MEMORY_LIMIT", "memory_limit"), ("DUCKDB_THREADS", "threads")):
-            if os.environ.get(variable):
-                self._connection.execute(f"set {setting} = '{os.environ[variable]}'")
+        given = ProjectSettings()
+        for name, value in (("memory_limit", given.duckdb_memory_limit), ("threads", given.duckdb_threads)):
+            if value:
+                self._connection.execute(f"set {name} = '{value}'")
         try:
             if unloaded is None:
                 self._attach(warehouse)
@@ -171,12 +172,23 @@ class Features:
         Raises:
             DataError: The warehouse does not have what the query reads.
         """
+        found = self._execute(sql, parameters).fetchnumpy()
+        return Lines({name: np.ma.getdata(column) for name, column in found.items()})
+
+    def rows(self, sql: str) -> list[tuple]:
+        """The rows of a query as they are.
+
+        Raises:
+            DataError: The warehouse does not have what the query reads.
+        """
+        return self._execute(sql).fetchall()
+
+    def _execute(self, sql: str, parameters: list | None = None) -> duckdb.DuckDBPyConnection:
         try:
-            found = self._connection.execute(sql, parameters).fetchnumpy()
+            return self._connection.execute(sql, parameters)
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"The features of {self.where} are of another version: {reason}. {_BUILD}") from error
-        return Lines({name: np.ma.getdata(column) for name, column in found.items()})
 
     def users(self) -> NDArray[np.int64]:
         """Users with an order to be predicted, ascending.

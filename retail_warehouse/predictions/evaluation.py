@@ -18,8 +18,9 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import SEED, baskets, boosting, buy_again, metrics, predicting, suggesting, training
 from retail_warehouse.predictions.baselines import TOP, Baselines, Query, first_without
 from retail_warehouse.predictions.dataset import Candidates, Features
+from retail_warehouse.predictions.model_folder import Model
 from retail_warehouse.predictions.rotation import Hidden
-from retail_warehouse.project import must_be_here
+from retail_warehouse.project import require_project_folder
 
 SUSPICIOUS_AUC = 0.87  # nobody has reached it on real orders; above, a feature knows what is to be predicted
 # What a feature is about, by what its name begins with or contains; the first group that fits.
@@ -117,7 +118,7 @@ def build_features(data: Path, warehouse: Path) -> None:
     Raises:
         DataError: dbt failed; the text ends with what it said.
     """
-    must_be_here()
+    require_project_folder()
     profiles = Path.cwd() if Path("profiles.yml").is_file() else warehouse.parent
     if profiles == warehouse.parent:
         (profiles / "profiles.yml").write_text(
@@ -184,21 +185,15 @@ def evaluate(source: Source, turns: int, on_step: Callable[[str], object] = lamb
                     # they had. (By the true labels even an idle function of one good feature is not at .5.)
                     nothing = buy_again.train(features, SEED, shuffled=True)
                     shuffled = metrics.Estimate(**nothing.card["auc"])
-                if source.ablation:
-                    for name, names in _ablations(features.reorder_features()):
-                        on_step(f"{source.name}, turn {number + 1}: {name}")
-                        fewer = buy_again.train(features, SEED, names=names, split=_ABLATION_SPLIT)
-                        _score_hidden(
-                            features, fewer.boosters, names, users, truth, reduced.setdefault(name, _Columns())
-                        )
+                for name, names in _ablations(features.reorder_features()) if source.ablation else ():
+                    on_step(f"{source.name}, turn {number + 1}: {name}")
+                    fewer = buy_again.train(features, SEED, names=names, split=_ABLATION_SPLIT)
+                    columns = reduced.setdefault(name, _Columns())
+                    _score_hidden(features, fewer.boosters, names, users, truth, columns)
             queries = plain.queries(carts_are_ordered=source.carts_are_ordered)
             on_step(f"{source.name}, turn {number + 1}: {len(queries):,} carts")
             _judge_carts(features, model, plain, queries, carts)
-            for task, card in model.card["tasks"].items():
-                result.facts.setdefault(f"{task} training targets, answered by", []).append(
-                    f"{card['targets']:,} {card.get('way', 'trees')}"
-                )
-            result.facts["hidden orders"] = result.facts.get("hidden orders", 0) + rotation.users
+            _note_turn(result, model, rotation.users)
             features.close()
     result.facts["turns"] = f"{min(turns, source.first_turns or turns)} of {turns}"
     _conclude(result, pairs, orders, firsts, carts)
@@ -206,15 +201,27 @@ def evaluate(source: Source, turns: int, on_step: Callable[[str], object] = lamb
     if pairs:
         result.checks.append(("Every product that was bought again is a candidate", missed == 0))
     if shuffled is not None:
-        result.figures["AUC with shuffled labels"] = shuffled
-        holds = shuffled.low <= 0.5 <= shuffled.high
-        result.checks.append(("With shuffled labels the AUC is .5 within its interval", holds))
+        _check_shuffled(result, shuffled)
     for name, found in reduced.items():
         f1 = metrics.mean(*_f1_of(found))
         result.ablation.append(
             (name, int(found["features"][0]), metrics.auc(found["p"], found["y"], found["user"]), f1)
         )
     return result
+
+
+def _note_turn(result: Result, model: Model, hidden_orders: int) -> None:
+    for task, card in model.card["tasks"].items():
+        result.facts.setdefault(f"{task} training targets, answered by", []).append(
+            f"{card['targets']:,} {card.get('way', 'trees')}"
+        )
+    result.facts["hidden orders"] = result.facts.get("hidden orders", 0) + hidden_orders
+
+
+def _check_shuffled(result: Result, auc: metrics.Estimate) -> None:
+    result.figures["AUC with shuffled labels"] = auc
+    holds = auc.low <= 0.5 <= auc.high
+    result.checks.append(("With shuffled labels the AUC is .5 within its interval", holds))
 
 
 def _judge_reorders(folder: Path, plain: Baselines, pairs: _Columns, orders: _Columns) -> int:

@@ -8,7 +8,7 @@ from retail_warehouse.errors import DataError
 _NEEDED = ("numpy", "scipy", "matplotlib", "lightgbm")
 
 
-def must_be_installed() -> None:
+def require_installed() -> None:
     """Import what predictions need.
 
     Raises:

@@ -150,7 +150,7 @@ def read(folder: Path) -> Model:
     return Model(card, boosters)
 
 
-def must_fit_columns(model: Model, task: str, columns: Sequence[str], relation: str) -> None:
+def require_columns(model: Model, task: str, columns: Sequence[str], relation: str) -> None:
     """Make sure that a relation has every feature of a task.
 
     Raises:

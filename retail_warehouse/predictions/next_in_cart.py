@@ -1,6 +1,6 @@
 """Which product goes into the cart next: a ranking of the user's own products and of what goes with the cart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,17 +148,10 @@ class Carts:
         co, size = self._co, len(cart)
         positions, owners = self._rows(cart)
         own = shopper.products if shopper is not None else np.zeros(0, np.int64)
-        # Whatever may be a candidate; all that follows is computed for these alone.
         # How the aisles of the cart lead to other aisles, the last ones most.
         ages = _AGE ** np.arange(size)[::-1]
         aisle_after_cart = ages @ co.transitions[co.aisles[cart]] / ages.sum()
-        head = self._popular[:_POPULAR_IN_AISLES]
-        fitting = head[_top(co.orders[head] * aisle_after_cart[co.aisles[head]], _IN_AISLES + size)]
-        local = [co.columns[positions], self._popular[: _POPULAR + size], fitting, own]
-        if not len(positions):
-            local.append(np.flatnonzero(np.isin(co.aisles, co.aisles[cart])))
-        local = np.unique(np.concatenate(local))
-        local = local[~np.isin(local, cart)]
+        local = self._within_reach(cart, positions, aisle_after_cart, own)
         inside = ~np.isin(co.columns[positions], cart)
         positions, owners = positions[inside], owners[inside]
         at = np.searchsorted(local, co.columns[positions])
@@ -186,8 +179,7 @@ class Carts:
             plain_cart = orders * np.where(np.isin(aisle, co.aisles[cart]), 1.0, 1e-6)
         plain_cart = plain_cart + tie
 
-        chosen = np.zeros(len(local), np.bool_)
-        for score, depth in (
+        depths = (
             (plain_cart, _WITH_CART),
             (with_cart + tie, _WITH_CART // 2),
             (with_last + tie, _WITH_LAST),
@@ -195,11 +187,8 @@ class Carts:
             (after_last + tie, _AFTER),
             (orders, _POPULAR),
             (orders * aisle_after_cart[aisle], _IN_AISLES),
-        ):
-            chosen[_top(score, depth)] = True
-        if shopper is not None:
-            likely = own if len(own) <= _OWN else own[_top(shopper.probabilities, _OWN)]
-            chosen |= np.isin(local, likely)
+        )
+        chosen = _chosen(local, depths, shopper)
 
         in_cart_aisles = np.bincount(co.aisles[cart], minlength=len(co.aisle_ids))
         columns = [
@@ -233,6 +222,26 @@ class Carts:
             rules[DECAYED] = decay + tie
             plain = probability / 2 + with_cart[chosen] / size + tie
         return Ranking(places, np.column_stack(columns).astype(np.float32), plain, rules, not len(positions))
+
+    def _within_reach(
+        self, cart: list[int], positions: NDArray, aisle_after_cart: NDArray, own: NDArray
+    ) -> NDArray[np.int64]:
+        """Places of all products that may become candidates; nothing is computed for the others.
+
+        Args:
+            cart: Places of the products in the cart.
+            positions: Rows of the statistics of pairs with them.
+            aisle_after_cart: How the aisles of the cart lead to each aisle.
+            own: Places of the products that the shopper has bought.
+        """
+        co, size = self._co, len(cart)
+        head = self._popular[:_POPULAR_IN_AISLES]
+        fitting = head[_top(co.orders[head] * aisle_after_cart[co.aisles[head]], _IN_AISLES + size)]
+        found = [co.columns[positions], self._popular[: _POPULAR + size], fitting, own]
+        if not len(positions):
+            found.append(np.flatnonzero(np.isin(co.aisles, co.aisles[cart])))
+        local = np.unique(np.concatenate(found))
+        return local[~np.isin(local, cart)]
 
     def _user_columns(
         self, cart: list[int], places: NDArray, shopper: Shopper
@@ -291,13 +300,11 @@ class Carts:
 
     def popular_without(self, excluded: set[int], count: int) -> list[int]:
         """Places of the most popular products that are not excluded."""
-        found = []
-        for place in self._popular.tolist():
-            if len(found) == count:
-                break
-            if place not in excluded:
-                found.append(place)
-        return found
+        if count <= 0:
+            return []
+        # No more of them can be excluded.
+        popular = self._popular[: count + len(excluded)].tolist()
+        return [place for place in popular if place not in excluded][:count]
 
 
 def _counted(places: NDArray[np.int64], products: list[int]) -> NDArray[np.int64]:
@@ -386,6 +393,18 @@ class Trained:
     users: frozenset[int]
 
 
+def _chosen(local: NDArray, depths: Iterable[tuple[NDArray, int]], shopper: Shopper | None) -> NDArray[np.bool_]:
+    """Which products become candidates: the best by each score, and what the shopper is most likely to buy again."""
+    chosen = np.zeros(len(local), np.bool_)
+    for score, depth in depths:
+        chosen[_top(score, depth)] = True
+    if shopper is not None:
+        own = shopper.products
+        likely = own if len(own) <= _OWN else own[_top(shopper.probabilities, _OWN)]
+        chosen |= np.isin(local, likely)
+    return chosen
+
+
 def train(
     task: str,
     features: Features,
@@ -408,15 +427,7 @@ def train(
     if task == TASK:
         carts = {key: cart for key, cart in carts.items() if key in shoppers}
     card: dict[str, Any] = {"about": ABOUT[task], "features": FEATURES[task], "way": RULE}
-    generator = np.random.default_rng(seed)
-    queries = []
-    keys = list(carts)
-    for at in generator.permutation(len(keys)):
-        cart = carts[keys[at]]
-        cuts = generator.choice(np.arange(1, len(cart)), min(_CUTS, len(cart) - 1), replace=False)
-        queries += [(keys[at], int(cut)) for cut in cuts]
-        if len(queries) >= _MOST_QUERIES[task]:
-            break
+    queries = _cut_carts(carts, _MOST_QUERIES[task], seed)
     card |= {"targets": len(queries), "users": len({user for (user, _), _ in queries})}
     if len(queries) < FEWEST_QUERIES:
         return Trained([], card, frozenset())
@@ -436,12 +447,7 @@ def train(
     fitted = boosting.fit(rows, FEATURES[task], PARAMETERS, _SPLIT, seed, on_member)
     scores = np.split(fitted.scores, np.cumsum(counts)[:-1])
     judged = [at for at, found in enumerate(scores) if not np.isnan(found[0])]
-    found = {TREES: [_reciprocal(scores[at], is_next[at]) for at in judged]}
-    found[RULE] = [_reciprocal(rankings[at].plain, is_next[at]) for at in judged]
-    for name in rankings[0].rules:
-        found[name] = [_reciprocal(rankings[at].rules[name], is_next[at]) for at in judged]
-    way = max(found, key=lambda name: float(np.mean(found[name])))
-    measures = {"model": np.array(found[way])} | {name: np.array(rr) for name, rr in found.items() if name != way}
+    way, measures = _best_way(scores, rankings, is_next, judged)
     hits = {name: values >= 1 / 10 for name, values in measures.items()}
     card |= {
         "way": way,
@@ -455,6 +461,40 @@ def train(
         ],
     }
     return Trained(fitted.boosters if way == TREES else [], card, frozenset(whose.tolist()))
+
+
+def _cut_carts(carts: dict[tuple[int, int], list[int]], most: int, seed: int) -> list[tuple[tuple[int, int], int]]:
+    """Carts that are cut at a position, by their keys: what comes next is to be found."""
+    generator = np.random.default_rng(seed)
+    queries: list[tuple[tuple[int, int], int]] = []
+    keys = list(carts)
+    for at in generator.permutation(len(keys)):
+        cart = carts[keys[at]]
+        cuts = generator.choice(np.arange(1, len(cart)), min(_CUTS, len(cart) - 1), replace=False)
+        queries += [(keys[at], int(cut)) for cut in cuts]
+        if len(queries) >= most:
+            break
+    return queries
+
+
+def _best_way(
+    scores: list[NDArray], rankings: list[Ranking], is_next: list[NDArray[np.bool_]], judged: list[int]
+) -> tuple[str, dict[str, NDArray]]:
+    """The way of ranking with the best mean reciprocal rank, and those ranks of all ways, its own as ``model``.
+
+    Args:
+        scores: Of the trees, by cart.
+        rankings: With the scores of the rules, by cart.
+        is_next: Which candidate came next, by cart.
+        judged: Carts whose users the trees had not seen.
+    """
+    found = {TREES: [_reciprocal(scores[at], is_next[at]) for at in judged]}
+    found[RULE] = [_reciprocal(rankings[at].plain, is_next[at]) for at in judged]
+    for name in rankings[0].rules:
+        found[name] = [_reciprocal(rankings[at].rules[name], is_next[at]) for at in judged]
+    way = max(found, key=lambda name: float(np.mean(found[name])))
+    measures = {"model": np.array(found[way])} | {name: np.array(rr) for name, rr in found.items() if name != way}
+    return way, measures
 
 
 def _reciprocal(scores: NDArray, is_next: NDArray[np.bool_]) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retail_warehouse.predictions import buy_again, first_purchases, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Candidates, Features, chunks
-from retail_warehouse.predictions.model_folder import Model, must_fit_columns
+from retail_warehouse.predictions.model_folder import Model, require_columns
 
 _STAMP = "cast($version as varchar) as model_version, cast($at as timestamp) as predicted_at"
 # Exactly the columns, types and order that the source of dbt declares.
@@ -93,6 +93,13 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
+_STATE_QUERY = """
+select user_id, coalesce(order_id, 0) as order_id, coalesce(order_number, 0) as order_number, history_orders,
+    coalesce(order_day, 0) as order_day
+from ftr_targets where orders_back = 0 order by user_id
+"""
+
+
 def predict(
     features: Features,
     model: Model,
@@ -119,15 +126,11 @@ def predict(
         DataError: The features are missing, or do not fit the model.
         OSError: A file cannot be written.
     """
-    must_fit_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
+    require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
-    training.must_be_of_these_data(model, co_visits)
+    training.require_same_data(model, co_visits)
     users = features.users()
-    state = features.read("""
-        select user_id, coalesce(order_id, 0) as order_id, coalesce(order_number, 0) as order_number, history_orders,
-            coalesce(order_day, 0) as order_day
-        from ftr_targets where orders_back = 0 order by user_id
-        """)
+    state = features.read(_STATE_QUERY)
     new = users
     if only_new_orders and (out / f"{STATE}.parquet").is_file():
         new = _changed(out, model.version, state.columns)
@@ -163,23 +166,38 @@ def predict(
         parts.add(
             STATE, **{name: state[name] for name in _STATE_COLUMNS}, model_version=_repeated(model.version, len(state))
         )
-        kept = len(new) < len(users)
-        written, done = {}, Path(scratch) / "done"
-        done.mkdir()
-        for table in (*_TABLES, STATE):
-            old = ""
-            if kept and table in _BY_USER:
-                # Users who are gone go with it.
-                everyone = f"select user_id from read_parquet('{_quoted(Path(scratch))}/{STATE}-*.part')"
-                old = f"""
-                    select * from read_parquet('{_quoted(out / table)}.parquet')
-                    where user_id in ({everyone}) and user_id not in ({_list(new)})"""
-            written[table] = parts.joined(table, done / f"{table}.parquet", old)
-        _write_runs(done / "model_runs.parquet", runs)
-        written["model_runs"] = len(runs)
-        for path in sorted(done.iterdir()):
-            path.replace(out / path.name)
+        written = _replace_files(parts, Path(scratch), out, runs, new if len(new) < len(users) else None)
     return Written(len(new), len(users) - len(new), written)
+
+
+def _replace_files(
+    parts: "_Parts", scratch: Path, out: Path, runs: list[dict[str, Any]], new: NDArray[np.int64] | None
+) -> dict[str, int]:
+    """Write all files beside the old ones, then put them in their place; return their rows.
+
+    Args:
+        parts: The rows.
+        scratch: A folder on the disk of ``out``.
+        out: Where the files are to be.
+        runs: Cards of the trainings.
+        new: Users that were predicted now, the rows of the others stay; None for all.
+    """
+    written, done = {}, scratch / "done"
+    done.mkdir()
+    for table in (*_TABLES, STATE):
+        old = ""
+        if new is not None and table in _BY_USER:
+            # Users who are gone go with it.
+            everyone = f"select user_id from read_parquet('{_quoted(scratch)}/{STATE}-*.part')"
+            old = f"""
+                select * from read_parquet('{_quoted(out / table)}.parquet')
+                where user_id in ({everyone}) and user_id not in ({_list(new)})"""
+        written[table] = parts.joined(table, done / f"{table}.parquet", old)
+    _write_runs(done / "model_runs.parquet", runs)
+    written["model_runs"] = len(runs)
+    for path in sorted(done.iterdir()):
+        path.replace(out / path.name)
+    return written
 
 
 def _repeated(text: str, count: int) -> NDArray:

@@ -17,7 +17,7 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.predictions import boosting, buy_again, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Features
-from retail_warehouse.predictions.model_folder import Model, must_fit_columns
+from retail_warehouse.predictions.model_folder import Model, require_columns
 
 COLUMNS = ("query_id", "user_id", "position", "product_id")
 RANKS = 10
@@ -134,9 +134,9 @@ def suggest(
     Raises:
         DataError: The features are missing, or do not fit the model.
     """
-    must_fit_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
+    require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
-    training.must_be_of_these_data(model, co_visits)
+    training.require_same_data(model, co_visits)
     ranker = next_in_cart.Carts(co_visits)
     names = model.features(buy_again.TASK)
     shoppers = next_in_cart.Shoppers(features, co_visits, names)
@@ -147,22 +147,23 @@ def suggest(
         if cart.user_id in known:
             by_user.setdefault(cart.user_id, []).append(at)
         else:
-            answers[at] = _answer(model, co_visits, ranker, cart, None, ranks)
+            answers[at] = answer(model, co_visits, ranker, cart, None, ranks)
             on_carts(1)
     users = np.array(sorted(by_user), np.int64)
     for begin in range(0, len(users), _CHUNK_USERS):
         chunk = users[begin : begin + _CHUNK_USERS]
         candidates = features.candidates(names, chunk)
-        chances = buy_again.probabilities(model.boosters.get(buy_again.TASK, []), candidates, names)
+        # Rounded as `predict` writes them, so that what was published of them gives the same answers.
+        chances = np.round(buy_again.probabilities(model.boosters.get(buy_again.TASK, []), candidates, names), 6)
         found = shoppers.of(candidates, chances)
         for user in chunk.tolist():
             for at in by_user[user]:
-                answers[at] = _answer(model, co_visits, ranker, carts[at], found.get((user, 0)), ranks)
+                answers[at] = answer(model, co_visits, ranker, carts[at], found.get((user, 0)), ranks)
                 on_carts(1)
     return [answer for answer in answers if answer is not None]
 
 
-def _answer(
+def answer(
     model: Model,
     co_visits: CoVisits,
     ranker: next_in_cart.Carts,
@@ -170,6 +171,16 @@ def _answer(
     shopper: next_in_cart.Shopper | None,
     ranks: int,
 ) -> Suggestion:
+    """Rank products for one cart.
+
+    Args:
+        model: Its two rankings of carts.
+        co_visits: The statistics.
+        ranker: Made of them.
+        cart: The cart.
+        shopper: Whose it is, if that is known.
+        ranks: Most products.
+    """
     # Each product once, where it was put in first.
     places = co_visits.places(np.array(list(dict.fromkeys(cart.products)), np.int64))
     inside = places[places >= 0].tolist()

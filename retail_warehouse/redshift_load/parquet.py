@@ -1,11 +1,11 @@
-"""Landing of raw files as Parquet, which Redshift can load. The project's own reading SQL does it, so that malformed
-rows are decided once, for both engines."""
+"""Writes raw files as Parquet for Redshift to load. It uses the SQL that DuckDB reads them with, so that both engines
+agree on which rows are malformed."""
 
 import os
 from pathlib import Path
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import artifacts, must_be_here
+from retail_warehouse.project import artifacts, require_project_folder
 
 
 def land(source: str, to: str) -> None:
@@ -19,7 +19,7 @@ def land(source: str, to: str) -> None:
         DataError: Not in the project's folder, or dbt failed, which has told why.
         OSError: The folder cannot be made.
     """
-    must_be_here()
+    require_project_folder()
     if "://" not in to:
         folder = Path(to).resolve()
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""The API: who may call it, what it takes in, and the stores that answer look-ups."""
+"""The API: who may call it, what it takes in, and the stores that answer look-ups and predictions."""

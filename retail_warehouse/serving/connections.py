@@ -1,4 +1,4 @@
-"""The connections of the API: none is held for longer than it takes, and no address gets them all."""
+"""Limits the connections of the API: how long one may take, and how many one address may hold."""
 
 import asyncio
 import ipaddress
@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_OF_ADDRESS = 256  # connections at a time
 MOST = 2_000  # of all addresses
-RESERVED_FILES = 200  # of the files that a process may open, for what is no connection
+RESERVED_FILES = 200  # files that the process may need besides connections
 KEEP_ALIVE_SECONDS = 30
 PROXY_KEEP_ALIVE_SECONDS = 120  # longer than load balancers keep a connection, or they would send into a closed one
 END_SECONDS = 3  # for requests under way once the process is told to end
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 30  # for a client to take an answer
 
 
 class Connections:
-    """Which connections there are. Where there is no place left, those of the address with the most make room."""
+    """The open connections. When there is no room, an idle connection of the address with the most is closed."""
 
     def __init__(self, most: int = MOST, most_of_address: int | None = None, proxies: Iterable[str] = ()) -> None:
         """Begin without any.
@@ -49,7 +49,7 @@ class Connections:
         mapped = getattr(address, "ipv4_mapped", None)
         address = mapped or address
         is_proxy = any(address in network for network in self._proxies)
-        # Whoever has one address of IPv6 has a whole network of them.
+        # With IPv6, a client has a whole network of addresses.
         is_one = is_proxy or address.version == 4
         return str(address if is_one else ipaddress.ip_network((address, 64), strict=False)), is_proxy
 

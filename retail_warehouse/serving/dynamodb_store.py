@@ -138,7 +138,12 @@ class DynamoDbStore:
             self._write([{"DeleteRequest": {"Key": _key_of(line)}} for line in batch])
 
     def lines(
-        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+        self,
+        invoice_no: str,
+        stock_code: str,
+        limit: int | None = None,
+        after: str | None = None,
+        customer_id: str | None = None,
     ) -> Sequence[Line]:
         """The lines of a transaction in file order, empty if there is none; see ``ServingStore``. All are read, and no
         more than the limit kept.
@@ -148,7 +153,9 @@ class DynamoDbStore:
         """
         beyond = file_order(after) if after else ("", -1)
         items = (
-            item for item in self._lines_of(invoice_no, stock_code) if file_order(item["invoice_line_id"]["S"]) > beyond
+            item
+            for item in self._lines_of(invoice_no, stock_code, customer_id)
+            if file_order(item["invoice_line_id"]["S"]) > beyond
         )
 
         def order(item: dict) -> tuple[str, int]:
@@ -156,29 +163,33 @@ class DynamoDbStore:
 
         return list(map(_line, sorted(items, key=order) if limit is None else heapq.nsmallest(limit, items, order)))
 
-    def total(self, invoice_no: str, stock_code: str) -> Total:
-        """What all lines of a transaction add up to.
+    def total(self, invoice_no: str, stock_code: str, customer_id: str | None = None) -> Total:
+        """What all lines of a transaction, or those of a customer, add up to.
 
         Raises:
             StoreError: The table cannot be read.
         """
         count, quantity, amount = 0, 0, Decimal("0.000")
-        for item in self._lines_of(invoice_no, stock_code):
+        for item in self._lines_of(invoice_no, stock_code, customer_id):
             count += 1
             quantity += int(item["quantity"]["N"])
             amount += _money(item["line_amount"])
         return Total(count, quantity, amount)
 
-    def _lines_of(self, invoice_no: str, stock_code: str) -> Iterator[dict]:
+    def _lines_of(self, invoice_no: str, stock_code: str, customer_id: str | None) -> Iterator[dict]:
         transaction = _transaction(invoice_no, stock_code)
         if len(transaction.encode(errors="replace")) > _KEY_BYTES:  # which DynamoDB refuses to look for
             return
+        # By the table itself, so that an answer is no larger for what is left out.
+        chosen = {} if customer_id is None else {"FilterExpression": "customer_id = :customer"}
+        values = {} if customer_id is None else {":customer": {"S": customer_id}}
         yield from self._items(
             "query",
             KeyConditionExpression="#key = :key",
             ExpressionAttributeNames={"#key": "transaction"},
-            ExpressionAttributeValues={":key": {"S": transaction}},
+            ExpressionAttributeValues={":key": {"S": transaction}} | values,
             ConsistentRead=True,
+            **chosen,
         )
 
     def invoices(

@@ -9,93 +9,32 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from retail_warehouse.background import listen
 from retail_warehouse.errors import DataError
 from retail_warehouse.serving.api import create_app
 from retail_warehouse.serving.connections import Config, Connections, most_connections
+from retail_warehouse.serving.logs import set_up_logs
+from retail_warehouse.serving.metrics import Metrics
+from retail_warehouse.serving.predictions_api import predictions_routes
+from retail_warehouse.serving.published import Published
 from retail_warehouse.serving.store import ServingStore, StoreError
+from retail_warehouse.serving.stores import open_predictions, open_store
 from retail_warehouse.serving.tokens import ConfigurationError, verifier_from_environment
-from retail_warehouse.settings import DYNAMODB, STATE, settings
+from retail_warehouse.settings import STATE, settings
 from retail_warehouse.streaming.intake import Intake
-from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
+from retail_warehouse.streaming.landing_folder import LandingError
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 
-# For all that is to be done once the process is told to end; what is left, the next one takes over.
-_END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
-
-
-def open_store() -> ServingStore:
-    """The serving store that ``SERVING_STORE`` names: a path, or ``dynamodb:<table>``.
-
-    Raises:
-        DataError: It cannot be opened.
-    """
-    name = settings().serving_store
-    try:
-        if name.startswith(DYNAMODB):
-            # boto3 takes a while to import.
-            from retail_warehouse.serving.dynamodb_store import DynamoDbStore
-
-            return DynamoDbStore(name.removeprefix(DYNAMODB))
-        from retail_warehouse.serving.sqlite_store import SqliteStore
-
-        return SqliteStore(Path(name))
-    except StoreError as error:
-        raise DataError(str(error)) from error
-
-
-def store_is_made() -> bool:
-    """Whether there is a serving store, which :func:`open_store` would make where it is a file."""
-    name = settings().serving_store
-    return name.startswith(DYNAMODB) or Path(name).is_file()
-
-
-def landed_files() -> set[str]:
-    """The files of landed rows, as paths below ``ONLINE_RETAIL_LANDING``, with those that were not handed over to dbt
-    yet; none where it is not set.
-
-    Raises:
-        DataError: They cannot be listed.
-    """
-    given = settings()
-    if not given.online_retail_landing:
-        return set()
-    folder, url = given.landing
-    paths = [*handed_over(folder), *set_aside_files(folder)]
-    paths += [path for path in folder.glob(".open/*") if path.stat().st_size]
-    names = {path.relative_to(folder).as_posix() for path in paths}
-    if not url:
-        return names
-    # boto3 takes a while to import.
+if TYPE_CHECKING:
     from retail_warehouse.streaming.s3_prefix import S3Prefix
 
-    try:
-        return names | S3Prefix(url, folder).names()
-    except LandingError as error:
-        raise DataError(str(error)) from error
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take an address.
-
-    Args:
-        host: Address to listen at.
-        port: Port to listen at.
-
-    Raises:
-        DataError: Another program has it, or this user may not.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise DataError(f"Nothing can listen at {host}, port {port}: {error.strerror}. Name another --port.") from error
-    return listener
+_log = logging.getLogger("retail_warehouse.intake")
+# For all that is to be done once the process is told to end; what is left, the next one takes over.
+_END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
 
 
 def serve(
@@ -119,15 +58,15 @@ def serve(
     Raises:
         DataError: Something that the API needs cannot be opened; the text says what to do.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("retail_warehouse.api").setLevel(settings().log_level)
-    # The server hands the signal on once it has ended; what follows it must still be done.
+    given = settings()
+    set_up_logs(given.log_level, given.logs_json)
+    # uvicorn raises the signal again when it has stopped. The rest of this function must still run.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.closing(listen(host, port)) as listener:
         _serve(listener, seal_seconds, lookups_per_second, posts_per_second, rejected_megabytes)
 
 
-has_run = threading.Event()  # whether the API was served by this process, and may have left threads
+has_served = threading.Event()  # whether the API was served by this process, and may have left threads
 
 
 class _Server(uvicorn.Server):
@@ -161,7 +100,7 @@ class _Start:
     def _run(self) -> None:
         try:
             intake = self._make()
-            # What is there now stays; looking through it for garbage again and again makes callers wait.
+            # These objects stay. Without freezing them, every garbage collection would make callers wait.
             gc.collect()
             gc.freeze()
             self.intake = intake
@@ -182,26 +121,19 @@ def _serve(
     except ConfigurationError as error:
         raise DataError(str(error)) from error
     given = settings()
-    log = logging.getLogger("retail_warehouse.intake")
     most, warning = most_connections()
     if warning:
-        log.warning(warning)
-    folder, url = given.landing
+        _log.warning(warning)
     store = open_store()
-    s3 = None
-    if url:
-        # boto3 takes a while to import.
-        from retail_warehouse.streaming.s3_prefix import S3Prefix
-
-        s3 = S3Prefix(url, folder, log.error)
-
-    def make() -> Intake:
-        intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=log.error)
-        if s3:
-            s3.start()
-        return intake
-
-    start = _Start(make, lambda: setattr(server, "should_exit", True))
+    metrics = Metrics()
+    published = Published(
+        open_predictions(), lambda shop: metrics.predictions(shop.model_version, shop.predicted_at, shop.users)
+    )
+    s3 = _s3_prefix(*given.landing)
+    start = _Start(
+        lambda: _made_ready(store, published, s3, given.landing[0], seal_seconds),
+        lambda: setattr(server, "should_exit", True),
+    )
     app = create_app(
         lambda: start.intake,
         store,
@@ -210,17 +142,54 @@ def _serve(
         posts_per_second,
         given.has_docs,
         rejected_megabytes,
+        [predictions_routes(published, has_shop=not given.is_production)],
+        metrics,
+        given.metrics_token or (None if given.is_production else ""),
     )
-    # What uvicorn would log quotes requests, or is told by the API itself.
+    # uvicorn's log quotes requests, and the API logs the rest itself.
     server = _Server(
         Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
     )
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))
     start.begin()
-    has_run.set()
+    has_served.set()
     with contextlib.suppress(KeyboardInterrupt):  # how it ends
         server.run([listener])
+    published.close()
+    _finish(start, server, s3)
+
+
+def _s3_prefix(folder: Path, url: str | None) -> "S3Prefix | None":
+    """What moves landed files to S3, if they are to be there."""
+    if not url:
+        return None
+    # boto3 takes a while to import.
+    from retail_warehouse.streaming.s3_prefix import S3Prefix
+
+    return S3Prefix(url, folder, _log.error)
+
+
+def _made_ready(
+    store: ServingStore, published: Published, s3: "S3Prefix | None", folder: Path, seal_seconds: float
+) -> Intake:
+    """What takes in rows, once the rules are compiled and the predictions loaded."""
+    looking = threading.Thread(target=published.look, name="first look", daemon=True)
+    looking.start()
+    intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=_log.error)
+    looking.join()
+    published.start()
+    if s3:
+        s3.start()
+    return intake
+
+
+def _finish(start: "_Start", server: "_Server", s3: "S3Prefix | None") -> None:
+    """Hand over what was landed last.
+
+    Raises:
+        DataError: It cannot be handed over, or the API could not be made ready.
+    """
     if isinstance(start.error, LandingError | StoreError | RulesError | DataError):
         raise DataError(str(start.error)) from start.error
     if start.error:

@@ -160,6 +160,16 @@ select
 from lines
 where invoice_no = ? and stock_code = ?
 """
+
+
+def _of_customer(query: str) -> str:
+    """The same of one customer, whose id comes before the other values. By the customer's own invoices: how long it
+    takes does not tell whether others have lines there."""
+    mine = f"from lines indexed by lines_by_invoice\nwhere customer_id = ? and customer_id <> '{UNKNOWN}' and "
+    return query.replace("from lines\nwhere ", mine)
+
+
+LINES_OF_CUSTOMER, TOTAL_OF_CUSTOMER = map(_of_customer, (LINES, TOTAL))
 INVOICES = """
 select invoice_no, invoiced_at, line_count, quantity, pounds, thousandths
 from invoices
@@ -197,7 +207,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Open the file, or make it."""
         self._path = path.absolute()
-        # What takes longer has a connection of its own, and nobody else waits for it.
+        # Long queries have a connection of their own, so that short ones do not wait for them.
         self._reading, self._reading_long, self._writing = threading.Lock(), threading.Lock(), threading.Lock()
         try:
             if not self._path.parent.is_dir():
@@ -208,7 +218,7 @@ class SqliteStore:
                 f"The folder of the serving store {self._path} cannot be made: {error.strerror}. Name a file in a "
                 "folder in which this user may write."
             ) from error
-        # What customers bought is nobody else's business. What goes wrong here, SQLite tells.
+        # Only the owner may read what customers bought. If this fails, SQLite reports it.
         with contextlib.suppress(OSError):
             make_private(self._path)
         with contextlib.ExitStack() as opened, self._told():
@@ -262,7 +272,7 @@ class SqliteStore:
             StoreError: The file cannot be written.
         """
         ids = [line.invoice_line_id for line in lines]
-        # A disk that is full can be read, and mostly none of them is there.
+        # A full disk can still be read, and usually none of the lines is there.
         if not self._rows(
             "select 1 from lines where invoice_line_id in (select value from json_each(?)) limit 1", (json.dumps(ids),)
         ):
@@ -273,7 +283,12 @@ class SqliteStore:
             connection.executemany("delete from lines where invoice_line_id = ?", gone)
 
     def lines(
-        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+        self,
+        invoice_no: str,
+        stock_code: str,
+        limit: int | None = None,
+        after: str | None = None,
+        customer_id: str | None = None,
     ) -> Sequence[Line]:
         """The lines of a transaction in file order, empty if there is none; see :class:`ServingStore`.
 
@@ -281,16 +296,22 @@ class SqliteStore:
             StoreError: The file cannot be read.
         """
         place = file_order(after) if after else _FIRST_PLACE
-        values = (invoice_no, stock_code, *place, -1 if limit is None else limit)
-        return [_line(row) for row in self._rows(LINES, values)]
+        values: tuple[str | int, ...] = (invoice_no, stock_code, *place, -1 if limit is None else limit)
+        query = LINES
+        if customer_id is not None:
+            query, values = LINES_OF_CUSTOMER, (customer_id, *values)
+        return [_line(row) for row in self._rows(query, values)]
 
-    def total(self, invoice_no: str, stock_code: str) -> Total:
-        """What all lines of a transaction add up to.
+    def total(self, invoice_no: str, stock_code: str, customer_id: str | None = None) -> Total:
+        """What all lines of a transaction, or those of a customer, add up to.
 
         Raises:
             StoreError: The file cannot be read.
         """
-        [(count, quantity, pounds, rest)] = self._rows(TOTAL, (invoice_no, stock_code), is_long=True)
+        query, values = TOTAL, (invoice_no, stock_code)
+        if customer_id is not None:
+            query, values = TOTAL_OF_CUSTOMER, (customer_id, *values)
+        [(count, quantity, pounds, rest)] = self._rows(query, values, is_long=True)
         return Total(count, quantity, _money(1000 * pounds + rest))
 
     def invoices(
@@ -391,7 +412,7 @@ class SqliteStore:
         return {name: Delivery(*rest) for name, *rest in connection.execute(query, values).fetchall()}
 
     def _rows(self, query: str, values: tuple[str | int, ...], is_long: bool = False) -> list[tuple]:
-        # All at once: a query left half read would keep the log from being cut.
+        # Read everything at once: an open query would keep SQLite from truncating the log.
         lock, reader = (self._reading_long, self._long_reader) if is_long else (self._reading, self._reader)
         with lock, self._told():
             return reader.execute(query, values).fetchall()

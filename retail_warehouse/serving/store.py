@@ -132,7 +132,12 @@ class ServingStore(Protocol):
         ...
 
     def lines(
-        self, invoice_no: str, stock_code: str, limit: int | None = None, after: str | None = None
+        self,
+        invoice_no: str,
+        stock_code: str,
+        limit: int | None = None,
+        after: str | None = None,
+        customer_id: str | None = None,
     ) -> Sequence[Line]:
         """The lines of a transaction in order of ``(delivery, number)`` of their ids, empty if there is none.
 
@@ -141,14 +146,15 @@ class ServingStore(Protocol):
             stock_code: Stock code.
             limit: Most lines; all without it.
             after: Id of a line; only those that come after it.
+            customer_id: Only the lines of this customer.
 
         Raises:
             StoreError: The store cannot be read.
         """
         ...
 
-    def total(self, invoice_no: str, stock_code: str) -> Total:
-        """What all lines of a transaction add up to. Takes longer than a page of lines.
+    def total(self, invoice_no: str, stock_code: str, customer_id: str | None = None) -> Total:
+        """What all lines of a transaction, or those of a customer, add up to. Takes longer than a page of lines.
 
         Raises:
             StoreError: The store cannot be read.
@@ -202,7 +208,7 @@ class ServingStore(Protocol):
         ...
 
     def set_delivery(self, delivery: Delivery) -> None:
-        """Note a delivery, in place of one of the same name.
+        """Record a delivery. It replaces one of the same name.
 
         Raises:
             StoreError: The store cannot be written.
@@ -210,7 +216,7 @@ class ServingStore(Protocol):
         ...
 
     def drop_delivery(self, name: str) -> None:
-        """Forget a delivery, by its name without packing; its lines stay.
+        """Forget a delivery, by its name without ``.gz``. Its lines stay.
 
         Raises:
             StoreError: The store cannot be written.
@@ -230,12 +236,12 @@ class ServingStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the store holds open."""
+        """Release the connections and files that the store holds."""
         ...
 
 
 class StoreError(Exception):
-    """The serving store does not answer; the message names it and says what to do."""
+    """The serving store does not answer. The message names it and says what to do."""
 
 
 def check_money(amount: Decimal) -> Decimal:
@@ -264,13 +270,13 @@ def delivery_name(file_name: str) -> str:
 
 
 def place_of(invoice_line_id: str) -> tuple[str, int]:
-    """Delivery, without packing, and number of a line: what tells that two lines are the same row."""
+    """Delivery (without ``.gz``) and row number of a line. Lines with the same place are the same row."""
     file_name, number = file_order(invoice_line_id)
     return delivery_name(file_name), number
 
 
 def taken_by(deliveries: Mapping[str, Delivery]) -> Callable[[str], bool]:
-    """Tells of the id of a line whether a row of one of these deliveries, by their names, has its place."""
+    """A function that says whether a row of one of these deliveries already has the place of a line."""
 
     def is_taken(invoice_line_id: str) -> bool:
         name, number = place_of(invoice_line_id)

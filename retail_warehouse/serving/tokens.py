@@ -1,11 +1,6 @@
 """Who calls the API: access tokens of Amazon Cognito or, for development, of an issuer on this machine.
 
-``verifier_from_environment`` reads:
-
-- ``COGNITO_ISSUER``: ``https://cognito-idp.<region>.amazonaws.com/<pool>``. Without it the local issuer is trusted.
-- ``COGNITO_CLIENT_IDS``: the app clients whose tokens are taken, with commas between; required with the issuer.
-- ``COGNITO_JWKS_URL``: another address of the key set than ``<issuer>/.well-known/jwks.json``.
-- ``RETAIL_WAREHOUSE_ENV``: ``development``, the default, or ``production``, where the local issuer is never trusted.
+The environment variables are those of :class:`retail_warehouse.settings.TokenSettings`.
 """
 
 import contextlib
@@ -36,8 +31,11 @@ from jwt.utils import base64url_encode
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
+from retail_warehouse.settings import TokenSettings
+
 READ = "transactions/read"
 WRITE = "transactions/write"
+READ_PREDICTIONS = "predictions/read"
 
 LONGEST_TOKEN = 8_192  # characters; Cognito's have some 1,000
 LEEWAY = 10  # seconds that the clocks of issuer and service may differ
@@ -53,6 +51,7 @@ _WAIT = 10.0  # seconds for a key set that is being read
 _SHORT_WAIT = 0.5  # seconds, where the last one will do
 
 _LOCAL_CLIENT = "local"
+_LONGEST_BOUND = 250  # characters of what a token is bound to
 _KEY_SIZE = 2_048  # bits; smaller keys are not taken
 _THIS_MACHINE = ("localhost", "127.0.0.1")
 
@@ -60,37 +59,47 @@ _log = logging.getLogger(__name__)
 
 
 class TokenError(Exception):
-    """The token proves nothing (401). The text is for the operator's log and holds nothing of the token."""
+    """The token is not valid (401). The message is for the operator's log and quotes nothing of the token."""
 
 
 class IssuerError(TokenError):
-    """No token can be judged, since the issuer's keys cannot be read: not the caller's fault (503)."""
+    """No token can be checked, since the issuer's keys cannot be read. The caller is not at fault (503)."""
 
 
 class ScopeError(Exception):
-    """The caller is known but may not do this (403). The text is for the operator's log."""
+    """The token is valid but does not allow this (403). The message is for the operator's log."""
 
 
 class ConfigurationError(Exception):
-    """What stops the service from starting; the text says what to do."""
+    """A setting stops the service from starting. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a token speaks for.
+    """The caller that a token stands for.
 
     Args:
         subject: Id of the user or, for a program by itself, of its client.
         client: Client that the token was issued to.
         scopes: What it may do, such as ``READ``.
+        customer: The customer whose invoices alone it may read, as the token has it.
+        user: The user whose predictions alone it may read, as the token has it.
+        deliveries: How the names of the deliveries begin that alone it may send.
+        is_bound: Whether it may read nothing but what is named above.
+        may_send: Whether it may send rows at all, if its scopes allow it.
     """
 
     subject: str
     client: str
     scopes: frozenset[str]
+    customer: str | None = None
+    user: str | None = None
+    deliveries: str | None = None
+    is_bound: bool = False
+    may_send: bool = True
 
-    def must(self, scope: str) -> None:
-        """Make sure of a scope.
+    def require(self, scope: str) -> None:
+        """Make sure that the token grants a scope.
 
         Raises:
             ScopeError: The token does not grant it.
@@ -98,10 +107,74 @@ class Caller:
         if scope not in self.scopes:
             raise ScopeError(f"The token does not grant {scope}.")
 
+    def sends(self, delivery: str) -> bool:
+        """Whether it may send rows of a delivery: of any, or of one whose name is, or goes on from, what it is bound
+        to. ``till-1`` covers ``till-1`` and ``till-1/monday``, but not ``till-10``.
+
+        Args:
+            delivery: Name of the delivery.
+        """
+        if self.deliveries is None:
+            return self.may_send
+        rest = delivery.removeprefix(self.deliveries)
+        if len(rest) == len(delivery):
+            return False
+        return not (rest and self.deliveries[-1].isalnum() and rest[0].isalnum())
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Names of the claims that bind a token; none binds where it is empty.
+
+    Args:
+        customer: Claim with the customer whose invoices alone it reads.
+        user: Claim with the user whose predictions alone it reads.
+        deliveries: Claim with the beginning of the names of deliveries that alone it sends.
+        are_required: Whether a person's token without the claims that are named is good for nothing.
+    """
+
+    customer: str = ""
+    user: str = ""
+    deliveries: str = ""
+    are_required: bool = True
+
+    def caller(self, claims: dict, subject: str, client: str, scopes: frozenset[str]) -> Caller:
+        """Whom a token speaks for, and what it is bound to.
+
+        A program's own token (client credentials) has its client for a subject. It reads everything unless a claim
+        binds it. A person's token without the claims that are named reads and sends nothing: that it has none of them
+        must not be worth more than having one.
+
+        Raises:
+            TokenError: Such a claim is no text or number.
+        """
+        customer, user, deliveries = (_bound_to(claims, name) for name in (self.customer, self.user, self.deliveries))
+        is_program = subject == client or not self.are_required
+        is_bound = customer is not None or user is not None
+        if (self.customer or self.user) and not is_program:
+            is_bound = True
+        may_send = deliveries is not None or is_program or not self.deliveries
+        return Caller(subject, client, scopes, customer, user, deliveries, is_bound, may_send)
+
+
+# Of the local issuer.
+LOCAL_CLAIMS = Claims("customer_id", "user_id", "delivery_prefix", are_required=False)
+
+
+def _bound_to(claims: dict, name: str) -> str | None:
+    value = claims.get(name) if name else None
+    if value is None:
+        return None
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_BOUND:
+        raise TokenError("A claim that binds the token is no text.")
+    return value
+
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """A token that was found good.
+    """A token that was found valid.
 
     Args:
         caller: Whom it speaks for.
@@ -117,7 +190,7 @@ class _Verdict:
 
 
 class Verifier:
-    """Judges the access tokens of one issuer. Safe to use from several threads.
+    """Checks the access tokens of one issuer. Safe to use from several threads.
 
     A token that was found good is remembered and costs no signature check again, until it expires or its key is no
     longer the issuer's.
@@ -129,6 +202,7 @@ class Verifier:
         clients: Iterable[str],
         find_key: Callable[[str], RSAPublicKey | None],
         clock: Callable[[], float] = time.time,
+        bound_by: Claims = Claims(),
     ) -> None:
         """Trust one issuer.
 
@@ -137,8 +211,10 @@ class Verifier:
             clients: Client ids whose tokens are taken.
             find_key: Gives the issuer's key of an id, or None; may raise ``IssuerError``.
             clock: Seconds since 1970.
+            bound_by: Claims that bind its tokens.
         """
         self._issuer = issuer
+        self._bound_by = bound_by
         self._clients = frozenset(clients)
         self._find_key = find_key
         self._clock = clock
@@ -147,7 +223,7 @@ class Verifier:
         self._lock = threading.Lock()  # of the verdicts
 
     def verify(self, token: str | None) -> Caller:
-        """Judge a token. It may ask the issuer for its keys, so call it from a thread that may wait.
+        """Check a token. It may ask the issuer for its keys, so call it from a thread that may wait.
 
         Args:
             token: The access token alone, without ``Bearer``.
@@ -162,12 +238,10 @@ class Verifier:
             raise TokenError(f"The token is longer than {LONGEST_TOKEN:,} characters.")
         if not token.isascii():
             raise TokenError("The token is no JWT.")
-        digest = hashlib.sha256(token.encode()).digest()
-        with self._lock:
-            verdict = self._verdicts.get(digest)
+        digest, verdict = self._cached(token)
         if verdict is not None:
             # Asking for the key also renews the key set when it is due, however few tokens are new.
-            if self._find_key(verdict.kid) == verdict.key and self._clock() < verdict.until:
+            if self._holds(verdict, self._find_key):
                 return verdict.caller
             with self._lock:
                 self._verdicts.pop(digest, None)
@@ -177,18 +251,25 @@ class Verifier:
         return verdict.caller
 
     def remembered(self, token: str | None) -> Caller | None:
-        """Whom a token speaks for that was found good before and still is, at once; None for any other.
+        """The caller of a token that was found valid before and still is; None for any other token. Never waits.
 
         Args:
             token: The access token alone, without ``Bearer``.
         """
         if not token or len(token) > LONGEST_TOKEN or not token.isascii():
             return None
+        _, verdict = self._cached(token)
+        return verdict.caller if verdict is not None and self._holds(verdict, self._find_now) else None
+
+    def _cached(self, token: str) -> tuple[bytes, _Verdict | None]:
+        """The SHA-256 of a token, and the verdict on it that is remembered."""
+        digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
-            verdict = self._verdicts.get(hashlib.sha256(token.encode()).digest())
-        if verdict is None or self._clock() >= verdict.until or self._find_now(verdict.kid) != verdict.key:
-            return None
-        return verdict.caller
+            return digest, self._verdicts.get(digest)
+
+    def _holds(self, verdict: _Verdict, find_key: Callable[[str], RSAPublicKey | None]) -> bool:
+        """Whether a verdict is still right: the token has not expired, and its key is still the issuer's."""
+        return self._clock() < verdict.until and find_key(verdict.kid) == verdict.key
 
     def may_wait(self, token: str | None) -> bool:
         """Whether the issuer may have to be asked before the token can be judged."""
@@ -207,12 +288,12 @@ class Verifier:
             header = jwt.get_unverified_header(token)
         if header is None:
             raise TokenError("The token is no JWT.")
-        # Before the key is looked for: what could never be good must not make us ask the issuer.
+        # Checked before the key is looked up: a token that cannot be valid must not cause a request to the issuer.
         if header.get("alg") != "RS256":
             raise TokenError("The token is not signed by RS256.")
         if "crit" in header:
             raise TokenError("The token asks for an extension that the service does not know.")
-        # The key comes from the configured issuer only: jku, jwk, x5u and x5c of the token are the caller's word.
+        # The key comes from the configured issuer only. jku, jwk, x5u and x5c in the token cannot be trusted.
         kid = header.get("kid")
         if not kid:
             raise TokenError("The token does not name its key.")
@@ -228,7 +309,7 @@ class Verifier:
         until = self._until(claims)
         if claims.get("token_use") != "access":  # Cognito's ID tokens tell a client who its user is, and grant nothing
             raise TokenError("The token is no access token.")
-        caller = Caller(_subject(claims), self._client(claims), _scopes(claims))
+        caller = self._bound_by.caller(claims, _subject(claims), self._client(claims), _scopes(claims))
         return _Verdict(caller, kid, key, until)
 
     def _until(self, claims: dict) -> float:
@@ -282,7 +363,7 @@ def _scopes(claims: dict) -> frozenset[str]:
 
 
 def read_key_set(key_set: dict) -> dict[str, RSAPublicKey]:
-    """The keys of a JSON Web Key Set that may sign tokens with RS256, by id. Others are left out.
+    """The keys of a JSON Web Key Set that may sign tokens with RS256, by id. Other keys are ignored.
 
     Raises:
         ValueError: It is no key set.
@@ -303,7 +384,7 @@ def read_key_set(key_set: dict) -> dict[str, RSAPublicKey]:
 
 
 class IssuerKeys:
-    """The key set of an issuer, read over HTTP when needed and kept. Call it with the id of a key.
+    """The key set of an issuer, downloaded when needed and cached. Call it with the id of a key.
 
     It is read again after ``KEYS_FRESH`` seconds, and when a token names a key that it does not hold, but never twice
     within ``KEYS_PAUSE`` seconds, and for ``READ_SECONDS`` at most. While that fails the last one serves on, for
@@ -326,12 +407,12 @@ class IssuerKeys:
         self._done.set()
 
     def knows(self, kid: str) -> bool:
-        """Whether the key of an id is there, so that nobody has to be asked for it."""
+        """Whether the key is cached, so that the issuer need not be asked."""
         keys, fetched_at = self._fetched
         return kid in keys and self._clock() - fetched_at < KEYS_STALE
 
     def now(self, kid: str) -> RSAPublicKey | None:
-        """The key of an id, or None, as far as it is there; a set that has grown old is read again meanwhile."""
+        """The cached key of an id, or None. A key set that has become old is downloaded again in the background."""
         keys, fetched_at = self._fetched
         age = self._clock() - fetched_at
         if age >= KEYS_FRESH:
@@ -355,7 +436,7 @@ class IssuerKeys:
         return keys.get(kid)
 
     def _refreshed(self) -> threading.Event:
-        """Have the key set read, if it is time, and return what tells that this is over."""
+        """Start a download of the key set if one is due, and return the event that ends it."""
         with self._lock:
             now = self._clock()
             if self._done.is_set() and now - self._asked_at >= KEYS_PAUSE:
@@ -426,7 +507,7 @@ class _Watched(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {scheme: watched(kind) for scheme, kind in kinds.items()}
 
     def cut(self) -> None:
-        """End whatever is read."""
+        """Close the connections, so that a download ends at once."""
         self._is_cut = True
         for opened in self._sockets:
             with contextlib.suppress(OSError):
@@ -440,7 +521,7 @@ class _Watched(HTTPAdapter):
 
 
 class LocalIssuer:
-    """Issues tokens like Cognito's on this machine, for development. Who can read its key can issue any."""
+    """Issues tokens like Cognito's on this machine, for development. Whoever can read its key can issue any token."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Take the key of a folder, or make it; processes that start at once get the same one.
@@ -471,13 +552,24 @@ class LocalIssuer:
         """The public JSON Web Key Set."""
         return {"keys": [dict(self._public)]}
 
-    def token(self, scopes: Iterable[str], subject: str = "local", hours: float = 1.0) -> str:
+    def token(
+        self,
+        scopes: Iterable[str],
+        subject: str = "local",
+        hours: float = 1.0,
+        customer: str | None = None,
+        user: str | None = None,
+        deliveries: str | None = None,
+    ) -> str:
         """Issue an access token.
 
         Args:
             scopes: What it grants, such as ``[READ]``.
             subject: Whom it speaks for.
             hours: Hours until it expires.
+            customer: The customer whose invoices alone it reads.
+            user: The user whose predictions alone it reads.
+            deliveries: The beginning of the names of deliveries that alone it sends.
         """
         now = int(self._clock())
         claims = {
@@ -490,11 +582,17 @@ class LocalIssuer:
             "exp": now + round(hours * 3_600),
             "jti": str(uuid.uuid4()),
         }
+        bound = zip(
+            (LOCAL_CLAIMS.customer, LOCAL_CLAIMS.user, LOCAL_CLAIMS.deliveries),
+            (customer, user, deliveries),
+            strict=True,
+        )
+        claims |= {name: value for name, value in bound if value is not None}
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._kid})
 
     def verifier(self) -> Verifier:
         """A verifier that trusts this issuer alone."""
-        return Verifier(self.issuer, [_LOCAL_CLIENT], read_key_set(self.key_set()).get, self._clock)
+        return Verifier(self.issuer, [_LOCAL_CLIENT], read_key_set(self.key_set()).get, self._clock, LOCAL_CLAIMS)
 
 
 def _local_key(path: Path) -> RSAPrivateKey:
@@ -534,21 +632,22 @@ def verifier_from_environment(folder: Path) -> Verifier:
         ConfigurationError: A variable is missing or wrong, or would leave the local issuer trusted by mistake.
         OSError: The key of the local issuer cannot be read or made.
     """
-    environment = _variable("RETAIL_WAREHOUSE_ENV") or "development"
+    given = TokenSettings()
+    environment, issuer = given.retail_warehouse_env, given.cognito_issuer
     if environment not in ("development", "production"):
         raise ConfigurationError("RETAIL_WAREHOUSE_ENV is neither development nor production.")
-    issuer, clients = _variable("COGNITO_ISSUER"), _variable("COGNITO_CLIENT_IDS")
-    key_set_url = _variable("COGNITO_JWKS_URL")
+    clients, key_set_url = given.cognito_client_ids, given.cognito_jwks_url
+    bound_by = Claims(given.cognito_customer_claim, given.cognito_user_claim, given.cognito_delivery_claim)
     if not issuer:
         if environment == "production":
             raise ConfigurationError(
                 "COGNITO_ISSUER is not set, and in production (RETAIL_WAREHOUSE_ENV) tokens of the local issuer are "
                 "not trusted. Set it to https://cognito-idp.<region>.amazonaws.com/<pool>."
             )
-        if clients or key_set_url:
+        if clients or key_set_url or bound_by != Claims():
             raise ConfigurationError(
-                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS or COGNITO_JWKS_URL is. Set all for Cognito, or "
-                "none for the local issuer."
+                "COGNITO_ISSUER is not set, but COGNITO_CLIENT_IDS, COGNITO_JWKS_URL or a COGNITO_..._CLAIM is. Set "
+                "all for Cognito, or none for the local issuer."
             )
         return LocalIssuer(folder).verifier()
     _check_address("COGNITO_ISSUER", issuer)
@@ -559,11 +658,7 @@ def verifier_from_environment(folder: Path) -> Verifier:
         raise ConfigurationError("COGNITO_CLIENT_IDS is not set. Name the app clients whose tokens are taken.")
     key_set_url = key_set_url or f"{issuer}/.well-known/jwks.json"
     _check_address("COGNITO_JWKS_URL", key_set_url)
-    return Verifier(issuer, client_ids, IssuerKeys(key_set_url))
-
-
-def _variable(name: str) -> str:
-    return os.environ.get(name, "").strip()
+    return Verifier(issuer, client_ids, IssuerKeys(key_set_url), bound_by=bound_by)
 
 
 def _check_address(name: str, address: str) -> None:

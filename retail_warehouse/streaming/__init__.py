@@ -1,1 +1,1 @@
-"""Rows that arrive one by one: judged, landed for dbt, and taken into the warehouse in micro-batches."""
+"""Rows that arrive one by one: they are judged, landed for dbt, and built into the warehouse in micro-batches."""

@@ -1,5 +1,5 @@
-"""Compiles the SQL of the project's own rules, for :mod:`retail_warehouse.streaming.rules`. A program of its own, since
-dbt takes seconds to import and much memory, which the API should not hold."""
+"""Compiles the SQL of the rules for :mod:`retail_warehouse.streaming.rules`. It is a program of its own, since dbt
+takes seconds to import and much memory, which the API should not hold."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Takes in events: judges them, writes them to disk and stores them for look-ups before it answers."""
+"""Takes in events: it judges them, writes them to disk and stores them for look-ups, and only then answers."""
 
 import queue
 import sys
@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retail_warehouse.serving.store import Line, ServingStore, StoreError, place_of, taken_by
+from retail_warehouse.streaming.lag import seconds_behind
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
-from retail_warehouse.streaming.rules import Event, Kept, Rejection, Rules, RulesError
+from retail_warehouse.streaming.rules import Event, Rejection, Rules, RulesError, ShortenedEvent
 
 # What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
 MOST_WAITING_EVENTS = 50_000
@@ -28,8 +29,8 @@ _CONTRADICTION = Rejection("duplicate_key", "event_id was received before with a
 _IN_A_FILE = Rejection("duplicate_key", "the line of this event_id stands in a file, with another content")
 
 
-class Full(Exception):
-    """So many events wait already that no more are taken."""
+class IntakeFull(Exception):
+    """Too many events are waiting, so no more are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Verdict:
 
 
 class Intake:
-    """One writer, a thread, that takes in what several requests brought with one wait for the disk.
+    """A single writer thread. It takes in the events of several requests with one wait for the disk.
 
     Attributes:
         landing_identity: What tells the landing folder from others.
@@ -95,11 +96,11 @@ class Intake:
         self._writer.start()
 
     def take(self, events: Sequence[Event]) -> "Future[list[Verdict]]":
-        """Take in events; the result comes once they are landed for good, or is a LandingError, StoreError or
-        RulesError, and then none of them was taken.
+        """Take in events. The result comes once they are on disk. If it is a LandingError, StoreError or RulesError,
+        none of them was taken.
 
         Raises:
-            Full: Too many wait already.
+            IntakeFull: Too many wait already.
         """
         future: Future[list[Verdict]] = Future()
         size = _size(events)
@@ -107,14 +108,18 @@ class Intake:
             if self._waiting and (
                 self._waiting + len(events) > MOST_WAITING_EVENTS or self._waiting_bytes + size > MOST_WAITING_BYTES
             ):
-                raise Full
+                raise IntakeFull
             self._waiting += len(events)
             self._waiting_bytes += size
         self._queue.put((events, future))
         return future
 
-    def doubts(self, **key: str) -> bool:
-        """Whether the store may hold lines that were refused, and could not be removed yet.
+    def seconds_behind(self) -> float | None:
+        """How far dbt is behind what was landed, in seconds; None if that is not known."""
+        return seconds_behind(self._landing.folder)
+
+    def may_hold_refused(self, **key: str) -> bool:
+        """Whether the store may still hold lines that were refused, since they could not be removed yet.
 
         Args:
             key: Fields of :class:`Line`, with the values that are looked up.
@@ -179,12 +184,12 @@ class Intake:
             return work()
         except (LandingError, StoreError, RulesError) as error:
             self._tell(str(error))
-        except Exception as error:  # whatever it is, the writer goes on; its text may quote rows
+        except Exception as error:  # the writer must go on; the text may quote rows
             self._tell(f"{type(error).__name__} while files were handed over.")
         return 1.0
 
     def _take_in(self, requests: list[tuple[Sequence[Event], Future]]) -> None:
-        # Who gave up waiting gets its events taken in as well, and is not told.
+        # Events of a caller that gave up waiting are taken in too; there is nobody to answer.
         waiting = {id(future): future.set_running_or_notify_cancel() for _, future in requests}
         count = sum(len(events) for events, _ in requests)
         size = sum(_size(events) for events, _ in requests)
@@ -196,7 +201,7 @@ class Intake:
                     future.set_exception(StoreError("A file of these rows is being published, or that was cut off."))
             requests = [(events, future) for events, future in requests if undecided.isdisjoint(events)]
             verdicts = self._verdicts([event for events, _ in requests for event in events], in_files)
-        except Exception as error:  # whatever it is, whoever waits is told
+        except Exception as error:  # every caller that waits must get an answer
             for _, future in requests:
                 if waiting[id(future)] and not future.done():
                     future.set_exception(error)
@@ -219,7 +224,7 @@ class Intake:
             return {}
         taken = taken_by(deliveries)
         found = list(dict.fromkeys(event for event in events if taken(event.event_id)))
-        # Each content is judged, under a name of its own: any of them may be what stands in the file.
+        # Each content is judged under its own name: any of them may be the one in the file.
         judged = self._rules.judge([Event(f"file:{number}", event.line) for number, event in enumerate(found, 2)])
         rows = {}
         for number, event in enumerate(found, 2):
@@ -245,7 +250,7 @@ class Intake:
         for event in events:
             if event not in in_files:
                 first.setdefault(event.event_id, event)
-        # Outside of the transaction, in which other processes wait.
+        # Before the transaction, since other processes wait while it is open.
         judged = self._rules.judge(list(first.values()))
         lines: list[Line] = []
         with self._landing.transaction(lambda: self._take_back(lines)):
@@ -290,7 +295,7 @@ class Intake:
         return verdicts
 
     def _take_back(self, lines: Sequence[Line]) -> None:
-        """Remove lines that were refused after all from the store, where they may be or not."""
+        """Remove lines from the store that were refused after all."""
         if not lines:
             return
         self._doubted |= {line.invoice_line_id: line for line in lines}
@@ -299,12 +304,12 @@ class Intake:
             self._doubted.pop(line.invoice_line_id, None)
 
     def _remove(self, events: Sequence[Event]) -> None:
-        events = [event for event in events if not isinstance(event, Kept)]
+        events = [event for event in events if not isinstance(event, ShortenedEvent)]
         if events:
             self._take_back([line for line in self._rules.judge(events).values() if isinstance(line, Line)])
 
     def _store_again(self, events: Sequence[Event]) -> None:
-        events = [event for event in events if not isinstance(event, Kept)]
+        events = [event for event in events if not isinstance(event, ShortenedEvent)]
         if events:
             lines = [line for line in self._rules.judge(events).values() if isinstance(line, Line)]
             self._store.put(lines, streamed=True)
@@ -314,9 +319,11 @@ def _kept(event: Event, judgement: Line | Rejection) -> Event:
     """What is landed of an event: of a long line that was rejected, its beginning and the verdict."""
     if isinstance(judgement, Line) or len(event.line) <= MOST_KEPT:
         return event
-    return Kept(event.event_id, event.line[:MOST_KEPT], digest(event.line), judgement.reason, judgement.detail)
+    return ShortenedEvent(
+        event.event_id, event.line[:MOST_KEPT], digest(event.line), judgement.reason, judgement.detail
+    )
 
 
 def _size(events: Sequence[Event]) -> int:
-    """Bytes of memory."""
+    """Bytes that events take in memory."""
     return sum(sys.getsizeof(event.line) for event in events) + _EVENT_BYTES * len(events)

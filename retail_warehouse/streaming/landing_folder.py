@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from retail_warehouse.streaming.rules import Event, Kept
+from retail_warehouse.streaming.rules import Event, ShortenedEvent
 
 _BUSY_SECONDS = 30.0
 _VERSION = 1
@@ -434,12 +434,12 @@ def digest(line: str) -> bytes:
 
 def digest_of(event: Event) -> bytes:
     """The digest of an event's line, also where only its beginning was kept."""
-    return event.digest if isinstance(event, Kept) else digest(event.line)
+    return event.digest if isinstance(event, ShortenedEvent) else digest(event.line)
 
 
 def _record(event: Event, position: int) -> bytes:
     row = {"event_id": event.event_id, "landing_position": position, "line": event.line}
-    if isinstance(event, Kept):
+    if isinstance(event, ShortenedEvent):
         row |= {"digest": event.digest.hex(), "reason": event.reason, "detail": event.detail}
     return json.dumps(row).encode() + b"\n"
 
@@ -455,7 +455,7 @@ def _read(path: Path, size: int | None = None) -> Iterator[Event]:
                 event = Event(row["event_id"], row["line"])
                 if "reason" in row:
                     verdict = (bytes.fromhex(row["digest"]), row["reason"], row["detail"])
-                    event = Kept(event.event_id, event.line, *verdict)
+                    event = ShortenedEvent(event.event_id, event.line, *verdict)
             except (ValueError, KeyError, TypeError):
                 return
             yield event

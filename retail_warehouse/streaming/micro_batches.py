@@ -16,10 +16,11 @@ from typing import Any
 import duckdb
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import must_be_here, warehouse
+from retail_warehouse.project import require_project_folder, warehouse
 from retail_warehouse.settings import settings
+from retail_warehouse.streaming.lag import note_processed
 from retail_warehouse.streaming.merging import Merged, MergeError, Merging, place_of
-from retail_warehouse.streaming.set_aside import SetAside, is_of_rows, pending
+from retail_warehouse.streaming.set_aside import SetAside, is_caused_by_rows, pending_files
 
 _LINES = """
 select count(*), count(rejection_reason), (select count(*) from audit.rejected_rows where table_name = 'streamed_lines')
@@ -90,7 +91,7 @@ class MicroBatches:
         Raises:
             DataError: Not in the project's folder, or it cannot be parsed or built; dbt has told why.
         """
-        must_be_here()
+        require_project_folder()
         tell("Starting dbt")
         # Not before it is needed: dbt takes seconds to import.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -136,6 +137,8 @@ class MicroBatches:
         if not batch.ok:
             return replace(batch, files=len(files))
         self._seen = files
+        if self._landing:
+            note_processed(self._landing, files)
         not_merged = self._merge()
         lines, rejected, contradicting = self._count()
         aside = self._set_aside.count() if self._set_aside else 0
@@ -180,7 +183,7 @@ class MicroBatches:
         if self._files() == self._seen:
             return None
         batch = self._invoke(*_SELECTED)
-        if not batch.ok and self._has_failed and is_of_rows(batch.problem):
+        if not batch.ok and self._has_failed and is_caused_by_rows(batch.problem):
             # Once more than once: what happens to a warehouse is over the next time.
             batch = self._without_what_fails(batch)
         self._has_failed = not batch.ok
@@ -189,7 +192,11 @@ class MicroBatches:
     def _without_what_fails(self, failed: Batch) -> Batch:
         """A batch without the landed rows that cannot be built, after one that has failed."""
         landing = self._landing
-        if landing is None or self._set_aside is None or not self._set_aside.separate(pending(landing, warehouse())):
+        if (
+            landing is None
+            or self._set_aside is None
+            or not self._set_aside.separate(pending_files(landing, warehouse()))
+        ):
             return failed
         self._next_try = time.monotonic() + _TRY_SECONDS
         self._set_aside.enter(warehouse(), failed.problem)
@@ -197,8 +204,8 @@ class MicroBatches:
 
     def _problem_of(self, file: Path) -> str:
         """What is wrong with a landed file, built by itself in a warehouse of its own; nothing if it is built."""
-        # The API takes a while to import.
-        from retail_warehouse.serving.api import COLUMNS
+        # Not before it is needed: pydantic takes a while to import.
+        from retail_warehouse.streaming.rows import COLUMNS
 
         with tempfile.TemporaryDirectory() as scratch:
             data, landing = Path(scratch) / "data", Path(scratch) / "landing"

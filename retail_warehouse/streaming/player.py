@@ -1,4 +1,4 @@
-"""The player: sends the rows of a file, as a till would."""
+"""The player: it sends the rows of a file one request after another, like a shop's till."""
 
 import contextlib
 import json
@@ -28,13 +28,12 @@ from tenacity import (
 
 from retail_warehouse import raw_files
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import artifacts, dbt_succeeds, must_be_here
-from retail_warehouse.serving.api import COLUMNS, MOST_CHARACTERS, Row
+from retail_warehouse.project import artifacts, dbt_succeeds, require_project_folder
 from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest, make_private
+from retail_warehouse.streaming.rows import COLUMNS, MOST_CHARACTERS, Row
 from retail_warehouse.streaming.rules import Event
 
 _VIEW_COLUMNS = "invoice_no, stock_code, description, quantity, invoiced_at, unit_price, customer_id, country"
-_REQUESTS_AT_A_TIME = 2
 _FIRST_PAUSE = 0.2  # seconds
 _LONGEST_PAUSE = 30.0  # seconds
 _TIMEOUT = (5, 60)  # seconds to connect, and for an answer
@@ -63,7 +62,13 @@ class Progress:
 
 
 class Target(Protocol):
-    """Where rows are sent to."""
+    """Where rows are sent to.
+
+    Attributes:
+        requests_at_a_time: How many requests it takes at a time.
+    """
+
+    requests_at_a_time: int
 
     def identity(self) -> str:
         """Identifies the target, whatever its address; asked for until there is an answer.
@@ -74,11 +79,11 @@ class Target(Protocol):
         ...
 
     def stop(self) -> None:
-        """Give up what is tried again."""
+        """Stop repeating requests."""
         ...
 
     def send(self, rows: list[dict]) -> Progress:
-        """Send rows, and send them again until they are taken.
+        """Send rows, and repeat the request until they are taken.
 
         Raises:
             DataError: They will never be taken.
@@ -88,8 +93,8 @@ class Target(Protocol):
 
 @contextlib.contextmanager
 def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
-    """How many rows an Online Retail file has, and they, as the API takes them, in their order, read by the project's
-    own SQL.
+    """The number of rows of an Online Retail file, and the rows in order, in the form that the API takes. The project's
+    own SQL reads them.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -99,7 +104,7 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
         DataError: It cannot be read; dbt has told why.
     """
     check(file)
-    must_be_here()
+    require_project_folder()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "data"
         folder.mkdir()
@@ -120,9 +125,10 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
 
 
 def _open_raw_views(folder: Path, warehouse: Path) -> None:
-    """Make a warehouse with nothing but the raw views of a folder; none where dbt fails, which has told why."""
+    """Create a warehouse with only the raw views of a folder. If dbt fails, it has printed why, and there is no
+    file."""
     with artifacts("player") as target:
-        # Under the same name each time, or dbt would parse the project anew; then out of the way.
+        # The same name each time, or dbt would parse the project again. Then it is moved away.
         made = target / warehouse.name
         made.unlink(missing_ok=True)
         environment = {**os.environ, "WAREHOUSE_PATH": str(made), "ONLINE_RETAIL_DATA": str(folder)}
@@ -133,7 +139,7 @@ def _open_raw_views(folder: Path, warehouse: Path) -> None:
 
 
 def check(file: Path) -> None:
-    """Check a file for what dbt accepts and a stream does not.
+    """Check that a file can be streamed.
 
     Args:
         file: ``*.csv`` or ``*.csv.gz``.
@@ -179,8 +185,10 @@ def _as_rows(found: duckdb.DuckDBPyConnection) -> Iterator[dict]:
                 yield {"event_id": event_id, "raw_record": record}
 
 
-class Api:
-    """An API to send rows to; one that is away is tried again for as long as it takes."""
+class ApiTarget:
+    """Sends rows to an API. While it does not answer, requests are repeated for as long as it takes."""
+
+    requests_at_a_time = 2
 
     def __init__(self, url: str, token: str, tell: Callable[[str], None] = lambda message: None) -> None:
         """Send nothing yet.
@@ -199,7 +207,7 @@ class Api:
 
     def identity(self) -> str:
         """See :class:`Target`."""
-        return self._persist(lambda session: session.get(self._address + "/health", timeout=_TIMEOUT))["landing"]
+        return self._persist(lambda session: session.get(self._address + "/ready", timeout=_TIMEOUT))["landing"]
 
     def stop(self) -> None:
         """See :class:`Target`."""
@@ -253,8 +261,10 @@ class _Again(Exception):
     """Why a request is sent again."""
 
 
-class Folder:
-    """A landing folder to write rows to without an API; dbt judges them."""
+class FolderTarget:
+    """Writes rows to a landing folder without an API. dbt judges them."""
+
+    requests_at_a_time = 1
 
     def __init__(self, folder: Path) -> None:
         """Open it.
@@ -346,7 +356,7 @@ def play(
             total.reasons[reason] = total.reasons.get(reason, 0) + count
         after(part, progress)
 
-    at_a_time = 1 if isinstance(target, Folder) else _REQUESTS_AT_A_TIME
+    at_a_time = target.requests_at_a_time
     with ThreadPoolExecutor(at_a_time) as pool, _stopping(target):
         while part := list(islice(source, batch)):
             if rate:
@@ -362,7 +372,7 @@ def play(
 
 @contextlib.contextmanager
 def _stopping(target: Target) -> Iterator[None]:
-    # Or whoever tries again keeps the program from ending.
+    # Otherwise repeated requests would keep the program from ending.
     try:
         yield
     except BaseException:
@@ -371,7 +381,7 @@ def _stopping(target: Target) -> Iterator[None]:
 
 
 class Bookmark:
-    """Remembers how far a file was played to a target, so that the next run goes on there."""
+    """Remembers how far a file was sent to a target, so that the next run continues there."""
 
     def __init__(self, folder: Path, file: Path, to: str) -> None:
         """Look for the bookmark.

@@ -1,5 +1,5 @@
-"""The rules that judge a row: the SQL of the staging and classification models, on a DuckDB in memory. There is no
-second definition of them for the API."""
+"""The rules that judge a row: the compiled SQL of the staging and classification models, run on a DuckDB in memory. The
+API has no rules of its own."""
 
 import hashlib
 import json
@@ -42,8 +42,8 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Event):
-    """What is kept of a long line that was rejected, with the verdict, which its beginning alone does not tell.
+class ShortenedEvent(Event):
+    """The beginning of a long line that was rejected, with the verdict, which the beginning alone would not give.
 
     Args:
         digest: Of the whole line.
@@ -70,11 +70,11 @@ class Rejection:
 
 
 class RulesError(Exception):
-    """The rules do not run, for want of memory or disk; the message names the kind of error, and no row."""
+    """The rules cannot run, because memory or disk is short. The message names the kind of error, and no row."""
 
 
 class Rules:
-    """Judges events; not safe to use from several threads at once."""
+    """Judges events. Do not use it from several threads at once."""
 
     def __init__(self, compiled: Mapping) -> None:
         """Make the models of compiled rules (see :func:`load`) in memory."""
@@ -82,7 +82,7 @@ class Rules:
         self._connection = duckdb.connect()
         self._run("set threads = 1")
         self._run(f"set memory_limit = '{_MEMORY}'")
-        self._run("set temp_directory = ''")  # rows are nowhere else than where they are said to be
+        self._run("set temp_directory = ''")  # rows must not be written anywhere else
         self._run(f"attach ':memory:' as {compiled['database']}")
         seed, staged = compiled["seed"], compiled["staged"]
         relations = [compiled["raw"], staged, seed, compiled["doubted"], *compiled["views"]]
@@ -112,7 +112,7 @@ class Rules:
         self._connection.execute(statement)
 
     def judge(self, events: Sequence[Event]) -> dict[str, Line | Rejection]:
-        """What becomes of each event, by its ``event_id``, which must not repeat.
+        """The verdict on each event, by its ``event_id``, which must not repeat.
 
         Raises:
             RulesError: The rules do not run.
@@ -148,7 +148,7 @@ class Rules:
 
 
 def load(project: Path) -> dict:
-    """The compiled rules of a project, compiled anew where a definition has changed.
+    """The compiled rules of a project. They are compiled again when a definition has changed.
 
     Args:
         project: Folder of ``dbt_project.yml``.

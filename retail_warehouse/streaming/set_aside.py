@@ -1,4 +1,4 @@
-"""Landed rows that dbt cannot build are set aside, so that they do not hold up those of others.
+"""Sets aside landed rows that dbt cannot build, so that they do not block the rows of others.
 
 A landed file in which such a row stands is replaced by one without it. The rows of an invoice go together: the marts
 are built by invoice, and it is a sum over its rows that may not fit. They wait in ``.set_aside`` of the landing folder,
@@ -48,13 +48,13 @@ class _Row:
         return self.line
 
 
-def is_of_rows(problem: str) -> bool:
-    """Whether rows may be behind what dbt has told, and not the state of the warehouse."""
+def is_caused_by_rows(problem: str) -> bool:
+    """Whether an error of dbt may be caused by rows, and not by the state of the warehouse."""
     return bool(problem) and not _OF_THE_WAREHOUSE.search(problem)
 
 
 class SetAside:
-    """What is set aside in one landing folder. One process at a time may use it, as one runs micro-batches."""
+    """The rows of a landing folder that are set aside. Only one process at a time may use it."""
 
     def __init__(self, landing: Path, builds: Builds) -> None:
         """Look at nothing yet.
@@ -71,7 +71,7 @@ class SetAside:
         return set_aside_files(self._landing)
 
     def separate(self, pending: Iterable[str]) -> int:
-        """Set aside the rows of landed files that cannot be built by themselves, and return how many there are.
+        """Find the rows in landed files that cannot be built, set them aside, and return their number.
 
         Args:
             pending: The files that are not in the warehouse yet, as paths below the landing folder.
@@ -86,7 +86,7 @@ class SetAside:
             return 0  # it is all of them together
         waiting = [row for row in rows if row.invoice in bad]
         rest = [row for row in rows if row.invoice not in bad]
-        # Each step leaves every row somewhere; a row that stands twice counts once.
+        # After each step every row is in at least one file. A row that is in two counts once.
         _write(self._landing / SET_ASIDE / f"{path.parent.name}_{path.stem}.rows", waiting)
         if rest:
             _write(path.with_name(f"{path.stem}-rest.ndjson"), rest)
@@ -95,7 +95,7 @@ class SetAside:
         return len(waiting)
 
     def _bad(self, rows: Sequence[_Row], invoices: Sequence[str]) -> Iterator[str]:
-        """Those of some invoices that cannot be built by themselves."""
+        """The invoices that cannot be built, of those given."""
         wanted = set(invoices)
         if not self._builds_rows([row for row in rows if row.invoice in wanted]):
             return
@@ -113,7 +113,7 @@ class SetAside:
             return self._builds(part)
 
     def try_again(self) -> int:
-        """Land the rows again that can be built by now, and return how many there are."""
+        """Land the rows again that can be built now, and return their number."""
         count = 0
         for path in self.files():
             rows = list(_rows(path))
@@ -127,7 +127,8 @@ class SetAside:
         return count
 
     def enter(self, warehouse: Path, problem: str) -> None:
-        """List what is set aside in ``audit.set_aside_lines``; where somebody else holds the warehouse, the next time.
+        """List the rows that are set aside in ``audit.set_aside_lines``. If another program holds the warehouse, the
+        next call does it.
 
         Args:
             warehouse: The DuckDB file.
@@ -183,7 +184,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def pending(landing: Path, warehouse: Path) -> list[str]:
+def pending_files(landing: Path, warehouse: Path) -> list[str]:
     """The landed files that the marts do not hold yet, as paths below the landing folder."""
     processed: set[str] = set()
     with contextlib.suppress(duckdb.Error), duckdb.connect(str(warehouse), read_only=True) as connection:

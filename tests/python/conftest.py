@@ -23,6 +23,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 from retail_warehouse.generate import instacart
 
+# Fixtures of several modules.
+pytest_plugins = (
+    "shared.api_fixtures",
+    "shared.prediction_fixtures",
+    "shared.store_fixtures",
+    "shared.token_fixtures",
+)
+
 PROJECT = Path(__file__).parents[2]
 # What a developer's shell may hold must not change a test.
 _OWN_VARIABLES = (
@@ -331,6 +339,29 @@ def build_features(_session_dbt):
     return build
 
 
+@pytest.fixture(scope="session")
+def predicted(made_once, build_features):
+    """A small made-up shop with features, a model and predictions in its warehouse; take a copy to change it."""
+    from shared import predicted_shop  # here, so that only tests of predictions need their libraries
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            predicted_shop.make_trees_small(patch)
+            predicted_shop.make(folder, build_features)
+
+    return predicted_shop.Shop(made_once("predicted", make))
+
+
+@pytest.fixture(scope="session")
+def served(predicted, made_once, tmp_path_factory):
+    """An API with that shop published, and some transactions; tests read from it."""
+    from shared import served_shop
+
+    folder = made_once("published", lambda folder: served_shop.publish(predicted, folder))
+    with served_shop.serving(folder, tmp_path_factory.mktemp("served")) as started:
+        yield started
+
+
 @dataclass
 class Small:
     data: Path
@@ -427,14 +458,21 @@ def watched(chromium):
 # after the groups, so that both workers have something to do to the end.
 SPREAD_MODULES = {
     "test_bad_input",
+    "test_following",
     "test_incremental",
     "test_interruption",
+    "test_live",
+    "test_micro_batches",
     "test_online_retail",
     "test_parquet_export",
+    "test_player",
     "test_streaming",
 }
 # Groups that take longest come first.
-LONG_MODULES = ("test_redshift", "test_predictions", "test_predictions_real", "test_features", "test_streaming")
+LONG_MODULES = (
+    *("test_redshift", "test_predictions", "test_predictions_real", "test_evaluation", "test_features"),
+    *("test_streaming", "test_following", "test_live", "test_micro_batches", "test_player"),
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from conftest import INSTACART, MODELS, ONLINE_RETAIL, PROJECT, WITH_ARTIFACTS, settle
 
-from retail_warehouse.generate import online_retail
+from retail_warehouse import official
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def invoices(tmp_path):
     def write(name: str, first: int, bad: int = 0):
         line = "{},85123A,HOLDER,{},12/1/2010 8:26,2.55,17850,United Kingdom"
         lines = [line.format(first + n, "six" if n >= 40 - bad else 6) for n in range(40)]
-        (folder / name).write_text("\n".join([online_retail.HEADER, *lines]) + "\n")
+        (folder / name).write_text("\n".join([official.ONLINE_RETAIL_HEADER, *lines]) + "\n")
         settle(folder / name)
         return folder
 

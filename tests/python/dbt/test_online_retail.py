@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ONLINE_RETAIL, PROJECT, REAL_FILE, TESTS_OF_BOTH, WITH_ARTIFACTS, needs_the_real_file
 
+from retail_warehouse import official
 from retail_warehouse.cli import main
 from retail_warehouse.generate import online_retail
 
@@ -46,7 +47,7 @@ def marts(dbt) -> dict[str, list[tuple]]:
     }
 
 
-def write(folder: Path, *lines: str, name: str = "data.csv", header: str = online_retail.HEADER) -> Path:
+def write(folder: Path, *lines: str, name: str = "data.csv", header: str = official.ONLINE_RETAIL_HEADER) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(("\n".join([header, *lines]) + "\n").encode("utf-8"))
     return folder
@@ -147,7 +148,7 @@ def test_copies_in_other_dialects_are_the_same_data(dbt, tmp_path):
             return "" if value is None else '"' + value.replace('"', '""') + '"'
 
         lines = [",".join(field(value) for value in change(dict(enumerate(row))).values()) for row in rows]
-        return "\n".join([online_retail.HEADER, *lines]) + "\n"
+        return "\n".join([official.ONLINE_RETAIL_HEADER, *lines]) + "\n"
 
     def iso(row):
         day, time = row[4].split(" ")
@@ -166,7 +167,7 @@ def test_copies_in_other_dialects_are_the_same_data(dbt, tmp_path):
         "utf8.csv": text.encode("utf-8"),
         "bom.csv": b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode("utf-8"),
         "packed.csv.gz": gzip.compress(text.encode("latin-1")),
-        "later.csv": text.replace(online_retail.HEADER, later_header).encode("latin-1"),
+        "later.csv": text.replace(official.ONLINE_RETAIL_HEADER, later_header).encode("latin-1"),
         "iso.csv": rewritten(iso).encode("utf-8"),
         "short year.csv": rewritten(short_year).encode("utf-8"),
         "it's.csv": rewritten(float_customer).encode("utf-8"),
@@ -217,7 +218,7 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     bad = "1,x,HOLDER,one,12/1/2010 8:26,1,1,UK"
     folder = write(tmp_path / "data", *lines, lines[0], bad)
     shuffled = [lines[0], bad.replace("HOLDER", '"HOLDER"'), *reversed(lines)]
-    content = "\r\n".join([online_retail.HEADER, *shuffled]).replace("12/1/2010", "12/01/10").encode()
+    content = "\r\n".join([official.ONLINE_RETAIL_HEADER, *shuffled]).replace("12/1/2010", "12/01/10").encode()
     (folder / "copy.csv.gz").write_bytes(gzip.compress(content))
     write(folder, *lines[:150], name="a part.csv")
     write(folder, *lines[:101], *(line.replace("HOLDER", "OTHER") for line in lines[:100]), name="in common.csv")
@@ -275,7 +276,7 @@ def test_a_delivery_counts_once_whatever_its_name(dbt, tmp_path):
     ]
     (landing / "2.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
     (folder / "packed.csv.gz").write_bytes(
-        gzip.compress("\n".join([online_retail.HEADER, lines[9], lines[8]]).encode())
+        gzip.compress("\n".join([official.ONLINE_RETAIL_HEADER, lines[9], lines[8]]).encode())
     )
     outcome = run(dbt, folder, ONLINE_RETAIL_LANDING=str(landing), without=("unit_test",))
     assert outcome.ok, outcome.output
@@ -359,7 +360,7 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
     packed = tmp_path / "packed"
     packed.mkdir()
     (packed / "data.csv.gz").write_bytes(
-        gzip.compress(f"{online_retail.HEADER}\r\n{GOOD}\r\n{GOOD}\r{GOOD}\r\n".encode())
+        gzip.compress(f"{official.ONLINE_RETAIL_HEADER}\r\n{GOOD}\r\n{GOOD}\r{GOOD}\r\n".encode())
     )
     utf8 = write(tmp_path / "utf8", GOOD.replace("HOLDER", "£1"))
     cases = [
@@ -369,13 +370,13 @@ def test_unreadable_files_stop_the_build(dbt, tmp_path):
         (twice, "", "both data.csv and data.csv.gz"),
         (packed, "", "file data.csv.gz ends its lines with CRLF, but holds a carriage return without a line feed"),
         (
-            write(tmp_path / "semicolons", GOOD, header=online_retail.HEADER.replace(",", ";")),
+            write(tmp_path / "semicolons", GOOD, header=official.ONLINE_RETAIL_HEADER.replace(",", ";")),
             "",
             "column InvoiceNo or Invoice, StockCode, Description, Quantity, InvoiceDate, UnitPrice or Price,"
             " CustomerID or Customer ID, Country is missing",
         ),
         (
-            write(tmp_path / "header", GOOD, header="Bill" + online_retail.HEADER),
+            write(tmp_path / "header", GOOD, header="Bill" + official.ONLINE_RETAIL_HEADER),
             "",
             "column InvoiceNo or Invoice is missing",
         ),
@@ -477,7 +478,7 @@ def test_the_bundled_sample_holds_every_special_case(sample_lines, case):
 
 def test_official_format(sample_lines):
     raw = (SAMPLE / "data.csv").read_bytes()
-    assert raw.startswith(online_retail.HEADER.encode() + b"\n5")
+    assert raw.startswith(official.ONLINE_RETAIL_HEADER.encode() + b"\n5")
     assert b"\r" not in raw
     with pytest.raises(UnicodeDecodeError):
         raw.decode("utf-8")

@@ -7,9 +7,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import PROJECT
 
-from retail_warehouse import check
+from retail_warehouse import check, official
 from retail_warehouse.cli import main
-from retail_warehouse.generate import online_retail
 
 GOOD = "536365,85123A,HOLDER £,6,12/1/2010 8:26,2.55,17850,United Kingdom"
 
@@ -17,18 +16,18 @@ GOOD = "536365,85123A,HOLDER £,6,12/1/2010 8:26,2.55,17850,United Kingdom"
 @pytest.mark.slow
 def test_a_folder_is_checked_without_a_warehouse(dbt, tmp_path, monkeypatch):
     lines = [GOOD.replace("536365", str(500_000 + n)) for n in range(40)]
-    first = "\n".join([online_retail.HEADER, *lines, "1,x"])
+    first = "\n".join([official.ONLINE_RETAIL_HEADER, *lines, "1,x"])
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "a.csv").write_bytes(first.encode("cp1252"))
-    (folder / "b.csv.gz").write_bytes(gzip.compress("\r\n".join([online_retail.HEADER, *lines]).encode()))
+    (folder / "b.csv.gz").write_bytes(gzip.compress("\r\n".join([official.ONLINE_RETAIL_HEADER, *lines]).encode()))
     days = [GOOD.replace("12/1/2010", f"{day}/1/2026") for day in range(1, 32)]
-    (folder / "c.csv").write_text("\n".join([online_retail.HEADER, *days]), encoding="utf-8")
-    (folder / "d.csv").write_text(online_retail.HEADER + "\n", encoding="utf-8")
+    (folder / "c.csv").write_text("\n".join([official.ONLINE_RETAIL_HEADER, *days]), encoding="utf-8")
+    (folder / "d.csv").write_text(official.ONLINE_RETAIL_HEADER + "\n", encoding="utf-8")
     others = [GOOD.replace("536365", str(600_000 + n)) for n in range(110)]
-    (folder / "e.csv").write_text("\n".join([online_retail.HEADER, *others, ",,,,,,,"]), encoding="utf-8")
+    (folder / "e.csv").write_text("\n".join([official.ONLINE_RETAIL_HEADER, *others, ",,,,,,,"]), encoding="utf-8")
     more = [GOOD.replace("536365", str(700_000 + n)) for n in range(50)]
-    (folder / "f.csv").write_text("\n".join([online_retail.HEADER, *others[:101], *more]), encoding="utf-8")
+    (folder / "f.csv").write_text("\n".join([official.ONLINE_RETAIL_HEADER, *others[:101], *more]), encoding="utf-8")
     (folder / "._a.csv").touch()
     monkeypatch.chdir(PROJECT)
     monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))

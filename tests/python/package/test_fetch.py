@@ -15,12 +15,11 @@ import xlsxwriter
 from click.testing import CliRunner
 from conftest import REAL_FILE, needs_the_real_file
 
+from retail_warehouse import official
 from retail_warehouse.cli import main
 from retail_warehouse.errors import DataError
 from retail_warehouse.fetch import download as downloads
-from retail_warehouse.fetch import instacart as fetch_instacart
-from retail_warehouse.fetch import online_retail as fetch_online_retail
-from retail_warehouse.fetch.online_retail import COLUMNS, PUBLISHED, cell_text
+from retail_warehouse.fetch.online_retail import cell_text
 
 CONTENT = bytes(range(256)) * 8_192  # 2 MiB, so that what a cut leaves is whole pieces
 GOOD_ROW = (536365, "85123A", "HOLDER", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "United Kingdom")
@@ -172,15 +171,21 @@ def fetch(server, out: Path):
 
 @pytest.fixture
 def of_three_rows(monkeypatch):
-    """As if the official file had the three rows of `ROWS`."""
-    monkeypatch.setattr(fetch_online_retail, "ROWS", 3)
+    """As if the official file had the three rows of `ONLINE_RETAIL_ROWS`."""
+    monkeypatch.setattr(official, "ONLINE_RETAIL_ROWS", 3)
     monkeypatch.setattr(
-        fetch_online_retail,
-        "PUBLISHED",
-        dict(zip(PUBLISHED, map(Decimal, ("3", "3", "2", "1", "1", "15.3", "1", "-2.55")), strict=True)),
+        official,
+        "ONLINE_RETAIL_FIGURES",
+        dict(
+            zip(
+                official.ONLINE_RETAIL_FIGURES,
+                map(Decimal, ("3", "3", "2", "1", "1", "15.3", "1", "-2.55")),
+                strict=True,
+            )
+        ),
     )
     return [
-        COLUMNS,
+        official.ONLINE_RETAIL,
         GOOD_ROW,
         ("C536366", 71053, "TWO\nLINES £", -1, datetime(2011, 1, 1), 2.55, None, "United Kingdom"),
         ("A536367", "B", None, 1, datetime(2011, 1, 1, 12, 59, 59), 11062.06, None, "United Kingdom"),
@@ -193,7 +198,7 @@ def test_a_workbook_becomes_a_csv_file(server, tmp_path, of_three_rows):
     result = fetch(server, out)
     assert result.exit_code == 0, result.output
     assert (out / "online_retail.csv").read_text(encoding="utf-8").splitlines() == [
-        ",".join(COLUMNS),
+        ",".join(official.ONLINE_RETAIL),
         "536365,85123A,HOLDER,6,2010-12-01 08:26:00,2.55,17850,United Kingdom",
         "C536366,71053,TWO LINES £,-1,2011-01-01 00:00:00,2.55,,United Kingdom",
         "A536367,B,,1,2011-01-01 12:59:59,11062.06,,United Kingdom",
@@ -246,7 +251,11 @@ def test_a_damaged_archive_is_told(server, tmp_path, of_three_rows, spoil, messa
     ("change", "sheet", "message"),
     [
         (lambda rows: rows, "Year 2009-2010", "no sheet 'Online Retail'; it has 'Year 2009-2010'"),
-        (lambda rows: [("Invoice", *COLUMNS[1:]), *rows[1:]], "Online Retail", "header is Invoice, StockCode"),
+        (
+            lambda rows: [("Invoice", *official.ONLINE_RETAIL[1:]), *rows[1:]],
+            "Online Retail",
+            "header is Invoice, StockCode",
+        ),
         (lambda rows: rows[:-1], "Online Retail", "has 2 rows, the official one has 3"),
         (lambda rows: [], "Online Retail", "header is empty"),
         (lambda rows: [*rows[:-1], GOOD_ROW], "Online Retail", "sales 2 instead of 1; amount of sales 30.600"),
@@ -346,8 +355,8 @@ def test_a_full_size_workbook_of_the_real_rows_comes_back_row_by_row(server, tmp
 def official_folder(folder: Path, monkeypatch) -> Path:
     """The six files with the official header and one row each, as if that were all."""
     folder.mkdir()
-    small = {name: (columns, 1) for name, (columns, _) in fetch_instacart.OFFICIAL.items()}
-    monkeypatch.setattr(fetch_instacart, "OFFICIAL", small)
+    small = {name: (columns, 1) for name, (columns, _) in official.INSTACART.items()}
+    monkeypatch.setattr(official, "INSTACART", small)
     for name, (columns, _) in small.items():
         (folder / name).write_text(",".join(columns) + "\n" + ",".join("1" for _ in columns) + "\n")
     return folder
@@ -396,8 +405,8 @@ def test_the_instacart_licence_step_is_explained():
     result = CliRunner().invoke(main, ["fetch", "instacart"])
     assert result.exit_code == 0
     assert "non-commercial" in result.output
-    assert all(name in result.output for name in fetch_instacart.OFFICIAL)
+    assert all(name in result.output for name in official.INSTACART)
 
 
 def test_the_official_row_counts_are_those_of_the_design():
-    assert sum(rows for name, (_, rows) in fetch_instacart.OFFICIAL.items() if "__" in name) == 33_819_106
+    assert sum(rows for name, (_, rows) in official.INSTACART.items() if "__" in name) == 33_819_106

@@ -28,7 +28,7 @@ from conftest import PROJECT
 from dbt.cli.main import cli as dbt_command
 
 from retail_warehouse.cli import main
-from retail_warehouse.settings import Settings
+from retail_warehouse.settings import ProjectSettings, Settings, TokenSettings
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [*(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md")), *DOCS]
@@ -78,16 +78,24 @@ RUN_BY = {
     "retail-warehouse generate online-retail .*": (
         "test_online_retail.py::test_the_bundled_sample_is_the_generators_output"
     ),
-    "retail-warehouse (train|predict|suggest)( .*)?": "test_predictions.py::shop",
-    "retail-warehouse evaluate.*": "test_predictions.py::judged",
+    "retail-warehouse predict --only-new-orders.*": (
+        "test_predictions.py::test_scoring_users_with_new_orders_equals_scoring_all"
+    ),
+    "retail-warehouse (train|predict)( .*)?": "predicted_shop.py::make",
+    "retail-warehouse suggest( .*)?": "test_suggesting.py::suggested",
+    "retail-warehouse publish predictions": "served_shop.py::publish",
+    "retail-warehouse shop.*": "test_watching_the_api.py::test_the_shop_is_one_command_and_starts_within_five_seconds",
+    "retail-warehouse evaluate.*": "test_evaluation.py::judged",
     "retail-warehouse dashboard.*": "test_dashboard.py::dashboard",
-    "retail-warehouse (live|serve|process|stream)( .*)?": "test_streaming.py::test_the_whole_loop_runs_by_one_command",
+    "retail-warehouse (live|process)( .*)?": "test_live.py::test_the_whole_loop_runs_by_one_command",
+    "retail-warehouse serve( .*)?": "test_api_processes.py::test_acknowledged_rows_survive_kill_9",
+    "retail-warehouse stream .*": "test_player.py::test_a_file_is_played_into_a_folder_and_gone_on_with",
     "python benchmarks/predictions.py --write": (
         "test_predictions_benchmark.py::test_judging_one_data_set_leaves_the_others_on_the_page"
     ),
     "python -c .*": "test_pages.py::test_the_python_of_the_pages_runs",
     "retail-warehouse build( .*)?": "test_building.py::test_a_build_tells_what_there_is",
-    "curl .*": "test_api.py::test_a_row_can_be_looked_up_as_soon_as_it_is_accepted",
+    "curl .*": "test_api_lookups.py::test_a_row_can_be_looked_up_as_soon_as_it_is_accepted",
 }
 # What needs no test: a shell's own commands, and what installs by the lock that the Makefile uses.
 OF_THE_SHELL = ("cp", "mkdir", "export", "source", "cd", "git", "pip", "python3")
@@ -423,6 +431,9 @@ def test_nothing_is_said_twice():
     assert [paragraph for paragraph, count in paragraphs.items() if count > 1] == []
 
 
+SETTINGS_OF_PYTHON = (ProjectSettings, TokenSettings, Settings)
+
+
 def variables_of_the_code() -> set[str]:
     """Environment variables that the project asks for, wherever it does."""
     paths = [
@@ -441,7 +452,7 @@ def variables_of_the_code() -> set[str]:
     found = {
         name for path in paths for pattern in asked for name in re.findall(pattern, path.read_text(encoding="utf-8"))
     }
-    found |= {name.upper() for name in Settings.model_fields}
+    found |= {name.upper() for fields in SETTINGS_OF_PYTHON for name in fields.model_fields}
     # Those of the system, and of pytest.
     return found - {"PATH", "PYTEST_XDIST_WORKER"}
 

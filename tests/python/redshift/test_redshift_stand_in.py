@@ -20,10 +20,11 @@ import redshift_connector
 from conftest import PROJECT
 from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.cases import SETUP, read_cases, write_objects
-from redshift_stand_in.compare import Table, compare, difference, relations
+from redshift_stand_in.compare import Table, compare, difference
 from redshift_stand_in.refusals import RULES, NotEmulated, Refused
 from redshift_stand_in.rewrite import rewrite
 from redshift_stand_in.words import FUNCTIONS, NOT_EMULATED_FUNCTIONS
+from shared.comparison import manifest_of
 
 CASES = read_cases()
 
@@ -154,9 +155,6 @@ def test_every_function_of_redshift_is_built_or_said_to_be_missing(stand_in):
     assert FUNCTIONS - built - NOT_EMULATED_FUNCTIONS == of_the_syntax | reworded
 
 
-# The driver ----------------------------------------------------------------------------------------------------------
-
-
 def test_the_driver_of_dbt_connects_and_binds_parameters(stand_in):
     connection = through_the_driver(stand_in)
     with connection, connection.cursor() as cursor:
@@ -235,8 +233,6 @@ def test_truncate_commits(stand_in):
     assert inserted == [1], "what came before in the transaction is committed with it"
     assert truncated == [1, 2], "what follows is no more part of the transaction"
 
-
-# COPY and UNLOAD -----------------------------------------------------------------------------------------------------
 
 TYPED = """
     create table analytics.typed (
@@ -367,9 +363,6 @@ def test_copies_at_the_same_time_do_not_mix(stand_in):
     assert counts == {"a": 9, "b": 3}
 
 
-# What is looked for after a build ------------------------------------------------------------------------------------
-
-
 def test_trailing_blanks_and_overlong_values_are_found(stand_in):
     before = stand_in.trailing_blanks()
     assert before == {"analytics.txt.s": "abc  "}
@@ -400,116 +393,6 @@ def test_keys_and_grants_are_shown_as_dbt_reads_them(stand_in, session):
     assert "reader" in {row[3] for row in session.fetchall()}
 
 
-# Comparison ----------------------------------------------------------------------------------------------------------
-
-HERE = Table(["id", "value"], [(1, Decimal("1.50")), (2, None), (2, None)])
-
-
-@pytest.mark.parametrize(
-    ("there", "told"),
-    [
-        (Table(["id", "value"], [(2, None), (1, Decimal("1.5")), (2, None)]), None),
-        (None, "missing on Redshift"),
-        (Table(["id", "value"], [(2, None), (1, Decimal("1.5"))]), "only on DuckDB: (2, None)"),
-        (Table(["id", "value"], [*HERE.rows, (3, None)]), "only on Redshift: (3, None)"),
-        (
-            Table(["id", "value"], [(2, None), (1, Decimal("1.51")), (2, None)]),
-            "only on DuckDB: (1, Decimal('1.50')); only on Redshift: (1, Decimal('1.51'))",
-        ),
-        (Table(["value", "id"], [(b, a) for a, b in HERE.rows]), "columns: id, value on DuckDB, value, id on Redshift"),
-        (Table(["id", "values"], HERE.rows), "columns: id, value on DuckDB, id, values on Redshift"),
-        (Table(["id", "value"], []), "only on DuckDB: (1, Decimal('1.50')), (2, None) x 2"),
-    ],
-)
-def test_a_difference_is_told(there, told):
-    assert difference(HERE, there) == told
-
-
-def test_a_relation_missing_on_duckdb_or_on_both_is_a_difference():
-    assert difference(None, HERE) == "missing on DuckDB"
-    assert difference(None, None) == "missing on DuckDB and Redshift"
-
-
-@pytest.mark.parametrize(
-    ("here", "there"),
-    [
-        (1, True),
-        (1, 1.0),
-        (1, "1"),
-        ("", None),
-        ("a", "a "),
-        (0.1, 0.30000000000000004 - 0.2),
-        (datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 1)),
-        (datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, microsecond=1)),
-        (Decimal("0.1"), Decimal("0.100000000000000000000000000001")),
-    ],
-)
-def test_values_are_compared_exactly(here, there):
-    assert difference(Table(["v"], [(here,)]), Table(["v"], [(there,)]))
-    assert difference(Table(["v"], [(here,)]), Table(["v"], [(here,)])) is None
-
-
-@pytest.mark.parametrize(
-    ("here", "there", "same"),
-    [
-        ("DECIMAL(18,3)", "numeric", True),
-        ("HUGEINT", "bigint", True),
-        ("VARCHAR", "character varying", True),
-        ("DOUBLE", "double precision", True),
-        ("TIMESTAMP", "timestamp without time zone", True),
-        ("TIMESTAMP WITH TIME ZONE", "timestamp with time zone", True),
-        ("BOOLEAN", "boolean", True),
-        ("DATE", "timestamp without time zone", False),
-        ("TIMESTAMP WITH TIME ZONE", "timestamp without time zone", False),
-        ("BIGINT", "double precision", False),
-        ("BOOLEAN", "integer", False),
-        ("VARCHAR", "integer", False),
-    ],
-)
-def test_types_are_compared_by_family(here, there, same):
-    told = difference(Table(["v"], [(None,)], [here]), Table(["v"], [(None,)], [there]))
-    assert told == (None if same else f"type of v: {here} on DuckDB, {there} on Redshift")
-
-
-def test_lists_are_told_and_empty_relations_compared_by_their_columns():
-    assert difference(Table(["v"], [([1],)]), Table(["v"], [([1],)])) is None
-    assert (
-        difference(Table(["v"], [([1],)]), Table(["v"], [("[1]",)]))
-        == "only on DuckDB: ([1]); only on Redshift: ('[1]')"
-    )
-    assert difference(Table(["v"], []), Table(["w"], [])) == "columns: v on DuckDB, w on Redshift"
-
-
-def test_same_values_of_other_spelling():
-    assert difference(Table(["v"], [(1,), (float("nan"),)]), Table(["v"], [(float("nan"),), (Decimal("1.0"),)])) is None
-
-
-def test_left_out_columns_must_exist():
-    there = Table(["id", "value"], [(1, None), (2, 5), (2, None)])
-    assert difference(HERE, there)
-    assert difference(HERE, there, {"value"}) is None
-    with pytest.raises(ValueError, match="other"):
-        difference(HERE, there, {"other"})
-
-
-def manifest_of(*names, **overrides):
-    config = {"enabled": True, "materialized": "table"}
-    return {
-        "nodes": {
-            name: {"resource_type": "model", "schema": "compared", "alias": name, "config": config} | overrides
-            for name in names
-        }
-    }
-
-
-def test_every_model_and_seed_of_the_manifest_is_compared():
-    assert relations(manifest_of("b", "a")) == ["compared.a", "compared.b"]
-    assert relations(manifest_of("a", resource_type="seed")) == ["compared.a"]
-    assert relations(manifest_of("a", resource_type="test")) == []
-    assert relations(manifest_of("a", config={"enabled": True, "materialized": "ephemeral"})) == []
-    assert relations(manifest_of("a", config={"enabled": False, "materialized": "table"})) == []
-
-
 def test_compare_reads_both_sides(stand_in, tmp_path, capsys):
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps(manifest_of("same", "cell", "here", "there")))
@@ -536,9 +419,6 @@ def test_compare_reads_both_sides(stand_in, tmp_path, capsys):
     assert found.differences["compared.there"] == "missing on DuckDB"
     assert left_out.differences.keys() == {"compared.here", "compared.there"}
     assert capsys.readouterr() == ("", "")
-
-
-# Starting and stopping -----------------------------------------------------------------------------------------------
 
 
 def is_alive(pid: int) -> bool:

@@ -1,1 +1,1 @@
-"""What several tests share: processes, files and comparisons. Nothing here is a test."""
+"""What several test modules share: processes, files, fixtures and comparisons. Nothing here is a test."""

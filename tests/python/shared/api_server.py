@@ -115,13 +115,14 @@ class Server(Client):
         proxies: Sequence[str] = (),
         docs: bool = True,
         rejected_megabytes: int = 1024,
+        **more,
     ) -> None:
         self.folder, self.issuer = folder / "landing", issuer
         self.told: list[str] = []
         self.store = store or SqliteStore(folder / "serving.sqlite")
         self.intake = Intake(rules, self.store, self.folder, seal_bytes, seal_seconds, self.told.append)
         limits = (lookups, posts, docs, rejected_megabytes)
-        self.app = create_app(lambda: self.intake, self.store, issuer.verifier(), *limits)
+        self.app = create_app(lambda: self.intake, self.store, issuer.verifier(), *limits, **more)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.connections = Connections(proxies=proxies)
@@ -154,18 +155,23 @@ class Server(Client):
         self.store.close()
 
 
+def copy_rules(project: Path) -> None:
+    """Make a project of what the rules are compiled from, with those that were compiled."""
+    for name in ("macros", "models/staging", "models/intermediate", "seeds/reference"):
+        shutil.copytree(PROJECT / name, project / name)
+    (project / "target").mkdir()
+    shutil.copy(PROJECT / "dbt_project.yml", project)
+    for path in (PROJECT / "target").glob("streaming_rules_*.json"):
+        shutil.copy(path, project / "target")
+
+
 class Process(Client):
     """`retail-warehouse serve`, in a copy of what the rules are compiled from, with a key of its own."""
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.project, self.folder, self.output = folder / "project", folder / "landing", folder / "output.txt"
         if not self.project.exists():
-            for name in ("macros", "models/staging", "models/intermediate", "seeds/reference"):
-                shutil.copytree(PROJECT / name, self.project / name)
-            (self.project / "target").mkdir()
-            shutil.copy(PROJECT / "dbt_project.yml", self.project)
-            for path in (PROJECT / "target").glob("streaming_rules_*.json"):
-                shutil.copy(path, self.project / "target")
+            copy_rules(self.project)
         issuer = LocalIssuer(self.project / ".streaming")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -190,7 +196,7 @@ class Process(Client):
         def answers() -> bool:
             assert self.process.poll() is None, self.output.read_text()
             with contextlib.suppress(requests.ConnectionError):
-                return requests.get(f"{self.url}/health", timeout=5).ok
+                return requests.get(f"{self.url}/ready", timeout=5).ok
             return False
 
         wait_until(answers, 60)

@@ -1,4 +1,4 @@
-"""A page in a real browser, which notes what the page must never do."""
+"""A page in a real browser. It records what the page must never do."""
 
 import os
 
@@ -12,17 +12,18 @@ needs_a_browser = pytest.mark.skipif(
 
 
 class Watched:
-    """A tab that notes what it must never see."""
+    """A browser tab that records requests to others, errors and dialogs."""
 
     def __init__(self, tab):
         self.tab, self.seen = tab, []
+        self.allowed: tuple[str, ...] = ("file:", "data:", "blob:")
         tab.on("request", self._request)
         tab.on("pageerror", lambda error: self.seen.append(f"error: {error}"))
         tab.on("console", lambda message: self.seen.append(f"{message.type}: {message.text}"))
         tab.on("dialog", lambda dialog: (self.seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
 
     def _request(self, request):
-        if not request.url.startswith(("file:", "data:", "blob:")):
+        if not request.url.startswith(self.allowed):
             self.seen.append(f"request: {request.url}")
 
     def open(self, path):

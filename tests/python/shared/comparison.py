@@ -22,7 +22,7 @@ def relations(dbt) -> list[str]:
 
 
 def differences(dbt, names: list[str], undisturbed) -> dict[str, int]:
-    """Rows that stand in one of the two warehouses only, by relation."""
+    """The number of rows that are in only one of the two warehouses, by relation."""
     with contextlib.closing(duckdb.connect(str(dbt.warehouse), read_only=True)) as connection:
         connection.execute(f"attach '{undisturbed}' as undisturbed (read_only)")
         found = {}
@@ -34,3 +34,13 @@ def differences(dbt, names: list[str], undisturbed) -> dict[str, int]:
             if count:
                 found[name] = count
         return found
+
+
+def manifest_of(*names, **overrides):
+    config = {"enabled": True, "materialized": "table"}
+    return {
+        "nodes": {
+            name: {"resource_type": "model", "schema": "compared", "alias": name, "config": config} | overrides
+            for name in names
+        }
+    }

@@ -1,4 +1,4 @@
-"""The settings of a Redshift that nobody answers for: what dbt does without a server."""
+"""Settings of a Redshift that does not exist, for tests of what dbt does without a server."""
 
 # A port on which nobody listens: a command that connects fails.
 REDSHIFT = {
