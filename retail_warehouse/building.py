@@ -11,7 +11,7 @@ import click
 import duckdb
 from tqdm import tqdm
 
-from retail_warehouse.project import in_short, warehouse
+from retail_warehouse.project import short_error, warehouse
 from retail_warehouse.settings import ProjectSettings
 
 #: Options of dbt that say what it shall tell; with one of them it tells it itself.
@@ -168,7 +168,7 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
         _tell("Interrupted. Run it again: it goes on where it stopped.")
         return
     if exception is not None:
-        _tell(in_short(str(exception)))
+        _tell(short_error(str(exception)))
         if type(exception).__name__ == "DbtUsageException":
             _tell("The arguments are those of dbt build; dbt build --help lists them.")
     _tell(
@@ -189,7 +189,7 @@ def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
     _tell(f"\nBuilt and tested in {seconds:.0f} s: {_counted(done)}.")
     if is_duckdb and warehouse().is_file():
         with duckdb.connect(str(warehouse()), read_only=True) as connection:
-            for line in what_there_is(connection):
+            for line in warehouse_summary(connection):
                 _tell(line)
     for one in warned:
         _tell(f"  warning: {one.node.name}, {one.failures or 0:,} rows")
@@ -199,7 +199,7 @@ def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
         _tell("\nNext:" + ("" if shutil.which("dbt") else _ACTIVATE) + _NEXT)
 
 
-def what_there_is(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def warehouse_summary(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Lines that describe a warehouse: the rows of each mart, net sales, and rejected rows by reason.
 
     Args:

@@ -12,7 +12,7 @@ import duckdb
 
 from retail_warehouse import mending, official, raw_files
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import artifacts, dbt_says, in_short, require_project_folder
+from retail_warehouse.project import artifacts, dbt_says, require_project_folder, short_error
 
 _INSTACART = [name.removesuffix(".csv") for name in official.INSTACART]
 #: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
@@ -74,7 +74,7 @@ def check(folder: Path, tell: Callable[[str], None] = print) -> bool:
         is_within_limits, said = dbt_says(build, target, environment)
         try:
             if not warehouse.is_file():
-                raise DataError(in_short(said))
+                raise DataError(short_error(said))
             with duckdb.connect(str(warehouse), read_only=True) as connection:
                 builds = _report(connection, source, folder.resolve(), is_within_limits, said, tell)
         finally:
@@ -106,7 +106,7 @@ def _report(
     except duckdb.CatalogException:
         files = []
     if not files:
-        raise DataError(in_short(said))
+        raise DataError(short_error(said))
     rows: dict[tuple[str, str], int] = {}
     for table in sorted({table for table, _, _ in files}):
         for name, count in connection.execute(

@@ -79,7 +79,7 @@ def dbt_says(arguments: list[str], target: Path, environment: Mapping[str, str])
     return done.returncode == 0, done.stdout
 
 
-def in_short(said: str) -> str:
+def short_error(said: str) -> str:
     """The error message of dbt without details for developers: time, colours, and the chain of macro calls.
 
     Args:

@@ -49,36 +49,50 @@ class ProjectSettings(_Environment):
     dbt_engine_log_level_file: str = ""
 
 
-class TokenSettings(_Environment):
-    """The issuer whose tokens the API accepts.
+class _Service(_Environment):
+    """Whether this is the service that customers use, or development.
 
     Attributes:
-        retail_warehouse_env: ``development``, or ``production``, where the local issuer is never trusted.
-        cognito_issuer: ``https://cognito-idp.<region>.amazonaws.com/<pool>``; empty for the local issuer.
+        retail_warehouse_env: ``development`` or ``production``.
+    """
+
+    retail_warehouse_env: str = "development"
+
+    @property
+    def is_production(self) -> bool:
+        """Whether customers use it."""
+        return self.retail_warehouse_env == "production"
+
+
+class TokenSettings(_Service):
+    """The issuer whose tokens the API accepts, and the token of a client.
+
+    Attributes:
+        cognito_issuer: ``https://cognito-idp.<region>.amazonaws.com/<pool>``; empty for the local issuer, which is
+            never trusted in production.
         cognito_client_ids: App clients whose tokens are taken, separated by commas; required with the issuer.
         cognito_jwks_url: Address of the key set; empty for ``<issuer>/.well-known/jwks.json``.
         cognito_customer_claim: Claim that binds a token to a customer; empty for none.
         cognito_user_claim: Claim that binds a token to a user of the predictions; empty for none.
         cognito_delivery_claim: Claim that binds a token to deliveries; empty for none.
+        retail_warehouse_token: Token that ``retail-warehouse stream`` sends to the API.
     """
 
-    retail_warehouse_env: str = "development"
     cognito_issuer: str = ""
     cognito_client_ids: str = ""
     cognito_jwks_url: str = ""
     cognito_customer_claim: str = ""
     cognito_user_claim: str = ""
     cognito_delivery_claim: str = ""
+    retail_warehouse_token: str = ""
 
 
-class Settings(_Environment):
+class Settings(_Service):
     """The stream and the API.
 
     Attributes:
         online_retail_landing: Folder or ``s3://`` prefix of landed rows; empty where none is named.
         serving_store: A path, or ``dynamodb:<table>``.
-        retail_warehouse_token: Token that ``retail-warehouse stream`` sends to the API.
-        retail_warehouse_env: ``development`` or ``production``.
         api_docs: Whether the API describes itself; by default everywhere but in production.
         trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
         log_level: Of the API's log.
@@ -88,8 +102,6 @@ class Settings(_Environment):
 
     online_retail_landing: str = ""
     serving_store: str = str(STATE / "serving.sqlite")
-    retail_warehouse_token: str = ""
-    retail_warehouse_env: str = "development"
     api_docs: bool | None = None
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
     log_level: str = "WARNING"
@@ -121,12 +133,7 @@ class Settings(_Environment):
     @property
     def has_docs(self) -> bool:
         """Whether the API describes itself."""
-        return self.retail_warehouse_env != "production" if self.api_docs is None else self.api_docs
-
-    @property
-    def is_production(self) -> bool:
-        """Whether customers use it."""
-        return self.retail_warehouse_env == "production"
+        return not self.is_production if self.api_docs is None else self.api_docs
 
     @property
     def logs_json(self) -> bool:

@@ -1,6 +1,6 @@
 """Lints what git tracks, whatever lies beside it: Python with ruff, SQL with sqlfluff, workflows with actionlint and
 zizmor. Files that differ from the last commit come first, and SQL that passed before is not looked at again until it,
-or what it is rendered from, changes.
+or what it is rendered from, changes. A macro that holds the whole query of a model is linted as that model.
 
 Run `make lint`, or name files, as pre-commit does."""
 
@@ -8,18 +8,28 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import jinja2
+
 PROJECT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-# Where SQL is linted; macros and generic tests are Jinja, which sqlfluff cannot render by itself.
+# Where SQL is linted. Macros and generic tests are Jinja, which sqlfluff cannot render by itself, but for macros that
+# are the whole query of a model.
 SQL_FOLDERS = ("models/", "analyses/", "tests/singular/")
 # What the verdict on any file may depend on; besides YAML, since `meta` and tests are rendered into some models.
 SHARED = ("macros/", ".sqlfluff", "pyproject.toml", "tools/lint.py", "profiles.yml")
 LINTERS = ("sqlfluff", "sqlfluff-templater-dbt", "dbt-core", "dbt-duckdb")
 PASSED = PROJECT / "target/lint/passed.json"
+# How a model says that a macro holds its whole query.
+WHOLE_QUERY = re.compile(r"^{# All of its SQL is in (macros/\S+_query\.sql),", re.MULTILINE)
+# Where such a macro is linted: a copy of the project in which its SQL stands in the model.
+COPY = Path("target/lint/project")
+COPIED = ("models/", "macros/", "seeds/", "tests/generic/", ".sqlfluff", "dbt_project.yml", "selectors.yml")
 
 
 def git(*arguments: str) -> list[str] | None:
@@ -30,10 +40,15 @@ def git(*arguments: str) -> list[str] | None:
     return [path for path in done.stdout.split("\0") if path and (PROJECT / path).is_file()]
 
 
-def run(program: str, *arguments: str, **environment: str) -> bool:
-    """Run a program of the virtual environment, which prints its findings. Return whether there were none."""
+def run(program: str, *arguments: str, folder: Path = Path(), **environment: str) -> bool:
+    """Run a program of the virtual environment in a folder of the project. It tells what it finds.
+
+    Returns:
+        Whether it found nothing.
+    """
     command = [str(BIN / program), *arguments]
-    return subprocess.run(command, cwd=PROJECT, env=os.environ | environment, check=False).returncode == 0
+    done = subprocess.run(command, cwd=PROJECT / folder, env=os.environ | environment, check=False)
+    return done.returncode == 0
 
 
 def digest(*paths: str) -> str:
@@ -66,7 +81,11 @@ def lint_sql(files: list[str], tracked: list[str], changed: set[str]) -> bool:
             continue
         print(f"sqlfluff looks at {len(batch)} of {len(files)} SQL files", flush=True)
         # A warehouse of its own: nobody waits for the one that a query tool has open, and none has to be built.
-        if not run("sqlfluff", "lint", "--processes", "1", *here(batch), WAREHOUSE_PATH=":memory:"):
+        of_models = [path for path in batch if not path.startswith("macros/")]
+        if of_models and not run("sqlfluff", "lint", "--processes", "1", *here(of_models), WAREHOUSE_PATH=":memory:"):
+            return False
+        of_macros = [path for path in batch if path.startswith("macros/")]
+        if of_macros and not lint_whole_queries({path: whole_queries(tracked)[path] for path in of_macros}, tracked):
             return False
         passed |= {path: digests[path] for path in batch}
         PASSED.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +93,74 @@ def lint_sql(files: list[str], tracked: list[str], changed: set[str]) -> bool:
         new.write_text(json.dumps(passed, indent=0, sort_keys=True))
         new.replace(PASSED)
     return True
+
+
+def whole_queries(tracked: list[str]) -> dict[str, str]:
+    """The macros that hold the whole query of a model, each with the first model that says so."""
+    found = {}
+    for path in tracked:
+        if path.startswith("models/") and path.endswith(".sql"):
+            for macro in WHOLE_QUERY.findall((PROJECT / path).read_text()):
+                found.setdefault(macro, path)
+    return found
+
+
+def as_model(model: str, macro: str) -> tuple[str, str]:
+    """The SQL of a macro as that of a model which calls it.
+
+    Args:
+        model: Text of the model: a call of the macro, and what sets the arguments.
+        macro: Text of the macro's file.
+
+    Returns:
+        The text of the model, whose lines have the numbers of those in the macro's file, and that of macros which hand
+        it the arguments.
+
+    Raises:
+        ValueError: The model does more than call the macro, or the file has more than the macro.
+    """
+    parts = re.fullmatch(r"({%-? macro (\w+)\(.*?\) -?%})(\n.*\n){%-? endmacro -?%}\n", macro, re.DOTALL)
+    if not parts or "endmacro" in parts[3]:
+        raise ValueError("a macro that is a whole query begins in line 1 and is all of its file")
+    signature, name, body = parts.groups()
+    call = re.fullmatch(r"(.*){{ (" + name + r"\(.*\)) }}\s*", model, re.DOTALL)
+    if not call or re.sub(r"{#.*?#}|{%.*?%}", "", call[1], flags=re.DOTALL).strip():
+        raise ValueError(f"the model has to be one call of {name} and nothing else")
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
+    [definition] = environment.parse(signature + "{% endmacro %}").find_all(jinja2.nodes.Macro)
+    names = [argument.name for argument in definition.args]
+    macros = [
+        signature + "{{ return([" + ", ".join(names) + "]) }}{% endmacro %}",
+        "{% macro given_to_" + name + "() %}" + call[1] + "{{ return(" + call[2] + ") }}{% endmacro %}",
+    ]
+    given = "given_to_" + name + "()" + ("[0]" if len(names) == 1 else "")
+    return "{% set " + ", ".join(names) + " = " + given + " %}" + body, "\n".join(macros) + "\n"
+
+
+def lint_whole_queries(models: dict[str, str], tracked: list[str]) -> bool:
+    """Lint macros as the models that they are the whole query of.
+
+    Args:
+        models: The macros' files, each with that of a model.
+        tracked: What the project consists of.
+    """
+    copy = PROJECT / COPY
+    shutil.rmtree(copy, ignore_errors=True)
+    for path in [*(path for path in tracked if path.startswith(COPIED)), "profiles.yml"]:
+        if (PROJECT / path).is_file():
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / path, copy / path)
+    for macro, model in models.items():
+        print(f"{model} stands for {macro}, with the same numbers of lines", flush=True)
+        try:
+            in_model, in_macro = as_model((PROJECT / model).read_text(), (PROJECT / macro).read_text())
+        except ValueError as error:
+            print(f"{macro}: {error}.")
+            return False
+        (copy / model).write_text(in_model)
+        (copy / macro).write_text(in_macro)
+    found = here(list(models.values()))
+    return run("sqlfluff", "lint", "--processes", "1", *found, folder=COPY, WAREHOUSE_PATH=":memory:")
 
 
 def here(files: list[str]) -> list[str]:
@@ -107,7 +194,8 @@ def main() -> None:
     changed = set(tracked if differing is None else differing)  # before the first commit, all
     files.sort(key=lambda path: path not in changed)
     python = here([path for path in files if path.endswith((".py", ".ipynb"))])
-    sql = [path for path in files if path.endswith(".sql") and path.startswith(SQL_FOLDERS)]
+    macros = whole_queries(tracked)
+    sql = [path for path in files if (path.endswith(".sql") and path.startswith(SQL_FOLDERS)) or path in macros]
     workflows = here([path for path in files if path.startswith(".github/workflows/")])
     passed = True
     if python:

@@ -41,7 +41,11 @@ file_counts as (
         {{ file }} as file_name,
         count(*) as file_rows
     from {{ ref(staged) }}
-    where {{ file }} in (select file_name from rejections where table_name = '{{ table_name }}')
+    where
+        {{ file }} in (
+            select rejections.file_name from rejections
+            where rejections.table_name = '{{ table_name }}'
+        )
     group by {{ file }}
     {% if not loop.last %}
     union all

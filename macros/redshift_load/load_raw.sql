@@ -22,7 +22,7 @@
     {% endif %}
     {% if not modules.re.fullmatch('s3://[^/]+(/.+)?', location) %}
         {% do exceptions.raise_compiler_error(
-            'Redshift loads from S3 only: location must be a prefix such as s3://bucket/landing/instacart (now: ' ~ location
+            'Redshift loads from S3 only: location must be a prefix such as s3://bucket/redshift_load/instacart (now: ' ~ location
             ~ ').'
         ) %}
     {% endif %}

@@ -1,4 +1,4 @@
-{# Landed records are cut already. #}
+{# What was loaded into Redshift is cut already. #}
 {% macro displayed_record() -%}
     {{ return(adapter.dispatch('displayed_record', 'retail_warehouse')()) }}
 {%- endmacro %}

@@ -59,7 +59,8 @@ typed as (
         left(description_text, {{ kept_characters() }}) as description,
         -- Words that programs write for a missing value are not countries.
         case
-            when lower(country_text) not in ('null', 'nan', 'none', 'n/a', '#n/a') then left(country_text, {{ kept_characters() }})
+            when lower(country_text) not in ('null', 'nan', 'none', 'n/a', '#n/a')
+                then left(country_text, {{ kept_characters() }})
         end as country,
         {{ safe_integer('quantity_text') }} as quantity,
         {{ safe_timestamp('invoiced_at_text', day_first) }} as invoiced_at,

@@ -1,5 +1,6 @@
 {% set sources = {
     'instacart': {
+        'data_files': 'stg_instacart__data_files',
         'raw': {
             'aisles': 'stg_instacart__aisles',
             'departments': 'stg_instacart__departments',
@@ -14,6 +15,7 @@
         ],
     },
     'online_retail': {
+        'data_files': 'stg_online_retail__data_files',
         'raw': {'invoice_lines': 'int_invoice_lines_unioned'},
         'accepted': ['int_invoice_lines_classified'],
     },
@@ -32,7 +34,7 @@ with data_files as (
         cast('{{ source_name }}' as varchar(100)) as source_name,
         table_name,
         file_name
-    from {{ ref('stg_' ~ source_name ~ '__data_files') }}
+    from {{ ref(tables.data_files) }}
     where
         table_name in (
             {% for table in tables.raw %}

@@ -128,7 +128,7 @@ def predict(
     """
     require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
-    training.must_be_of_these_data(model, co_visits)
+    training.require_same_data(model, co_visits)
     users = features.users()
     state = features.read(_STATE_QUERY)
     new = users

@@ -136,7 +136,7 @@ def suggest(
     """
     require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
-    training.must_be_of_these_data(model, co_visits)
+    training.require_same_data(model, co_visits)
     ranker = next_in_cart.Carts(co_visits)
     names = model.features(buy_again.TASK)
     shoppers = next_in_cart.Shoppers(features, co_visits, names)

@@ -122,7 +122,7 @@ def _catalogue_sample(co_visits: CoVisits) -> list[list[int]]:
     return [[int(co_visits.ids[at]), int(co_visits.aisle_ids[co_visits.aisles[at]])] for at in places]
 
 
-def must_be_of_these_data(model: Model, co_visits: CoVisits) -> None:
+def require_same_data(model: Model, co_visits: CoVisits) -> None:
     """Make sure that a model was trained on an earlier state of the same catalogue. Products may have been added, and a
     few moved to another aisle.
 

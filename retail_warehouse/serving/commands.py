@@ -72,12 +72,12 @@ def token(
     """Print a token of the local issuer, for development; without a flag, for all uses."""
     with errors_reported():
         from retail_warehouse.serving.tokens import READ, READ_PREDICTIONS, WRITE, LocalIssuer
-        from retail_warehouse.settings import STATE, TokenSettings, settings
+        from retail_warehouse.settings import STATE, TokenSettings
 
         require_project_folder()  # where the API has its key
         if TokenSettings().cognito_issuer:
             raise DataError("COGNITO_ISSUER is set: the API takes tokens of Cognito only.")
-        if settings().is_production:
+        if TokenSettings().is_production:
             raise DataError("RETAIL_WAREHOUSE_ENV is production: the API takes tokens of Cognito only.")
         wanted = {READ: read, WRITE: write, READ_PREDICTIONS: predictions}
         scopes = [scope for scope, is_wanted in wanted.items() if is_wanted] or list(wanted)

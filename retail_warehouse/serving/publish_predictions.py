@@ -140,7 +140,7 @@ def publish(
             )
         model = model_folder.read(models / version)
         co_visits = CoVisits.of(features)
-        training.must_be_of_these_data(model, co_visits)
+        training.require_same_data(model, co_visits)
         users = features.users()
         about(len(users))
         catalogue = _catalogue(features)

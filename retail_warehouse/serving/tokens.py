@@ -1,12 +1,6 @@
 """Who calls the API: access tokens of Amazon Cognito or, for development, of an issuer on this machine.
 
-``verifier_from_environment`` reads:
-
-- ``COGNITO_ISSUER``: ``https://cognito-idp.<region>.amazonaws.com/<pool>``. Without it the local issuer is trusted.
-- ``COGNITO_CLIENT_IDS``: the app clients whose tokens are taken, with commas between; required with the issuer.
-- ``COGNITO_JWKS_URL``: another address of the key set than ``<issuer>/.well-known/jwks.json``.
-- ``COGNITO_CUSTOMER_CLAIM``, ``COGNITO_USER_CLAIM``, ``COGNITO_DELIVERY_CLAIM``: claims that bind a token.
-- ``RETAIL_WAREHOUSE_ENV``: ``development``, the default, or ``production``, where the local issuer is never trusted.
+The environment variables are those of :class:`retail_warehouse.settings.TokenSettings`.
 """
 
 import contextlib
@@ -244,12 +238,10 @@ class Verifier:
             raise TokenError(f"The token is longer than {LONGEST_TOKEN:,} characters.")
         if not token.isascii():
             raise TokenError("The token is no JWT.")
-        digest = hashlib.sha256(token.encode()).digest()
-        with self._lock:
-            verdict = self._verdicts.get(digest)
+        digest, verdict = self._cached(token)
         if verdict is not None:
             # Asking for the key also renews the key set when it is due, however few tokens are new.
-            if self._find_key(verdict.kid) == verdict.key and self._clock() < verdict.until:
+            if self._holds(verdict, self._find_key):
                 return verdict.caller
             with self._lock:
                 self._verdicts.pop(digest, None)
@@ -266,11 +258,18 @@ class Verifier:
         """
         if not token or len(token) > LONGEST_TOKEN or not token.isascii():
             return None
+        _, verdict = self._cached(token)
+        return verdict.caller if verdict is not None and self._holds(verdict, self._find_now) else None
+
+    def _cached(self, token: str) -> tuple[bytes, _Verdict | None]:
+        """The SHA-256 of a token, and the verdict on it that is remembered."""
+        digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
-            verdict = self._verdicts.get(hashlib.sha256(token.encode()).digest())
-        if verdict is None or self._clock() >= verdict.until or self._find_now(verdict.kid) != verdict.key:
-            return None
-        return verdict.caller
+            return digest, self._verdicts.get(digest)
+
+    def _holds(self, verdict: _Verdict, find_key: Callable[[str], RSAPublicKey | None]) -> bool:
+        """Whether a verdict is still right: the token has not expired, and its key is still the issuer's."""
+        return self._clock() < verdict.until and find_key(verdict.kid) == verdict.key
 
     def may_wait(self, token: str | None) -> bool:
         """Whether the issuer may have to be asked before the token can be judged."""

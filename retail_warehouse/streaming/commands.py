@@ -24,7 +24,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
     """Send the rows of a file to the API or a landing folder, from where the last run stopped. An API needs a token in
     RETAIL_WAREHOUSE_TOKEN."""
     with errors_reported():
-        from retail_warehouse.settings import STATE, settings
+        from retail_warehouse.settings import STATE, TokenSettings
         from retail_warehouse.streaming import player
 
         player.check(file)
@@ -35,7 +35,7 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
         with contextlib.ExitStack() as stack:
             target: player.Target
             if "://" in to:
-                given = settings().retail_warehouse_token
+                given = TokenSettings().retail_warehouse_token
                 if not given:
                     raise DataError("Set RETAIL_WAREHOUSE_TOKEN, such as to $(retail-warehouse token --write).")
                 target, taken = player.ApiTarget(to, given, tqdm.write), "accepted"

@@ -1,3 +1,4 @@
+{# All of its SQL is in macros/intermediate/rejections_counted_query.sql, which is linted as this model. #}
 {% set raw_tables = {
     'aisles': 'stg_instacart__aisles',
     'departments': 'stg_instacart__departments',

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -38,8 +39,8 @@ def hold_back(data, is_held_back) -> dict[str, list[str]]:
     return taken
 
 
-def build(dbt, data, *arguments: str):
-    outcome = dbt(*MODELS, *INSTACART, *arguments, data=data)
+def build(dbt, data, *arguments: str, **environment: str):
+    outcome = dbt(*MODELS, *INSTACART, *arguments, data=data, **environment)
     assert outcome.ok, outcome.output
     dbt.reconciliation()
     return outcome
@@ -109,7 +110,12 @@ def test_only_new_files_are_read(dbt, loaded, tmp_path):
     for table in TABLES:
         shutil.copy2(loaded / f"{table}.csv", tmp_path)
         spoil(loaded / f"{table}.csv")
-    build(dbt, loaded)
+    build(dbt, loaded, DBT_LOG_LEVEL_FILE="debug")
+    # Whether a model must be rebuilt is asked once, for its SQL, its hooks and its materialization.
+    log = (dbt.folder / "logs" / "dbt.log").read_text()
+    asked = re.findall(r"where model_name = '(\w+)'\s+\),\s+above as \(", log)
+    assert "fct_orders" in asked
+    assert len(asked) == len(set(asked))
     for table in TABLES:
         shutil.copy2(tmp_path / f"{table}.csv", loaded)
     assert count(dbt, "instacart.orders") == orders + len(loaded.held_back["orders"])

@@ -1,7 +1,7 @@
 """Rows at the limits of what is accepted: no model fails on them, and no figure is wrong.
 
-The limits are those of the domains (`macros/staging/online_retail_lines.sql`, `stg_instacart__*`) and of the types: a
-million pieces, a million pounds, 2000 to 2049, integers and smallints.
+The limits are those of the domains (`macros/staging/online_retail_lines_query.sql`, `stg_instacart__*`) and of the
+types: a million pieces, a million pounds, 2000 to 2049, integers and smallints.
 """
 
 import json

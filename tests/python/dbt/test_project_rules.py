@@ -1,9 +1,12 @@
 """The rules of the project that a machine can check, read from dbt's manifest."""
 
+import contextlib
+import graphlib
 import json
 import re
 import tomllib
 
+import duckdb
 import pytest
 import sqlglot
 import yaml
@@ -216,35 +219,102 @@ def test_gates_stop_every_mart(manifest, models):
     assert rejected <= counted
 
 
-def test_the_ledger_follows_the_lineage(manifest, models):
-    """`after` names the nearest models above that keep a ledger, but those above one another; `files_of` the staging
-    models above. No table without a ledger may stand between, since it could lag behind."""
-    parents = {
+def test_models_that_process_files_say_by_what(models):
+    """By one of their columns, or that they are always built whole. No table that does not say it may stand between
+    two that do, since it could lag behind."""
+    above = {
         id_: [parent for parent in node["depends_on"]["nodes"] if parent in models] for id_, node in models.items()
     }
-
-    def above(id_: str) -> set[str]:
-        return set(parents[id_]).union(*(above(parent) for parent in parents[id_]))
-
-    ledgered = {id_ for id_, node in models.items() if "ledger" in node["config"]["meta"]}
+    keys = {id_: node["config"]["meta"].get("processed_by") for id_, node in models.items()}
     for id_, node in models.items():
-        assert id_ in ledgered or node["config"]["materialized"] != "incremental", node["name"]
-    for id_ in ledgered:
-        ledger, nearest, walk = models[id_]["config"]["meta"]["ledger"], set(), [id_]
-        for current in walk:
-            for parent in parents[current]:
-                if parent in ledgered:
-                    nearest.add(parent)
-                else:
-                    assert models[parent]["config"]["materialized"] == "view", models[parent]["name"]
-                    walk.append(parent)
-        wanted = {models[near]["name"] for near in nearest if not any(near in above(other) for other in nearest)}
-        assert set(ledger.get("after", [])) == wanted, models[id_]["name"]
-        staged = {
-            models[parent]["name"] for parent in above(id_) & ledgered if models[parent]["path"].startswith("staging/")
-        }
-        assert set(ledger.get("files_of", [])) == staged, models[id_]["name"]
-        assert ("key" in ledger) == (models[id_]["config"]["materialized"] == "incremental"), models[id_]["name"]
+        is_incremental = node["config"]["materialized"] == "incremental"
+        assert keys[id_] in node["columns"] if is_incremental else keys[id_] in (None, "whole_table"), node["name"]
+    between = [parent for id_ in models if keys[id_] for parent in above[id_]]
+    for id_ in between:
+        if not keys[id_]:
+            assert models[id_]["config"]["materialized"] == "view", models[id_]["name"]
+            between += above[id_]
+
+
+def test_the_ledger_holds_the_files_that_the_lineage_says(built, manifest, models):
+    """Each model has entries for the raw tables that it is built from, however far above."""
+
+    def raw_tables(id_: str) -> set[str]:
+        parents = models[id_]["depends_on"]["nodes"]
+        tables = {parent for parent in parents if parent in raw_sources(manifest)}
+        return tables.union(*(raw_tables(parent) for parent in parents if parent in models))
+
+    entered = {}
+    with contextlib.closing(duckdb.connect(str(built.warehouse), read_only=True)) as connection:
+        entries = connection.execute("select model_name, source_name, table_name from audit.processed_files").fetchall()
+    for name, source, table in entries:
+        entered.setdefault(name, set()).add(f"source.retail_warehouse.{source}.{table}")
+    # The sample has no streamed rows.
+    without_files = {"source.retail_warehouse.online_retail.streamed_lines"}
+    wanted = {
+        node["name"]: raw_tables(id_) - without_files
+        for id_, node in models.items()
+        if "processed_by" in node["config"]["meta"]
+    }
+    assert entered == {name: tables for name, tables in wanted.items() if tables}
+
+
+def test_a_where_leaves_the_restriction_to_new_rows_in_place(manifest):
+    """A `where` of a test's own takes the place of that in dbt_project.yml."""
+    tests = [node for node in manifest["nodes"].values() if "test_metadata" in node]
+    assert tests
+    for node in tests:
+        assert "__untested_rows__" in node["config"]["where"], node["name"]
+
+
+def circle(calls: dict[str, set[str]]) -> list[str]:
+    """Folders that call each other in a circle, if any do."""
+    try:
+        graphlib.TopologicalSorter(calls).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def folder_calls(macros: dict) -> dict[str, set[str]]:
+    """The folders of macros, each with those of the macros that it calls; a dispatched macro calls its branches."""
+    folders = {id_: macro["original_file_path"].rpartition("/")[0] for id_, macro in macros.items()}
+    calls = {folder: set() for folder in folders.values()}
+    for id_, macro in macros.items():
+        called = {folders[other] for other in macro["depends_on"]["macros"] if other in macros}
+        calls[folders[id_]] |= called - {folders[id_]}
+    return calls
+
+
+def test_macro_folders_do_not_call_each_other_in_a_circle(manifest):
+    macros = {
+        id_: macro
+        for id_, macro in own(manifest["macros"]).items()
+        if macro["original_file_path"].startswith("macros/")
+    }
+    calls = folder_calls(macros)
+    assert "macros/raw/lines" in calls["macros/raw"], "the calls are read"
+    assert not circle(calls)
+    # One call back closes a circle.
+    calling = macros["macro.retail_warehouse.csv_fields"]
+    macros[calling["unique_id"]] = calling | {"depends_on": {"macros": ["macro.retail_warehouse.renew_raw_views"]}}
+    assert set(circle(folder_calls(macros))) == {"macros/raw", "macros/raw/lines"}
+
+
+def test_a_model_whose_query_is_a_macro_says_so():
+    """In one line, by which `make lint` finds the macro."""
+    found = set()
+    for path in (PROJECT / "models").rglob("*.sql"):
+        text = path.read_text()
+        said = re.findall(
+            r"^{# All of its SQL is in macros/\S+?(\w+_query)\.sql, which is linted as this model. #}", text
+        )
+        sql = re.sub(r"{#.*?#}|{%.*?%}|--[^\n]*", "", text, flags=re.DOTALL)
+        called = re.fullmatch(r"\s*{{ (\w+)\([^{}]*({[^{}]*}[^{}]*)*\) }}\s*", sql)
+        assert said == ([called[1]] if called else []), path.name
+        found.update(said)
+    assert {f"{name}.sql" for name in found} <= {path.name for path in (PROJECT / "macros").rglob("*_query.sql")}
+    assert found
 
 
 def test_vars_used_are_vars_declared():
@@ -266,7 +336,7 @@ def test_engine_differences_live_in_macros():
 def test_text_literals_have_a_type():
     """On Redshift a bare one is of type unknown in what reads it: no join, no grouping."""
     text = project_sources(
-        "models/**/*.sql", "macros/intermediate/*.sql", "macros/staging/*.sql", "macros/ledger/*.sql"
+        "models/**/*.sql", "macros/intermediate/*.sql", "macros/staging/*.sql", "macros/incremental/*.sql"
     )
     assert "as varchar(100)) as table_name" in text
     assert re.findall(r"(?:^|select|,) *'[^'\n]*' as \w+", text, flags=re.MULTILINE) == []

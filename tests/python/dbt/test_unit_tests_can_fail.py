@@ -59,12 +59,12 @@ FAULTS = {
         "days_since_prior_order between 0 and 31",
     ),
     "stg_order_products_prior_casts_and_judges_rows": (
-        "macros/staging/instacart_order_products.sql",
+        "macros/staging/instacart_order_products_query.sql",
         "add_to_cart_order >= 1",
         "add_to_cart_order >= 0",
     ),
     "stg_order_products_train_casts_and_judges_rows": (
-        "macros/staging/instacart_order_products.sql",
+        "macros/staging/instacart_order_products_query.sql",
         "reordered in (0, 1)",
         "reordered in (0, 1, 2)",
     ),
@@ -129,12 +129,12 @@ FAULTS = {
         "then '19' else '' end",
     ),
     "stg_invoice_lines_judges_rows": (
-        "macros/staging/online_retail_lines.sql",
+        "macros/staging/online_retail_lines_query.sql",
         "'^[AC]?[0-9]{1,19}([.]0+)?$'",
         "'^[A-Z]*[0-9]*$'",
     ),
     "stg_invoice_lines_reads_day_first_where_declared": (
-        "macros/staging/online_retail_lines.sql",
+        "macros/staging/online_retail_lines_query.sql",
         "safe_timestamp('invoiced_at_text', day_first)",
         "safe_timestamp('invoiced_at_text')",
     ),

@@ -92,17 +92,17 @@ def test_what_keeps_dbt_from_running_is_told_once(built_dbt, tmp_path):
 
 def test_a_part_of_the_tables_is_told(tmp_path):
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
-        assert building.what_there_is(connection) == []
+        assert building.warehouse_summary(connection) == []
         connection.execute("create schema online_retail; create schema audit")
         connection.execute("create table online_retail.fct_daily_sales (net_amount numeric(38, 3), invoice_date date)")
-        assert building.what_there_is(connection) == [f"{'0':>14}  rows in online_retail.fct_daily_sales"]
+        assert building.warehouse_summary(connection) == [f"{'0':>14}  rows in online_retail.fct_daily_sales"]
         connection.execute(
             "insert into online_retail.fct_daily_sales values (1234.565, '2010-12-01'), (-1, '2010-12-03')"
         )
         connection.execute(
             "create table audit.rejected_rows as select 'instacart' as source_name, 'x' as reason from range(1001)"
         )
-        assert building.what_there_is(connection)[1:] == [
+        assert building.warehouse_summary(connection)[1:] == [
             f"{'1,233.56':>14}  pounds of net sales, 2010-12-01 to 2010-12-03 (online_retail.fct_daily_sales)",
             f"{'1,001':>14}  rejected rows (audit.rejected_rows)",
             f"{'1,001':>14}    instacart: x",

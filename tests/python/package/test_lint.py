@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import jinja2
 import lint
 import pytest
 
@@ -100,6 +101,55 @@ def test_files_and_folders_can_be_named(linted):
         code, calls = linted(name)
         assert code == f"Git tracks nothing at {linted.folder / name}; add it first."
         assert calls == []
+
+
+MODEL = """{# All of its SQL is in macros/x_query.sql, which is linted as this model. #}
+{% set tables = ['a'] %}
+
+{{ x_query(
+    tables,
+    key='k'
+) }}
+"""
+MACRO = """{% macro x_query(tables, key, rest=none) %}
+select {{ key }}
+from {{ tables[0] }}
+{% endmacro %}
+"""
+
+
+def test_a_macro_that_is_a_whole_query_is_linted_as_its_model(linted):
+    for name, text in {"models/a.sql": MODEL, "models/b.sql": MODEL, "macros/x_query.sql": MACRO}.items():
+        (linted.folder / name).write_text(text)
+    subprocess.run(["git", "add", "."], cwd=linted.folder, check=True)
+    files = ["models/a.sql", "models/b.sql"]
+    assert linted() == (0, [*CHECKS, ("sqlfluff", files), ("sqlfluff", ["models/a.sql"])])
+    copy = linted.folder / lint.COPY
+    model, macros = ((copy / name).read_text() for name in ("models/a.sql", "macros/x_query.sql"))
+    # What stands where it stood, in a model.
+    assert model.splitlines()[1:3] == MACRO.splitlines()[1:3]
+    environment = jinja2.Environment()
+    environment.globals["return"] = lambda value: value
+    # Jinja alone turns what a macro returns into text; dbt does not.
+    assert environment.from_string(macros + "{{ x_query(['a'], 'k') }}").render().strip() == "[['a'], 'k', None]"
+    assert model.splitlines()[0] == "{% set tables, key, rest = given_to_x_query() %}"
+    assert "{% macro given_to_x_query() %}" in macros
+    (linted.folder / "macros/x_query.sql").write_text("{# First. #}\n" + MACRO)
+    assert linted() == (1, [*CHECKS, ("sqlfluff", files)])
+
+
+@pytest.mark.parametrize(
+    ("model", "macro"),
+    [
+        ("select 1 from ({{ x_query([], 'k') }})", MACRO),
+        ("{{ another_query() }}", MACRO),
+        (MODEL, "{# First. #}\n" + MACRO),
+        (MODEL, MACRO + "{% macro further() %}\n{% endmacro %}\n"),
+    ],
+)
+def test_a_model_that_does_more_than_call_its_query_is_told(model, macro):
+    with pytest.raises(ValueError, match=r"a macro that is a whole query|one call of x_query"):
+        lint.as_model(model, macro)
 
 
 def test_a_record_that_was_cut_off_is_made_anew(linted):

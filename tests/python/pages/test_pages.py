@@ -78,12 +78,18 @@ RUN_BY = {
     "retail-warehouse generate online-retail .*": (
         "test_online_retail.py::test_the_bundled_sample_is_the_generators_output"
     ),
-    "retail-warehouse (train|predict|suggest)( .*)?": "test_predictions.py::shop",
+    "retail-warehouse predict --only-new-orders.*": (
+        "test_predictions.py::test_scoring_users_with_new_orders_equals_scoring_all"
+    ),
+    "retail-warehouse (train|predict)( .*)?": "predicted_shop.py::make",
+    "retail-warehouse suggest( .*)?": "test_suggesting.py::suggested",
     "retail-warehouse publish predictions": "served_shop.py::publish",
     "retail-warehouse shop.*": "test_watching_the_api.py::test_the_shop_is_one_command_and_starts_within_five_seconds",
-    "retail-warehouse evaluate.*": "test_predictions.py::judged",
+    "retail-warehouse evaluate.*": "test_evaluation.py::judged",
     "retail-warehouse dashboard.*": "test_dashboard.py::dashboard",
-    "retail-warehouse (live|serve|process|stream)( .*)?": "test_live.py::test_the_whole_loop_runs_by_one_command",
+    "retail-warehouse (live|process)( .*)?": "test_live.py::test_the_whole_loop_runs_by_one_command",
+    "retail-warehouse serve( .*)?": "test_api_processes.py::test_acknowledged_rows_survive_kill_9",
+    "retail-warehouse stream .*": "test_player.py::test_a_file_is_played_into_a_folder_and_gone_on_with",
     "python benchmarks/predictions.py --write": (
         "test_predictions_benchmark.py::test_judging_one_data_set_leaves_the_others_on_the_page"
     ),

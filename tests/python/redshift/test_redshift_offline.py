@@ -45,6 +45,37 @@ def test_every_model_compiles_offline(dbt, incremental):
     assert ("where file_name in (select file_name from" in sql) == (incremental == "true")
     sql = (target / "compiled/retail_warehouse/models/marts/instacart/order_products.sql").read_text()
     assert ("where order_id in (with files as" in sql) == (incremental == "true")
+    if incremental == "true":
+        models = json.loads((target / "manifest.json").read_text())["nodes"]
+        asked = {}
+        for id_, node in models.items():
+            names = re.findall(
+                r"from \S*processed_files\S*\s+where model_name in \('(.*?)'\)", node.get("compiled_code") or ""
+            )
+            if id_.startswith("model.") and names:
+                asked[node["name"]] = {frozenset(found.split("', '")) for found in names}
+        assert asked == {name: {right_above(name, models)} for name in asked}
+        # Through views, past the gate, and of several.
+        assert asked["orders"] == {frozenset({"int_order_products_rejected"})}
+        assert asked["int_invoice_lines_classified"] == {frozenset({"int_invoice_files_doubted"})}
+        assert len(*asked["int_order_products_rejected"]) == 4
+
+
+def right_above(name: str, nodes: dict) -> frozenset[str]:
+    """The nearest models above one that have an entry in the ledger, but those above one another: a file is ready for
+    the model when all of these have processed it."""
+    parents = {id_: [up for up in node["depends_on"].get("nodes", []) if up in nodes] for id_, node in nodes.items()}
+
+    def above(id_: str) -> set[str]:
+        return set(parents[id_]).union(*(above(parent) for parent in parents[id_]))
+
+    walk, nearest = list(parents[f"model.retail_warehouse.{name}"]), set()
+    for id_ in walk:
+        if "processed_by" in nodes[id_]["config"]["meta"]:
+            nearest.add(id_)
+        else:
+            walk += parents[id_]
+    return frozenset(nodes[id_]["name"] for id_ in nearest if not any(id_ in above(other) for other in nearest))
 
 
 @pytest.mark.parametrize("missing", sorted(REDSHIFT))
