@@ -3,6 +3,8 @@ one that was loaded in bulk.
 
     python benchmarks/stream.py ~/online_retail/data.csv.gz            # how fast it is
     python benchmarks/stream.py ~/online_retail/data.csv.gz --kill     # that nothing is lost or counted twice
+    python benchmarks/landed_month.py --month --keep /tmp/month
+    python benchmarks/stream.py ~/online_retail/data.csv.gz --rate 5000 --after /tmp/month
 
 The rows are shuffled within a window, and 5 % of them are sent twice. With --kill the API, the player and dbt are each
 killed once on the way. tests/python/streaming/test_streaming.py does the same with a small file.
@@ -24,7 +26,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -32,9 +34,11 @@ import duckdb
 import psutil
 import requests
 
+from retail_warehouse.cli import main as tool
 from retail_warehouse.serving.tokens import WRITE, LocalIssuer
 from retail_warehouse.settings import STATE
 from retail_warehouse.streaming import player
+from retail_warehouse.streaming.merging import Merged, Merging
 
 PROJECT = Path(__file__).parents[1]
 WINDOW = 5_000
@@ -169,7 +173,15 @@ def environment_of(file: Path, folder: Path) -> dict[str, dict[str, str]]:
     return {"stream": stream, "bulk": bulk}
 
 
-def run(file: Path, folder: Path, kill: bool, batch: int = 1_000, every: float = 2.0, rate: float = 0) -> Result:
+def run(
+    file: Path,
+    folder: Path,
+    kill: bool,
+    batch: int = 1_000,
+    every: float = 2.0,
+    rate: float = 0,
+    after: Path | None = None,
+) -> Result:
     """Stream a file, load it in bulk, and compare.
 
     Args:
@@ -179,10 +191,19 @@ def run(file: Path, folder: Path, kill: bool, batch: int = 1_000, every: float =
         batch: Rows per request.
         every: Seconds between micro-batches.
         rate: Rows per second; 0 for as many as are taken.
+        after: What `landed_month.py --keep` has left; the rows come to those that are there, and nothing is compared.
     """
     result = Result()
     environments = environment_of(file, folder)
     stream = environments["stream"]
+    if after:
+        stream |= {
+            "WAREHOUSE_PATH": str(after.resolve() / "warehouse.duckdb"),
+            "ONLINE_RETAIL_DATA": str(after.resolve() / "data"),
+            "ONLINE_RETAIL_LANDING": str(after.resolve() / "landing"),
+        }
+        _stream(file, folder, stream, kill, batch, every, rate, result)
+        return result
     build = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build", "--quiet"]
     build += ["--exclude-resource-type", "unit_test", "test"]
     for warehouse in environments.values():
@@ -203,12 +224,12 @@ def _stream(
     result: Result,
 ) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    tool = [sys.executable, "-m", "retail_warehouse"]
-    serve = [*tool, "serve", "--port", url.rpartition(":")[2], "--posts", "10000"]
+    serve = [sys.executable, "-m", "retail_warehouse", "serve", "--port", url.rpartition(":")[2], "--posts", "10000"]
     play = [sys.executable, __file__, str(file), "--play", url, "--folder", str(folder), "--batch", str(batch)]
     play += ["--rate", str(rate)]
     api = Process(serve, environment, folder / "api.log")
-    dbt = Process([*tool, "process", "--every", str(every)], environment, folder / "dbt.log")
+    batches = [sys.executable, __file__, str(file), "--process", "--folder", str(folder), "--every", str(every)]
+    dbt = Process(batches, environment, folder / "dbt.log")
     sender = None
     peak = threading.Event()
 
@@ -243,8 +264,8 @@ def _stream(
         for one in (sender, dbt, api):
             if one and one.process.poll() is None:
                 one.kill()
-    once = [*tool, "process", "--once"]
-    last = subprocess.run(once, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
+    batches.append("--once")
+    last = subprocess.run(batches, cwd=PROJECT, env=environment, check=True, capture_output=True, text=True)
     _read_logs(folder, last.stdout, result)
 
 
@@ -258,6 +279,36 @@ def _read_logs(folder: Path, last: str, result: Result) -> None:
         result.latencies.append(seconds)
         began = min(began, start)
         result.seconds = max(result.seconds, start + seconds - began)
+    lags = {}
+    for line in (folder / "processed.jsonl").read_text().splitlines():
+        name, processed_at = json.loads(line)
+        landed = datetime.strptime(Path(name).name.partition("-")[0], "%Y%m%dT%H%M%S%f")
+        if landed.replace(tzinfo=UTC).timestamp() >= began:  # not what was there before
+            lags.setdefault(name, (datetime.fromisoformat(processed_at) - landed).total_seconds())
+    result.lags = list(lags.values())
+
+
+def process(folder: Path, every: float, once: bool) -> None:
+    """What dbt of the benchmark does: the tool's own micro-batches. It also notes when the marts held each landed file,
+    before the file is merged."""
+    os.chdir(PROJECT)
+    merge = Merging.step
+    noted: set[str] = set()
+
+    def step(self: Merging, warehouse: Path) -> Merged:
+        with contextlib.suppress(duckdb.IOException), duckdb.connect(str(warehouse), read_only=True) as connection:
+            found = connection.execute(
+                "select file_name, max(processed_at)::varchar from audit.processed_files where table_name = "
+                "'streamed_lines' and model_name in ('transactions', 'fct_sales', 'fct_cancellations', 'invoices') "
+                "and file_name not like '%.merged-%' group by file_name having count(*) = 4"
+            ).fetchall()
+            with (folder / "processed.jsonl").open("a") as log:
+                log.writelines(json.dumps(one) + "\n" for one in found if one[0] not in noted)
+            noted.update(name for name, _ in found)
+        return merge(self, warehouse)
+
+    Merging.step = step  # type: ignore[method-assign]
+    tool(["process", "--once"] if once else ["process", "--every", str(every)])
 
 
 def wait_for(url: str, api: Process) -> None:
@@ -294,13 +345,6 @@ def _compare(folder: Path, result: Result) -> None:
             result.compared += 1
             if count:
                 result.differences[name] = count
-        lags = connection.execute(
-            "select file_name, max(processed_at) from audit.processed_files where table_name = 'streamed_lines'"
-            " and model_name in ('transactions', 'fct_sales', 'fct_cancellations', 'invoices') group by file_name"
-        ).fetchall()
-    for name, processed_at in lags:
-        landed = datetime.strptime(Path(name).name.partition("-")[0], "%Y%m%dT%H%M%S%f")
-        result.lags.append((processed_at - landed).total_seconds())
 
 
 def play(file: Path, url: str, folder: Path, batch: int, rate: float) -> None:
@@ -354,15 +398,32 @@ def told(result: Result) -> str:
 @click.option("--batch", default=1_000, show_default=True, help="Rows per request.")
 @click.option("--every", default=2.0, show_default=True, help="Seconds between micro-batches.")
 @click.option("--rate", default=0.0, help="Rows per second; as many as are taken without it.")
+@click.option("--after", type=click.Path(exists=True, path_type=Path), help="What `landed_month.py --keep` has left.")
 @click.option("--play", "url", hidden=True)
+@click.option("--process", "processes", is_flag=True, hidden=True)
+@click.option("--once", is_flag=True, hidden=True)
 @click.option("--folder", type=click.Path(path_type=Path), hidden=True)
-def main(file: Path, kill: bool, batch: int, every: float, rate: float, url: str | None, folder: Path | None) -> None:
+def main(
+    file: Path,
+    kill: bool,
+    batch: int,
+    every: float,
+    rate: float,
+    after: Path | None,
+    url: str | None,
+    processes: bool,
+    once: bool,
+    folder: Path | None,
+) -> None:
     """See the text above."""
-    if url and folder:
+    if folder and processes:
+        process(folder, every, once)
+        return
+    if folder and url:
         play(file, url, folder, batch, rate)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        result = run(file, Path(scratch) / "run", kill, batch, every, rate)
+        result = run(file, Path(scratch) / "run", kill, batch, every, rate, after)
     click.echo(told(result))
     sys.exit(1 if result.differences else 0)
 

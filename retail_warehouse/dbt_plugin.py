@@ -14,7 +14,14 @@ from dbt_common.exceptions import DbtRuntimeError
 from retail_warehouse import mending, parquet_folders, raw_files
 from retail_warehouse.warehouse_file import WarehouseProblem, copies_of, refuse_unusable
 
-_FUNCTIONS = ("list_raw_files", "look_at_raw_files", "mend_header", "begin_parquet_folder", "end_parquet_folder")
+_FUNCTIONS = (
+    "list_raw_files",
+    "list_landed_files",
+    "look_at_raw_files",
+    "mend_header",
+    "begin_parquet_folder",
+    "end_parquet_folder",
+)
 
 
 class Plugin(BasePlugin):
@@ -38,7 +45,14 @@ class Plugin(BasePlugin):
         def look_at_raw_files(asked: str) -> str:
             return json.dumps([_looked_at(file, copies) for file in json.loads(asked)])
 
-        for function in (list_raw_files, look_at_raw_files, mend_header, begin_parquet_folder, end_parquet_folder):
+        for function in (
+            list_raw_files,
+            list_landed_files,
+            look_at_raw_files,
+            mend_header,
+            begin_parquet_folder,
+            end_parquet_folder,
+        ):
             conn.create_function(function.__name__, function, ["VARCHAR"], "VARCHAR", side_effects=True)
         # A connection with Python functions that is open at the end of the process makes DuckDB complain of leaks.
         atexit.register(_close, weakref.ref(conn))
@@ -56,6 +70,14 @@ def _close(reference: weakref.ref) -> None:
 def list_raw_files(asked: str) -> str:
     """:func:`retail_warehouse.raw_files.list_files` with its arguments, and its answer, as JSON objects."""
     found = raw_files.list_files(**json.loads(asked))
+    return json.dumps({"files": found.files, "problems": found.problems, "notes": found.notes})
+
+
+def list_landed_files(asked: str) -> str:
+    """:func:`retail_warehouse.streaming.merging.listed` with its arguments, and its answer, as JSON objects."""
+    from retail_warehouse.streaming import merging  # only where rows are streamed
+
+    found = merging.listed(**json.loads(asked))
     return json.dumps({"files": found.files, "problems": found.problems, "notes": found.notes})
 
 

@@ -7,7 +7,7 @@
         select
             '{{ model.name }}', pending.source_name, pending.table_name, pending.file_name, pending.fingerprint, pending.encoding,
             cast({{ dbt.current_timestamp() }} as timestamp),
-            {{ "coalesce(contents.content, '0 rows')" if lineage.raw_table else 'cast(null as varchar(100))' }}
+            {{ "case when pending.file_name not like '%.merged-%.ndjson' then coalesce(contents.content, '0 rows') end" if lineage.raw_table else 'cast(null as varchar(100))' }}
         from ({{ pending_files(lineage) }}) as pending
         {% if lineage.raw_table %}
         left join ({{ content_of_files(lineage, pending_files(lineage)) }}) as contents

@@ -2,7 +2,10 @@
     {% if takes_part() %}
         {% set lineage = lineage_of(model.unique_id) %}
         {% if not reads_pending_files_only() %}
-            {{ return("delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'") }}
+            {{ return(
+                adapter.dispatch('forget_pending_files', 'retail_warehouse')()
+                ~ "delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'"
+            ) }}
         {% elif lineage.raw_table %}
             {{ return(adapter.dispatch('before_processing', 'retail_warehouse')(lineage)) }}
         {% else %}
@@ -18,7 +21,17 @@
     {{ return('select count(*) from ' ~ processed_files()) }}
 {% endmacro %}
 
-{# The session variable `pending_files`: set here, read by the SQL that `is_pending_file` writes into the model. #}
+{# The session variable `pending_files`: set here, read by the SQL that `is_pending_file` and
+   `landed_events` write. #}
 {% macro duckdb__before_processing(lineage) %}
-    {{ return('set variable pending_files = (select list(file_name) from (' ~ pending_files(lineage) ~ ') as pending)') }}
+    {{ return(
+        'set variable pending_files = (select coalesce(list(file_name), []) from (' ~ pending_files(lineage) ~ ') as pending)'
+    ) }}
+{% endmacro %}
+
+{% macro default__forget_pending_files() %}{% endmacro %}
+
+{# Of a model before, on the same connection: all files are read. #}
+{% macro duckdb__forget_pending_files() %}
+    {{ return('reset variable pending_files; ') }}
 {% endmacro %}

@@ -42,6 +42,8 @@
             (select count(*) from processed) = 0
             or (select count(*) from vanished) > 0
             or (select count(*) from added where table_name in ('{{ without_key | join("', '") }}')) > 0
+            -- Merged on behalf of another warehouse: which of its rows this one has is not known.
+            or (select count(*) from added where file_name like '%.merged-%.ndjson') > 0
     {% endset %}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}

@@ -15,5 +15,5 @@
         select source_name, table_name, file_name from {{ processed_files() }}
         where model_name = '{{ name }}' and tested_at is null
     {% endset %}
-    {{ return(keys_in_files(lineage, files) if answers[name] else none) }}
+    {{ return(keys_in_files(lineage, files, with_merged=true) if answers[name] else none) }}
 {% endmacro %}

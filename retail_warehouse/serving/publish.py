@@ -31,19 +31,26 @@ where processed.model_name = 'invoice_lines' and processed.table_name = 'invoice
 order by processed.file_name
 """
 # What dbt has read and does not count: it was rejected, or stands in another file or delivery. Only of files that the
-# mart stands for as they were read last.
+# mart stands for as they were read last; files that were merged since, and are not named any more, are such.
 _NOT_COUNTED = """
 with settled as (
     select table_name, file_name, fingerprint from audit.processed_files where model_name = 'invoice_lines'
     intersect
     select table_name, file_name, fingerprint from audit.processed_files
     where model_name in ('stg_online_retail__invoice_lines', 'stg_online_retail__streamed_lines')
+), unsettled as (
+    select file_name from audit.processed_files
+    where
+        model_name = 'stg_online_retail__streamed_lines'
+        and file_name not in (select file_name from settled where table_name = 'streamed_lines')
 ), staged as (
     select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__invoice_lines
     where file_name in (select file_name from settled where table_name = 'invoice_lines')
     union
     select invoice_no, stock_code, file_name, row_number from staging.stg_online_retail__streamed_lines
-    where landing_file in (select file_name from settled where table_name = 'streamed_lines')
+    where
+        landing_file not in (select file_name from unsettled)
+        and not exists (select 1 from unsettled where file_name like '%.merged-%')
 )
 select invoice_no, stock_code, file_name || ':' || row_number from staged
 where invoice_no is not null and stock_code is not null

@@ -1,6 +1,7 @@
 """dbt in one warm process: a micro-batch whenever rows were landed, which opens the warehouse and closes it again."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -10,18 +11,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import require_project_folder, warehouse
+from retail_warehouse.settings import settings
 from retail_warehouse.streaming.lag import note_processed
+from retail_warehouse.streaming.merging import Merged, MergeError, Merging, place_of
 from retail_warehouse.streaming.set_aside import SetAside, is_caused_by_rows, pending_files
 
 _LINES = """
 select count(*), count(rejection_reason), (select count(*) from audit.rejected_rows where table_name = 'streamed_lines')
 from staging.stg_online_retail__streamed_lines
 """
+_STAGED = "stg_online_retail__streamed_lines"
 _SELECTED = ("build", "--selector", "micro_batch")
 # Online Retail in an empty warehouse.
 _BY_ITSELF = ("build", "--select", "tag:online_retail", "dim_dates", "service_stock_codes", "--exclude", "tag:reports")
@@ -42,6 +47,7 @@ class Batch:
         rejected: Those of them that cannot be accepted.
         contradicting: Those of them that contradict a line of a file of the same name, or one before.
         set_aside: Landed lines that cannot be built, and wait until they can.
+        not_merged: Why landed files were not merged, if something was wrong.
     """
 
     ok: bool
@@ -52,6 +58,7 @@ class Batch:
     rejected: int = 0
     contradicting: int = 0
     set_aside: int = 0
+    not_merged: str = ""
 
     @property
     def notes(self) -> list[str]:
@@ -66,6 +73,8 @@ class Batch:
             )
         if self.set_aside:
             notes.append(f"{self.set_aside:,} lines cannot be built and are set aside (audit.set_aside_lines)")
+        if self.not_merged:
+            notes.append(self.not_merged)
         return notes
 
 
@@ -99,6 +108,8 @@ class MicroBatches:
         if not parsed.success:
             raise DataError("dbt cannot parse the project.")
         self._dbt = dbtRunner(manifest=parsed.result)
+        place = landing or settings().online_retail_landing
+        self._merging = Merging(place_of(place), _models_by_landed_file(parsed.result)) if place else None
         if not self._is_built():
             tell(f"Building {warehouse()} for the first time")
             built = self._invoke("build", "--exclude-resource-type", "unit_test", "test")
@@ -128,9 +139,20 @@ class MicroBatches:
         self._seen = files
         if self._landing:
             note_processed(self._landing, files)
+        not_merged = self._merge()
         lines, rejected, contradicting = self._count()
         aside = self._set_aside.count() if self._set_aside else 0
-        return Batch(True, batch.seconds, len(files), "", lines, rejected, contradicting, aside)
+        return Batch(True, batch.seconds, len(files), "", lines, rejected, contradicting, aside, not_merged)
+
+    def _merge(self) -> str:
+        """Merge landed files that are processed, and return what is wrong, if anything."""
+        try:
+            merged = self._merging.step(warehouse()) if self._merging else Merged()
+        except MergeError as error:
+            return str(error)
+        self._seen -= {Path(name).name for name in merged.removed}
+        self._seen |= {Path(name).name for name in merged.made}
+        return ""
 
     def _invoke_dbt(self, *arguments: str) -> Batch:
         start = time.monotonic()
@@ -241,6 +263,21 @@ def _environment(given: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _models_by_landed_file(manifest: Any) -> list[str]:
+    """The models that note in the ledger which landed files they have processed: those with a key that read the staged
+    lines, through whatever models."""
+
+    @functools.cache
+    def reads_landed_files(unique_id: str) -> bool:
+        node = manifest.nodes.get(unique_id)
+        if node is None or node.resource_type != "model":
+            return False
+        return node.name == _STAGED or any(map(reads_landed_files, node.depends_on.nodes))
+
+    models = (node for node in manifest.nodes.values() if node.resource_type == "model")
+    return [node.name for node in models if "processed_by" in node.config.meta and reads_landed_files(node.unique_id)]
 
 
 def _failures(result: object) -> str:

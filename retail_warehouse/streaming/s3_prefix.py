@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from retail_warehouse.streaming.landing_folder import LandingError, handed_over
+from retail_warehouse.streaming.merging import S3, was_merged
 
 _PAUSE = 1.0  # seconds between looks
 _LONGEST_PAUSE = 60.0  # seconds, while S3 does not answer
@@ -44,20 +45,27 @@ class S3Prefix:
         self._bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = client or boto3.client("s3")
+        # A killed process may have put them there, and dbt may have processed and merged them since.
+        self._left = {path.relative_to(folder).as_posix() for path in handed_over(folder)}
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._move_always, name="s3", daemon=True)
 
     def move(self) -> int:
         """Move all files that were handed over, and return their number. A file that was moved before is replaced by
-        itself, so that a crash in between does no harm.
+        itself, and one that dbt has processed and merged since is not moved again, so that a crash in between does no
+        harm.
 
         Raises:
             LandingError: S3 does not take one; it and all after it stay in the folder.
         """
         moved = 0
         for path in handed_over(self._folder):
-            key = self._prefix + path.relative_to(self._folder).as_posix()
+            name = path.relative_to(self._folder).as_posix()
+            key = self._prefix + name
             try:
+                if name in self._left and was_merged(S3(self.url, self._client), name):
+                    path.unlink(missing_ok=True)
+                    continue
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=path.read_bytes())
             except FileNotFoundError:
                 continue  # another process was faster

@@ -2,15 +2,15 @@
     {% set variable = table.meta.landing_variable %}
     {% set is_streamed = env_var(variable, '') != '' %}
     {% set folder = data_folder({'folder_variable': variable}) if is_streamed else '' %}
-    {% set listing = raw_files(folder, '[.]ndjson$', is_final=true) if is_streamed else {'files': {}, 'problems': []} %}
+    {% set processed = known_files(table) | list %}
+    {% set listing = landed_files(folder, processed) if is_streamed else {'files': {}, 'problems': []} %}
     {% set problems = [] %}
     {% for problem in listing.problems %}
         {% do problems.append(variable ~ ' "' ~ folder ~ '": ' ~ problem) %}
     {% endfor %}
-    {% set known_before = known_files(table) | length %}
-    {% if known_before and not listing.files and not flags.FULL_REFRESH %}
+    {% if processed and not listing.files and not flags.FULL_REFRESH %}
         {% do problems.append(
-            'none of the ' ~ known_before ~ ' files of streamed rows that the warehouse was built from is there: '
+            'none of the ' ~ processed | length ~ ' files of streamed rows that the warehouse was built from is there: '
             ~ variable ~ (' names "' ~ folder ~ '"' if is_streamed else ' is not set')
             ~ '. Set it to where they are; only with --full-refresh is the warehouse built without them'
         ) %}

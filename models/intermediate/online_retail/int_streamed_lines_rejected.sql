@@ -3,33 +3,23 @@
     'raw_record', 'rejection_reason', 'rejection_detail',
 ] %}
 
-with streamed_lines as (
+-- Without CTEs of whole tables: DuckDB would store each that is read twice.
+with first_lines as (
 
     select * from {{ ref('stg_online_retail__streamed_lines') }}
+    where not is_repeated
 
 ),
 
-invoice_lines as (
+repeated_lines as (
 
-    select * from {{ ref('stg_online_retail__invoice_lines') }}
-
-),
-
-counted as (
-
-    select * from {{ ref('int_invoice_lines_unioned') }}
-
-),
-
--- Only lines that another line replaces: no other line can contradict one that counts.
-replaced as (
-
-    select * from streamed_lines
+    select * from {{ ref('stg_online_retail__streamed_lines') }} as streamed_lines
     where
         is_repeated
-        or exists (
+        -- Where a file has the line, it counts.
+        and not exists (
             select 1
-            from invoice_lines
+            from {{ ref('stg_online_retail__invoice_lines') }} as invoice_lines
             where
                 {{ delivery_name('invoice_lines.file_name') }} = {{ delivery_name('streamed_lines.file_name') }}
                 and invoice_lines.row_number = streamed_lines.row_number
@@ -37,6 +27,11 @@ replaced as (
 
 )
 
+-- Only lines that another line replaces: no other line can contradict one that counts.
+{% for replaced, counted in [
+    (ref('stg_online_retail__streamed_lines'), ref('stg_online_retail__invoice_lines')),
+    ('repeated_lines', 'first_lines'),
+] %}
 select
     cast('streamed_lines' as varchar(100)) as table_name,
     replaced.landing_file as file_name,
@@ -50,8 +45,8 @@ select
     -- The line itself is not stored if it could have been accepted; it is rebuilt from its values.
     coalesce(replaced.raw_record, {{ online_retail_record('replaced') }}) as raw_record,
     false as is_of_left_out_file
-from replaced
-inner join counted
+from {{ replaced }} as replaced
+inner join {{ counted }} as counted
     on
         {{ delivery_name('replaced.file_name') }} = {{ delivery_name('counted.file_name') }}
         and replaced.row_number = counted.row_number
@@ -67,3 +62,7 @@ where
         {% endif %}
         {% endfor %}
     )
+{% if not loop.last %}
+union all
+{% endif %}
+{% endfor %}

@@ -1,23 +1,5 @@
-with invoice_lines as (
-
-    select * from {{ ref('invoice_lines') }}
-
-),
-
-latest_lines as (
-
-    select
-        customer_id,
-        country,
-        row_number() over (
-            partition by customer_id
-            order by invoiced_at desc, file_name desc, row_number desc
-        ) as place_from_last
-    from invoice_lines
-
-),
-
-measured as (
+-- Without a CTE of all lines: DuckDB would store it, since it is read twice.
+with measured as (
 
     select
         customer_id,
@@ -26,8 +8,26 @@ measured as (
         sum(case when transaction_type = 'sale' then line_amount else 0 end) as sale_amount,
         min(invoiced_at) as first_invoiced_at,
         max(invoiced_at) as last_invoiced_at
-    from invoice_lines
+    from {{ ref('invoice_lines') }}
     group by customer_id
+
+),
+
+-- Only lines of a customer's last moment are put in order: all lines would take four times as long.
+latest_lines as (
+
+    select
+        invoice_lines.customer_id,
+        invoice_lines.country,
+        row_number() over (
+            partition by invoice_lines.customer_id
+            order by invoice_lines.file_name desc, invoice_lines.row_number desc
+        ) as place_from_last
+    from {{ ref('invoice_lines') }} as invoice_lines
+    inner join measured
+        on
+            invoice_lines.customer_id = measured.customer_id
+            and invoice_lines.invoiced_at = measured.last_invoiced_at
 
 ),
 

@@ -13,6 +13,7 @@ from shared.streamed import BUILD, GOOD, LENIENT, LINES, SAMPLE, land, write
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.streaming import rules
+from retail_warehouse.streaming.merging import Folder, Merging
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,16 @@ def assert_equals(dbt, other: Path, names: list[str]) -> None:
             assert connection.execute(f"from {query}").fetchall() == [], name
 
 
+def merged(dbt, landing: Path) -> list[str]:
+    """Merge landed files that dbt has processed, two by two, and return which."""
+    models = "select distinct model_name from audit.processed_files where table_name = 'streamed_lines'"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retail_warehouse.streaming.merging._TOGETHER", 2)
+        patch.setattr("retail_warehouse.streaming.merging._MOST_FILES", 2)
+        step = Merging(Folder(landing), [name for (name,) in dbt.query(models)]).step(dbt.warehouse)
+    return [Path(name).stem for name in step.removed]
+
+
 def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     """Micro-batches on what is landed end in the same tables as a full refresh and as a load of the same rows."""
     # Not all of its rows are streamed as well: such a file would be left out.
@@ -87,6 +98,11 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     first["data.csv:2"] = GOOD
     first["till:100"] = "C536400,85123A,HOLDER,-1,12/2/2010 8:26,2.55,17850,United Kingdom"
     land(landing, "b", first)
+
+    processed = (
+        "select distinct count(*) || ' files' from audit.processed_files where table_name = 'streamed_lines' group by "
+        "model_name"
+    )
 
     def micro_batch() -> str:
         outcome = dbt("build", "--selector", "micro_batch", *LENIENT, **environment)
@@ -114,8 +130,16 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     assert dbt.query(sales) == [(Decimal("2.550"), Decimal("-2.550"))]
     assert dbt.query("select count(*) from online_retail.invoice_lines") > before
     accepted = dbt.query("select count(*) from online_retail.invoice_lines")
-    micro_batch()  # nothing new
+    # Merged files are nothing new.
+    assert merged(dbt, landing) == ["a", "b"]
+    assert merged(dbt, landing) == ["c", "f"]
+    assert sorted(path.name for path in landing.glob("day=*/*")) == [
+        "a--day=2026-11-22--b.merged-1.ndjson",
+        "c--day=2026-11-22--f.merged-1.ndjson",
+    ]
+    micro_batch()
     assert dbt.query("select count(*) from online_retail.invoice_lines") == accepted
+    assert dbt.query(processed) == [("2 files",)]
     told = dbt("test", "--select", "streamed_lines_has_no_rejected_rows", "assert_landed_lines_are_kept", **environment)
     assert told.ok, told.output
     assert "WARN 1 streamed_lines_has_no_rejected_rows" in told.output, told.output
@@ -138,12 +162,27 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     # Every data test holds, on all rows.
     outcome = dbt.build(*LENIENT, **environment)
     assert outcome.ok, outcome.output
+    # Rows of merged files are tested like others, once: those of the first have passed.
+    land(landing, "g", {"late:2": GOOD.replace("536365", "538001")})
+    land(landing, "h", {"late:3": GOOD.replace("536365", "538002")})
+    micro_batch()
+    assert merged(dbt, landing) == ["g", "h"]
+    test = "accepted_values_invoices_transaction_type__sale__cancellation__bad_debt__stock_adjustment__free_item"
+    for invoice_no, is_seen in (("536400", False), ("538002", True)):
+        spoil = f"update online_retail.invoices set transaction_type = $1 where invoice_no = '{invoice_no}'"
+        with duckdb.connect(str(dbt.warehouse)) as connection:
+            connection.execute(spoil, ["?"])
+        assert dbt("build", "--select", test, **environment).ok != is_seen, invoice_no
+        with duckdb.connect(str(dbt.warehouse)) as connection:
+            connection.execute(spoil, ["sale"])
 
     names = relations(dbt)
     shutil.copy(dbt.warehouse, tmp_path / "streamed.duckdb")
     assert dbt(*BUILD, "--full-refresh", **environment).ok
+    assert dbt.query(processed) == [("3 files",)]
     # Which of two copies of a line counts as the repeated one depends on when they came.
-    assert_equals(dbt, tmp_path / "streamed.duckdb", [name for name in names if not name.endswith("streamed_lines")])
+    compared = [name for name in names if not name.endswith(("__streamed_lines", "__data_files"))]
+    assert_equals(dbt, tmp_path / "streamed.duckdb", compared)
 
     # A line that was streamed arrives in a file of the same name too, and counts once.
     write(folder, *LINES, name="till.csv")
@@ -170,7 +209,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     landing.rename(tmp_path / "elsewhere")
     gone = dbt("build", "--selector", "micro_batch", **environment)
     assert not gone.ok
-    assert "none of the 6 files of streamed rows" in gone.output
+    assert "none of the 5 files of streamed rows" in gone.output
     unset = dbt(*BUILD, **environment | {"ONLINE_RETAIL_LANDING": ""})
     assert "ONLINE_RETAIL_LANDING is not set" in unset.output
     assert dbt.query("select count(*) from online_retail.invoice_lines") == before

@@ -1,0 +1,3 @@
+{% macro is_merged_file(name) %}
+    {{ return('.merged-' in name) }}
+{% endmacro %}
