@@ -3,7 +3,7 @@
     {% if execute and model.config.meta.ledger is defined and flags.WHICH != 'clone' %}
         {% if not is_incremental() %}
             {{ return(
-                adapter.dispatch('forget_pending_files', 'retail_warehouse')()
+                forget_pending_files()
                 ~ "delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'"
             ) }}
         {% elif not model.config.meta.ledger.after %}
@@ -27,11 +27,4 @@
     {{ return(
         'set variable pending_files = (select coalesce(list(file_name), []) from (' ~ pending_files(model) ~ ') as pending)'
     ) }}
-{% endmacro %}
-
-{% macro default__forget_pending_files() %}{% endmacro %}
-
-{# Of a model before, on the same connection: all files are read. #}
-{% macro duckdb__forget_pending_files() %}
-    {{ return('reset variable pending_files; ') }}
 {% endmacro %}
