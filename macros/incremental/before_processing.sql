@@ -3,7 +3,7 @@
         {% set lineage = lineage_of(model.unique_id) %}
         {% if not reads_pending_files_only() %}
             {{ return(
-                adapter.dispatch('forget_pending_files', 'retail_warehouse')()
+                forget_pending_files()
                 ~ "delete from " ~ processed_files() ~ " where model_name = '" ~ model.name ~ "'"
             ) }}
         {% elif lineage.raw_table %}
@@ -27,11 +27,4 @@
     {{ return(
         'set variable pending_files = (select coalesce(list(file_name), []) from (' ~ pending_files(lineage) ~ ') as pending)'
     ) }}
-{% endmacro %}
-
-{% macro default__forget_pending_files() %}{% endmacro %}
-
-{# Of a model before, on the same connection: all files are read. #}
-{% macro duckdb__forget_pending_files() %}
-    {{ return('reset variable pending_files; ') }}
 {% endmacro %}

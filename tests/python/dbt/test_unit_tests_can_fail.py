@@ -209,7 +209,7 @@ FAULTS = {
         "'aisles': 'stg_instacart__products'",
     ),
     "int_online_retail_rejections_counted_counts_by_table_and_reason": (
-        "macros/intermediate/rejections_counted.sql",
+        "macros/intermediate/rejections_counted_query.sql",
         "count(*) as raw_rows",
         "count(*) + 1 as raw_rows",
     ),

@@ -46,6 +46,19 @@ def test_twenty_lines_of_one_transaction_come_in_the_order_of_their_files(store)
     assert store.invoices("17850")[0].line_count == 20
 
 
+def test_lines_and_total_of_one_customer(store):
+    own = [line(f"a:{at}", quantity=at) for at in range(2, 6)]
+    others = [line("b:2", customer_id="1"), line("b:3", customer_id="Unknown"), line("b:4", stock_code="22961")]
+    store.put([*own, *others])
+    assert list(store.lines("536365", "85123A", customer_id="17850")) == own
+    assert list(store.lines("536365", "85123A", 2, "a:3", "17850")) == own[2:]
+    assert store.total("536365", "85123A", "17850") == Total(4, 14, Decimal("61.200"))
+    assert store.total("536365", "85123A", "1") == Total(1, 6, Decimal("15.300"))
+    for nobody in ("2", "Unknown", "nobody"):
+        assert list(store.lines("536365", "85123A", customer_id=nobody)) == []
+        assert store.total("536365", "85123A", nobody) == Total(0, 0, Decimal("0.000"))
+
+
 def test_money_is_exact(store):
     # Sums of floats: 0.1 + 0.2 is another number, and 53 bits do not hold the large one.
     amounts = [Decimal(text) for text in ("0.100", "0.200", "-0.001", "999999999999999.999", "-11062.060", "1E+2", "0")]
