@@ -443,15 +443,22 @@ def test_a_micro_batch_merges_and_does_not_take_merged_files_for_new_ones(folder
 
 
 def test_models_that_note_landed_files_are_found_in_the_manifest():
-    def node(name: str, resource_type: str = "model", **ledger) -> SimpleNamespace:
-        config = SimpleNamespace(meta={"ledger": ledger} if ledger else {})
-        return SimpleNamespace(name=name, resource_type=resource_type, config=config)
+    def node(name: str, parents: tuple[str, ...] = (), resource_type: str = "model", **meta) -> SimpleNamespace:
+        depends_on = SimpleNamespace(nodes=list(parents))
+        config = SimpleNamespace(meta=meta)
+        return SimpleNamespace(
+            unique_id=name, name=name, resource_type=resource_type, config=config, depends_on=depends_on
+        )
 
     staged = "stg_online_retail__streamed_lines"
-    nodes = [node(staged, key="landing_file"), node("stg_other", key="file_name"), node("customers"), node("a", "test")]
-    nodes += [
-        node("invoice_lines", after=["x"], files_of=["stg_other", staged]),
-        node("orders", files_of=["stg_other"]),
+    nodes = [
+        node(staged, ("a source",), processed_by="landing_file"),
+        node("stg_other", processed_by="file_name"),
+        node("unioned", (staged, "stg_other")),
+        node("invoice_lines", ("unioned",), processed_by="invoice_line_id"),
+        node("customers", ("invoice_lines",)),
+        node("orders", ("stg_other", "a"), processed_by="order_id"),
+        node("a", (staged,), resource_type="test"),
     ]
-    manifest = SimpleNamespace(nodes={str(at): one for at, one in enumerate(nodes)})
+    manifest = SimpleNamespace(nodes={one.unique_id: one for one in nodes})
     assert micro_batches._models_by_landed_file(manifest) == [staged, "invoice_lines"]
