@@ -35,6 +35,7 @@ def test_every_model_compiles_offline(dbt, incremental):
         "--vars",
         f"{{assume_incremental: {incremental}}}",
         **REDSHIFT,
+        **WITH_ARTIFACTS,
     )
     assert outcome.ok, outcome.output
     compiled = {path.stem for path in (target / "compiled").rglob("models/**/*.sql")}
