@@ -180,8 +180,8 @@ FAULTS = {
     ),
     "customers_takes_the_latest_country": (
         "models/marts/online_retail/customers.sql",
-        "order by invoiced_at desc, file_name desc, row_number desc",
-        "order by invoiced_at desc, file_name desc, row_number asc",
+        "order by invoice_lines.file_name desc, invoice_lines.row_number desc",
+        "order by invoice_lines.file_name desc, invoice_lines.row_number asc",
     ),
     "customers_always_has_unknown": (
         "models/marts/online_retail/customers.sql",
