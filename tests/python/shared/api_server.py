@@ -165,6 +165,11 @@ def copy_rules(project: Path) -> None:
         shutil.copy(path, project / "target")
 
 
+def _hear_hangups() -> None:
+    """Under nohup, as the tests may run, every process would ignore them."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Process(Client):
     """`retail-warehouse serve`, in a copy of what the rules are compiled from, with a key of its own."""
 
@@ -189,7 +194,9 @@ class Process(Client):
         given = {name: text for name, text in os.environ.items() if not name.startswith(("COGNITO", "RETAIL", "LOG_"))}
         given |= {"PYTHONPATH": str(PROJECT), "ONLINE_RETAIL_LANDING": str(self.folder), **environment}
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(command, cwd=self.project, env=given, stdout=output, stderr=output)
+            self.process = subprocess.Popen(
+                command, cwd=self.project, env=given, stdout=output, stderr=output, preexec_fn=_hear_hangups
+            )
         super().__init__(f"http://127.0.0.1:{port}", issuer.token([READ, WRITE]))
 
     def ready(self) -> "Process":

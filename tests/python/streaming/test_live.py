@@ -1,6 +1,7 @@
 """Everything at once by one command, and what it tells."""
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -108,7 +109,9 @@ def test_a_row_to_be_looked_up_is_taken_from_what_came_in(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_micro_batches_and_what_was_started(number):
+def test_signals_end_micro_batches_and_what_was_started(number, request):
+    # Under nohup, as the tests may run, hangups are ignored.
+    request.addfinalizer(functools.partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     batches = object.__new__(MicroBatches)
     batches.run = lambda: None
     timer = threading.Timer(0.2, os.kill, (os.getpid(), number))
