@@ -103,7 +103,7 @@ predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predic
 	@echo "The predictions are in the schema predictions of $${WAREHOUSE_PATH:-warehouse.duckdb}; see docs/predictions.md."
 
 shop: $(VENV)/.predictions profiles.yml ## Predict if nothing is predicted yet, and open a page that shows predictions and fills carts
-	@$(BIN)/python -c 'import sys; from retail_warehouse.streaming.commands import has_predictions; \
+	@$(BIN)/python -c 'import sys; from retail_warehouse.serving.commands import has_predictions; \
 		sys.exit(not has_predictions())' || make --no-print-directory predictions
 	@$(BIN)/retail-warehouse shop $(ARGS)
 

@@ -216,7 +216,7 @@ def predicted(users: int, folder: Path, environment: dict[str, str]) -> None:
 
 
 def carts_of(generation: Generation, count: int, chance: random.Random) -> list[tuple[str, str, str]]:
-    """Carts of users on their way: the beginnings of their last orders, every fourth of nobody known."""
+    """Carts of users on their way: the beginnings of their last orders, every fourth without a user."""
     asked = []
     for user_id in chance.sample(range(1, generation.count() + 1), count):
         user = UserPredictions.unpack(generation.user(user_id) or b"")
@@ -300,7 +300,7 @@ def report(users: int, seconds: float, rate: float, apis: int, answers: dict[tup
 in Python on the same machine.
 
 {CLIENTS} clients and {apis_} on the same machine, {SECONDS:.0f} s each. Carts are the beginnings of the users' last
-orders, every fourth of nobody known. Times in ms.
+orders, every fourth without a user. Times in ms.
 
 | look-ups | per second | median | p99 | p99, target |
 |---|---|---|---|---|

@@ -2,6 +2,7 @@
 
 import contextlib
 import graphlib
+import importlib
 import json
 import re
 import tomllib
@@ -468,3 +469,10 @@ def test_uv_installs_what_the_makefile_does_and_leaves_no_host_behind():
         assert "://" not in text, lock
         assert "dbt-core-experimental-parser" not in text, lock
         assert text.count("==") <= text.count("--hash=sha256:"), lock
+
+
+def test_what_the_makefile_imports_is_there():
+    imports = re.findall(r"from (retail_warehouse[\w.]*) import (\w+)", (PROJECT / "Makefile").read_text())
+    assert imports
+    for module, name in imports:
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"

@@ -145,7 +145,7 @@ def test_what_is_wrong_is_told(served, watched):
     tab.press("#user", "Enter")
     tab.wait_for_function("() => document.querySelector('#alert').textContent.startsWith('There is no user 91')")
     assert not tab.is_visible("#of-user")
-    assert names(tab, "next"), "the cart of nobody known is answered"
+    assert names(tab, "next"), "a cart without a user is answered"
     tab.fill("#user", "me")
     tab.press("#user", "Enter")
     tab.wait_for_function("() => document.querySelector('#alert').textContent.startsWith('The number of a user')")

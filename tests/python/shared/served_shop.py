@@ -54,7 +54,7 @@ def serving(shop_published: Path, folder: Path) -> Iterator[Served]:
         row(2),
         row(3, StockCode="22961"),
         row(4, InvoiceNo="536380", CustomerID="12374"),
-        # Two customers have lines of it, and so has nobody known.
+        # Two customers have lines of it, and one line has no customer.
         row(5, InvoiceNo="536400", CustomerID="17850", Quantity="1"),
         row(6, InvoiceNo="536400", CustomerID="12374", Quantity="10"),
         row(7, InvoiceNo="536400", CustomerID="", Quantity="100"),
