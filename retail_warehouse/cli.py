@@ -154,7 +154,9 @@ def check_a_folder(folder: Path) -> None:
 
 @main.command("land")
 @click.argument("source", type=click.Choice(["instacart", "online-retail"]))
-@click.option("--to", required=True, help="Folder, made if missing, or prefix such as s3://bucket/landing/instacart.")
+@click.option(
+    "--to", required=True, help="Folder, made if missing, or prefix such as s3://bucket/redshift_load/instacart."
+)
 def land_raw_files(source: str, to: str) -> None:
     """Write the raw files of a source as Parquet, for Amazon Redshift to load.
 

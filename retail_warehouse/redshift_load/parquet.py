@@ -13,7 +13,7 @@ def land(source: str, to: str) -> None:
 
     Args:
         source: Name of the source, ``instacart`` or ``online_retail``, whose files dbt finds as for ``dbt build``.
-        to: Folder, made if missing, or URL such as ``s3://bucket/landing/instacart``.
+        to: Folder, made if missing, or URL such as ``s3://bucket/redshift_load/instacart``.
 
     Raises:
         DataError: Not in the project's folder, or dbt failed, which has told why.

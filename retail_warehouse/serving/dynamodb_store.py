@@ -118,7 +118,7 @@ class DynamoDbStore:
         return [line for line in lines if not taken(line.invoice_line_id)]
 
     def holds(self, lines: Iterable[Line]) -> set[Line]:
-        """Those lines that are there as they are.
+        """Which of these lines the store already holds, unchanged.
 
         Raises:
             StoreError: The table cannot be read.

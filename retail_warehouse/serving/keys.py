@@ -24,7 +24,7 @@ _WITH_ZERO_FRACTION = re.compile(r"([A-Z]?[0-9]+)[.]0+")
 
 
 def clean_key(text: str) -> str:
-    """A text key without what nobody sees and in upper case, ``22222.0`` as ``22222``; empty if nothing is left."""
+    """A text key in upper case, without invisible characters, ``22222.0`` as ``22222``; empty if nothing is left."""
     if not text.isascii():
         text = text.translate(_VISIBLE)
     text = _upper(text.strip(" "))

@@ -13,7 +13,7 @@ class Metrics:
     """Counters of one API. Nothing in them says who asked, or for what: a route is told without its values.
 
     Attributes:
-        content_type: Of the text.
+        content_type: MIME type of the text.
     """
 
     content_type = CONTENT_TYPE_LATEST

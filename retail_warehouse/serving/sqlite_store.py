@@ -240,7 +240,7 @@ class SqliteStore:
 
         Args:
             lines: The lines.
-            streamed: Leave out those whose place a row of a delivery has that was loaded in bulk.
+            streamed: Skip lines whose delivery and row number belong to a file loaded in bulk.
 
         Raises:
             StoreError: The file cannot be written.
@@ -254,7 +254,7 @@ class SqliteStore:
             connection.executemany(_PUT, map(_row, lines))
 
     def holds(self, lines: Iterable[Line]) -> set[Line]:
-        """Those lines that are there as they are.
+        """Which of these lines the store already holds, unchanged.
 
         Raises:
             StoreError: The file cannot be read.

@@ -107,7 +107,7 @@ class ServingStore(Protocol):
 
         Args:
             lines: The lines.
-            streamed: Leave out those whose place a row of a delivery has that was loaded in bulk.
+            streamed: Skip lines whose delivery and row number belong to a file loaded in bulk.
 
         Raises:
             ValueError: An id without a number, or money that is not a whole number of thousandths.
@@ -116,7 +116,7 @@ class ServingStore(Protocol):
         ...
 
     def holds(self, lines: Iterable[Line]) -> set[Line]:
-        """Those lines that are there as they are.
+        """Which of these lines the store already holds, unchanged.
 
         Raises:
             StoreError: The store cannot be read.

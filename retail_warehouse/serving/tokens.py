@@ -84,7 +84,7 @@ class Caller:
         scopes: What it may do, such as ``READ``.
         customer: The customer whose invoices alone it may read, as the token has it.
         user: The user whose predictions alone it may read, as the token has it.
-        deliveries: How the names of the deliveries begin that alone it may send.
+        deliveries: Prefix of the only delivery names that it may send.
         is_bound: Whether it may read nothing but what is named above.
         may_send: Whether it may send rows at all, if its scopes allow it.
     """
@@ -142,8 +142,8 @@ class Claims:
         """Whom a token speaks for, and what it is bound to.
 
         A program's own token (client credentials) has its client for a subject. It reads everything unless a claim
-        binds it. A person's token without the claims that are named reads and sends nothing: that it has none of them
-        must not be worth more than having one.
+        binds it. A person's token without the claims that are named reads and sends nothing: a missing claim must not
+        grant more than a present one.
 
         Raises:
             TokenError: Such a claim is no text or number.

@@ -98,7 +98,7 @@ class Place(Protocol):
         """A file, opened."""
 
     def write(self, name: str, fill: Callable[[IO[bytes]], int]) -> int:
-        """Make a file that is there as a whole, and for good, or not at all. Returns what `fill` has returned: its
+        """Write a file whole and durably, or not at all. Returns what `fill` has returned: its
         size."""
 
     def remove(self, names: Iterable[str]) -> None:

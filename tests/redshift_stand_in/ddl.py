@@ -19,7 +19,7 @@ _NO_SCHEMA_BINDING = ["with", "no", "schema", "binding"]
 
 @dataclass
 class Definition:
-    """What a table or view is on Redshift beyond what PostgreSQL can store; `sql/catalog.sql` keeps it.
+    """What a table or view is on Redshift beyond what PostgreSQL can store; `sql/1_catalog.sql` keeps it.
 
     Attributes:
         body: The first and last token of the query, of a late-binding view.

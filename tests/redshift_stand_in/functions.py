@@ -18,7 +18,7 @@ from .words import (
     WEEKS,
 )
 
-# PostgreSQL means something else by these names; `sql/functions.sql` has them in the schema rs.
+# PostgreSQL means something else by these names; `sql/2_functions.sql` has them in the schema rs.
 _OF_OUR_OWN = {"concat", "date_trunc", "regexp_replace", "regexp_substr", "avg", "any_value"}
 _RENAMED = {
     "nvl": "coalesce",

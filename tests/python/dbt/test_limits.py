@@ -77,7 +77,7 @@ def test_no_model_fails_at_the_limits(dbt, tmp_path):
     write_instacart(tmp_path / "instacart")
     landing = tmp_path / "landing"
     folders = {"ONLINE_RETAIL_DATA": str(tmp_path / "online_retail"), "ONLINE_RETAIL_LANDING": str(landing)}
-    everything = ("--select", "fqn:*", "--exclude", "tag:predictions", "tag:parquet_export")
+    everything = ("--select", "fqn:*", "--exclude", "tag:predictions")
     built = dbt(*MODELS, *everything, data=tmp_path / "instacart", **folders)
     assert built.ok, built.output
     assert dbt.query("select * from audit.rejected_rows") == []

@@ -135,8 +135,6 @@ def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> l
             f"insert into {rejected} ({columns})"
             f" select '{table}', 'planted.csv', unnest(range(2, 2002)), 'missing_key', 'planted', 'planted'"
         ]
-    if name == "equals_its_parquet_files":
-        return [f"delete from {relation} where rowid = (select min(rowid) from {relation})"]
     assert name in ("not_null", "accepted_values", "accepted_range", "relationships"), f"no fault is known for {name}"
     value = "null" if name == "not_null" else bad_value(types[column], arguments)
     if is_empty:

@@ -88,6 +88,7 @@ RUN_BY = {
     "retail-warehouse evaluate.*": "test_evaluation.py::judged",
     "retail-warehouse dashboard.*": "test_dashboard.py::dashboard",
     "retail-warehouse (live|process)( .*)?": "test_live.py::test_the_whole_loop_runs_by_one_command",
+    "retail-warehouse token .*": "test_bound_tokens.py::test_the_command_prints_a_token_that_is_bound",
     "retail-warehouse serve( .*)?": "test_api_processes.py::test_acknowledged_rows_survive_kill_9",
     "retail-warehouse stream .*": "test_player.py::test_a_file_is_played_into_a_folder_and_gone_on_with",
     "python benchmarks/predictions.py --write": (

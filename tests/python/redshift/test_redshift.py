@@ -65,7 +65,7 @@ def production(tmp_path_factory):
                     outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
                     assert outcome.exit_code == 0, outcome.output
             shutil.copytree(data["PREDICTIONS_DATA"], stand_in.s3 / "bucket" / "landing" / name / "predictions")
-        redshift_sequence.run(production, "s3://bucket/landing")
+        redshift_sequence.run(production, "s3://bucket/redshift_load")
         yield production
 
 
@@ -184,7 +184,7 @@ def raw(production) -> dict[str, int]:
 def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, tmp_path):
     before = raw(production)
     assert all(before.values())
-    here = {"source": "instacart", "location": "s3://bucket/landing/second/instacart/"}
+    here = {"source": "instacart", "location": "s3://bucket/redshift_load/second/instacart/"}
     again = load(production, **here)
     assert again.ok, again.output
     assert raw(production) == before
@@ -220,14 +220,14 @@ def test_wrong_arguments_of_a_load_are_told(production, dbt):
         ("iam_role", "Default", "must be the ARN of a role"),
         ("dry_run", "no", "dry_run must be true or false"),
     ):
-        arguments = {"source": "instacart", "location": "s3://bucket/landing", argument: wrong}
+        arguments = {"source": "instacart", "location": "s3://bucket/redshift_load", argument: wrong}
         outcome = load(production, **arguments)
         assert not outcome.ok
         assert told in outcome.output
-    source = load(production, source="instacrat", location="s3://bucket/landing")
+    source = load(production, source="instacrat", location="s3://bucket/redshift_load")
     assert not source.ok
     assert "There is no source instacrat of raw files; there are instacart, online_retail, predictions" in source.output
-    here = dbt("run-operation", "load_raw", "--args", "{source: instacart, location: s3://bucket/landing}")
+    here = dbt("run-operation", "load_raw", "--args", "{source: instacart, location: s3://bucket/redshift_load}")
     assert not here.ok
     assert "load_raw loads Amazon Redshift: add --target prod." in here.output
 

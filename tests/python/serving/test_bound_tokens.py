@@ -2,9 +2,12 @@
 
 import json
 
+import jwt
 import pytest
+from click.testing import CliRunner
 from shared.api_server import row
 
+from retail_warehouse.cli import main
 from retail_warehouse.serving import lookups_api, predictions_api
 from retail_warehouse.serving.tokens import LOCAL_CLAIMS, READ, WRITE, Caller, Claims, TokenError
 
@@ -207,3 +210,23 @@ def test_long_answers_are_of_the_customer_too(served, monkeypatch):
     found = served.of(customer=OTHER).get("/transactions", InvoiceNo="536400", StockCode="85123A", limit="1").json()
     assert (found["line_count"], found["quantity"], len(found["lines"])) == (1, 10, 1)
     assert found["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scopes", "bound"),
+    [
+        ((), "transactions/read transactions/write predictions/read", {}),
+        (("--read", "--customer", OWN), "transactions/read", {"customer": OWN}),
+        (("--predictions", "--user", "7"), "predictions/read", {"user": "7"}),
+        (("--write", "--deliveries", "till-1"), "transactions/write", {"deliveries": "till-1"}),
+    ],
+)
+def test_the_command_prints_a_token_that_is_bound(tmp_path, monkeypatch, arguments, scopes, bound):
+    (tmp_path / "dbt_project.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["token", *arguments])
+    assert done.exit_code == 0, done.output
+    claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
+    assert claims["scope"] == scopes
+    names = {"customer": LOCAL_CLAIMS.customer, "user": LOCAL_CLAIMS.user, "deliveries": LOCAL_CLAIMS.deliveries}
+    assert {kind: claims[name] for kind, name in names.items() if name in claims} == bound

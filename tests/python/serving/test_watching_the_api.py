@@ -127,7 +127,7 @@ def test_health_before_the_rules_are_compiled_and_readiness_after(served):
 
 
 def test_json_logs_hold_each_request_and_no_personal_data(served, caplog):
-    caplog.set_level(logging.INFO, "retail_warehouse")
+    caplog.set_level(logging.INFO, "retail_warehouse.api")
     served.of().get("/users/7/next-order", secret="s3cret")
     served.of(customer="17850").get("/customers/12374/invoices")
     served.of().get("/products", search="s3cret")
