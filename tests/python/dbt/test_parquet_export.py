@@ -31,13 +31,17 @@ def test_facts_are_written_by_month_and_replaced_as_a_whole(built_dbt, tmp_path)
     assert outcome.ok, outcome.output
     assert {path.name for path in (folder / "dev").iterdir()} == set(FACTS)
     files = f"read_parquet('{path_of(folder)}/dev/fct_sales/*/*.parquet', hive_partitioning = true)"
-    [(types, rows, folders)] = duckdb.sql(
-        f"""
+    [(types, rows, folders)] = (
+        duckdb.connect()
+        .execute(
+            f"""
         select list(distinct typeof(line_amount) || ' ' || typeof(invoiced_at) || ' ' || typeof(invoice_month)),
             count(*), count(*) filter (invoice_month <> date_trunc('month', invoice_date))
         from {files}
         """
-    ).fetchall()
+        )
+        .fetchall()
+    )
     [(sales, first_month)] = dbt.query(
         "select count(*), date_trunc('month', min(invoice_date))::date::varchar from online_retail.fct_sales"
     )
@@ -56,7 +60,11 @@ def test_facts_are_written_by_month_and_replaced_as_a_whole(built_dbt, tmp_path)
     # Tables without a date to export by are one file each.
     for relation in ("reports.rpt_monthly_sales", "online_retail.customers"):
         name = relation.partition(".")[2]
-        read = duckdb.sql(f"from read_parquet('{path_of(folder)}/dev/{name}/*.parquet') order by all").fetchall()
+        read = (
+            duckdb.connect()
+            .execute(f"from read_parquet('{path_of(folder)}/dev/{name}/*.parquet') order by all")
+            .fetchall()
+        )
         assert read == dbt.query(f"from {relation} order by all") != []
 
 
@@ -100,7 +108,7 @@ def test_a_table_without_rows_has_no_months(built_dbt, tmp_path):
     outcome = export(built_dbt, to=str(tmp_path), models=["fct_cancellations", "customers"])
     assert outcome.ok, outcome.output
     assert months(tmp_path / "dev", "fct_cancellations") == []
-    assert duckdb.sql(f"from read_parquet('{tmp_path}/dev/customers/*.parquet')").fetchall() == []
+    assert duckdb.connect().execute(f"from read_parquet('{tmp_path}/dev/customers/*.parquet')").fetchall() == []
 
 
 def test_the_analysis_reads_it_back(built):
@@ -111,7 +119,7 @@ def test_the_analysis_reads_it_back(built):
             "select date_trunc('month', invoice_date)::date, sum(gross_amount), sum(cancellation_amount),"
             " sum(net_amount), sum(unit_count) from online_retail.fct_daily_sales group by 1 order by 1"
         ).fetchall()
-    assert duckdb.sql(sql).fetchall() == expected  # no warehouse attached
+    assert duckdb.connect().execute(sql).fetchall() == expected  # no warehouse attached
     assert len(expected) > 3
 
 

@@ -337,8 +337,10 @@ def test_a_full_size_workbook_of_the_real_rows_comes_back_row_by_row(server, tmp
     assert server.ranges[1].startswith("bytes=")
     assert "541,909 rows, as published" in result.output
     options = """header = true, quote = '"', escape = '"', all_varchar = true"""
-    [(rows_compared, different)] = duckdb.sql(
-        f"""
+    [(rows_compared, different)] = (
+        duckdb.connect()
+        .execute(
+            f"""
         with published as (
             select row_number() over () as place, *
                 replace (strptime(InvoiceDate, '%-m/%-d/%Y %-H:%M')::varchar as InvoiceDate)
@@ -348,7 +350,9 @@ def test_a_full_size_workbook_of_the_real_rows_comes_back_row_by_row(server, tmp
         select count(*), count(*) filter (published is distinct from fetched)
         from published full join fetched using (place)
         """
-    ).fetchall()
+        )
+        .fetchall()
+    )
     assert (rows_compared, different) == (541_909, 0)
 
 

@@ -112,12 +112,14 @@ def test_a_companion_is_there_but_never_hidden(tmp_path):
     found = [hidden.turn(number, tmp_path / str(number)) for number in (0, 1)]
     assert sum(turn.users for turn in found) == 2
     for turn in found:
-        orders = dict(duckdb.execute(f"select order_id, eval_set from '{turn.data}/orders.csv'").fetchall())
+        orders = dict(duckdb.connect().execute(f"select order_id, eval_set from '{turn.data}/orders.csv'").fetchall())
         assert orders[9] == "train"
         # An order that both have is the data's own.
-        [(products,)] = duckdb.execute(
-            f"select count(*) from read_csv('{turn.data}/order_products__*.csv') where product_id = 7"
-        ).fetchall()
+        [(products,)] = (
+            duckdb.connect()
+            .execute(f"select count(*) from read_csv('{turn.data}/order_products__*.csv') where product_id = 7")
+            .fetchall()
+        )
         assert products == 1
 
 

@@ -25,7 +25,7 @@ def land(dbt, monkeypatch):
 
 
 def read(path) -> list[tuple]:
-    return duckdb.sql(f"select * from read_parquet('{path}')").fetchall()
+    return duckdb.connect().execute(f"select * from read_parquet('{path}')").fetchall()
 
 
 def landed(column: str, value: str) -> str:
@@ -55,7 +55,7 @@ def test_it_writes_every_raw_table_as_the_raw_views_read_it(dbt, land, data, tmp
         rows = sorted(read(path), key=repr)
         assert rows
         seen = sorted(dbt.query(f"select * from raw_instacart.{name}"), key=repr)
-        types = duckdb.sql(f"describe from read_parquet('{path}')").fetchall()
+        types = duckdb.connect().execute(f"describe from read_parquet('{path}')").fetchall()
         if name == "products":
             seen = [
                 tuple(

@@ -112,10 +112,14 @@ def test_a_line_is_what_it_would_be_in_a_file(api):
     api.close()
     [events] = landed(api.folder).values()
     assert [event["line"] for event in events] == [line, line, ",,,,,,,"]
-    read = duckdb.execute(
-        "select line from read_json($1, format = 'newline_delimited', columns = {'line': 'VARCHAR'})",
-        [f"{api.folder}/day=*/*.ndjson"],
-    ).fetchall()
+    read = (
+        duckdb.connect()
+        .execute(
+            "select line from read_json($1, format = 'newline_delimited', columns = {'line': 'VARCHAR'})",
+            [f"{api.folder}/day=*/*.ndjson"],
+        )
+        .fetchall()
+    )
     assert read == [(line,), (line,), (",,,,,,,",)], "dbt reads the same"
 
 
@@ -131,10 +135,14 @@ def test_the_longest_lines_are_read_by_dbt(api):
     ]
     assert api.post(row(5, Country="x" * 100_001)).status_code == 422
     api.close()
-    read = duckdb.execute(
-        "select count(*) from read_json($1, format = 'newline_delimited', columns = {'line': 'VARCHAR'})",
-        [f"{api.folder}/day=*/*.ndjson"],
-    ).fetchone()
+    read = (
+        duckdb.connect()
+        .execute(
+            "select count(*) from read_json($1, format = 'newline_delimited', columns = {'line': 'VARCHAR'})",
+            [f"{api.folder}/day=*/*.ndjson"],
+        )
+        .fetchone()
+    )
     assert read == (3,)
 
 
