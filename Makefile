@@ -104,7 +104,7 @@ predictions: $(VENV)/.predictions profiles.yml ## Train on the warehouse, predic
 
 shop: $(VENV)/.predictions profiles.yml ## Predict if nothing is predicted yet, and open a page that shows predictions and fills carts
 	@$(BIN)/python -c 'import sys; from retail_warehouse.serving.commands import has_predictions; \
-		sys.exit(not has_predictions())' || make --no-print-directory predictions
+		sys.exit(not has_predictions())' || $(MAKE) --no-print-directory predictions ARGS=
 	@$(BIN)/retail-warehouse shop $(ARGS)
 
 # All below stream/, beside the warehouse of make build: the rows that arrive are all that is there.
