@@ -293,7 +293,7 @@ def report(users: int, seconds: float, rate: float, apis: int, answers: dict[tup
     apis_ = "1 API" if apis == 1 else f"{apis} APIs"
     return f"""# Predictions served
 
-`python benchmarks/lookups.py --predictions --write`, {machine()}.
+`python benchmarks/lookups.py --predictions --apis {apis} --write`, {machine()}.
 
 {users:,} made-up users. Published into SQLite by `retail-warehouse publish predictions` in {seconds:.0f} s (at most
 300 s), {users / seconds:,.0f} users per second. Into DynamoDB {rate:,.0f} users per second, on moto, which is a program
