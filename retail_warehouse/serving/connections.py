@@ -86,8 +86,8 @@ class Connections:
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP with limits of time and size for what uvicorn takes at any length: heads, bodies that nobody reads, answers
-    that nobody takes."""
+    """Limits time and size where uvicorn has no limit: headers, bodies that nobody reads, answers that nobody
+    receives."""
 
     address: str | None = None
     _head_bytes = 0
@@ -241,8 +241,8 @@ class Config(uvicorn.Config):
 
 
 def most_connections() -> tuple[int, str]:
-    """How many connections this process can have by the files that it may open, which are as many as it is allowed from
-    here on, and what a person should know about that, if anything."""
+    """Raise the limit of open files as far as it is allowed, and return how many connections that allows, with a
+    warning if these are few."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST + RESERVED_FILES
     if soft < wanted and (hard == resource.RLIM_INFINITY or soft < hard):

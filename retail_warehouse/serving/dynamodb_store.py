@@ -64,9 +64,9 @@ class DynamoDbStore:
 
     ``lines`` sees every ``put`` that has returned. ``invoices`` sees it a moment later, as indexes of DynamoDB do.
 
-    A line that comes again with another invoice or stock code is another item, and ``put`` leaves the old one; nobody
-    should ``put`` such, since a line of a delivery does not change. If a delivery was replaced, the ``keep_only`` that
-    follows removes it: of several items of one line it keeps the last put, by the clocks of the writers.
+    Do not ``put`` a known line under another invoice or stock code: it is another item, and the old one stays until
+    ``keep_only``, which keeps the last of them by the clocks of the writers. A line of a delivery does not change, so
+    this happens only where a delivery was replaced.
 
     A call waits for the network; an event loop must not. The store is safe to use from several threads.
 
@@ -96,8 +96,8 @@ class DynamoDbStore:
 
         Args:
             lines: The lines.
-            streamed: Leave out those whose place a row of a delivery has that was loaded in bulk. What is written while
-                one is noted, ``keep_only`` removes after it.
+            streamed: Skip lines whose delivery and row number belong to a file loaded in bulk. Lines written while a
+                delivery is being recorded are removed by the next ``keep_only``.
 
         Raises:
             StoreError: The table cannot be written; some of the lines may have been.

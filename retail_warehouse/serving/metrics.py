@@ -43,7 +43,7 @@ class Metrics:
         Args:
             method: Its method.
             route: Its route, such as ``/users/{user_id}/next-order``; ``-`` where there is none.
-            status: Of the answer; 0 where nobody was left to be answered.
+            status: HTTP status; 0 if the client had gone.
             seconds: How long it took.
         """
         self._requests.labels(method if method in _METHODS else "other", route, status).inc()

@@ -62,9 +62,9 @@ def errors_forgiven(word: str) -> int:
 class ProductSearch:
     """A catalogue, and its words.
 
-    Each word of a search must be a word of the name, begin one, or be one but for typing errors; a word that begins
-    none may begin one but for errors. Names with the word itself come first, then those with one that it begins, then
-    those with errors, and among equals what is ordered most often.
+    Each word of a search must match a word of the name exactly, as a prefix, or with typing errors. If no word begins
+    with it, a prefix with errors counts too. Exact matches come first, then prefixes, then matches with errors; among
+    equals, what is ordered most often.
     """
 
     def __init__(self, products: Sequence[Product]) -> None:
@@ -102,7 +102,7 @@ class ProductSearch:
         return [self._products[place] for place in sorted(found, key=lambda place: (found[place], place))]
 
     def _fitting(self, word: str) -> dict[int, int]:
-        """How badly names fit a word, by place of the product: 0 has it, 1 has one that it begins, more: errors."""
+        """Distance of each product's name from a word, by product index: 0 exact, 1 prefix, above 1 typing errors."""
         found: dict[int, int] = {}
 
         def add(known: str, errors: int) -> None:

@@ -15,8 +15,8 @@ _PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 
 class RequestLog:
-    """Logs route, status and time of each request. It does not log the address, which says who asked for what. Nor
-    does what goes wrong within reach another log, since it may quote what was sent."""
+    """Logs route, status and time of each request. It does not log the address, which says who asked for what.
+    Errors inside are not passed to other logs, since they may quote the request."""
 
     def __init__(self, app: ASGIApp, counted: Metrics) -> None:
         """Stand before an application.

@@ -127,9 +127,9 @@ class Claims:
     """Names of the claims that bind a token; none binds where it is empty.
 
     Args:
-        customer: Claim with the customer whose invoices alone it reads.
-        user: Claim with the user whose predictions alone it reads.
-        deliveries: Claim with the beginning of the names of deliveries that alone it sends.
+        customer: Claim that names the only customer whose invoices the token may read.
+        user: Claim that names the only user whose predictions the token may read.
+        deliveries: Claim with the prefix of the only delivery names that the token may send.
         are_required: Whether a person's token without the claims that are named is good for nothing.
     """
 
@@ -567,9 +567,9 @@ class LocalIssuer:
             scopes: What it grants, such as ``[READ]``.
             subject: Whom it speaks for.
             hours: Hours until it expires.
-            customer: The customer whose invoices alone it reads.
-            user: The user whose predictions alone it reads.
-            deliveries: The beginning of the names of deliveries that alone it sends.
+            customer: The only customer whose invoices it may read.
+            user: The only user whose predictions it may read.
+            deliveries: Prefix of the only delivery names that it may send.
         """
         now = int(self._clock())
         claims = {

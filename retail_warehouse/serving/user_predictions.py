@@ -42,14 +42,14 @@ class UserPredictions:
         expected_f1: Of the basket, in millionths.
         mean_basket_size: Mean number of products in the user's orders.
         products: Ids of the products bought before, ascending.
-        probabilities: Of each to be in the next order, in millionths.
-        ranks: By it, from 1.
+        probabilities: Probability that each is in the next order, in millionths.
+        ranks: Rank by probability, from 1.
         facts: A row each, what the ranking of carts knows of it (``next_in_cart.NEEDED``).
         last_five: Bits: 1 if it was in the last order, 2 in the one before, to 16.
         days_since_last: From its last purchase to the order that is predicted.
         days_overdue: How much longer that is than the mean between its purchases; nan with a single purchase.
         new_products: Ids of products never bought, best first.
-        new_scores: Of each.
+        new_scores: Score of each new product.
         new_because: A product that the user buys and that each goes with; 0 if there is none.
         cart_sizes: Products of the last orders, the latest first.
         cart_days: Days from each to the order that is predicted.

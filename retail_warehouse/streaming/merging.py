@@ -92,7 +92,7 @@ class Place(Protocol):
         """What is written in ``.merged``, by name."""
 
     def alone(self) -> contextlib.AbstractContextManager[object]:
-        """Nobody else of this place merges within; raises ``_Taken`` where somebody does."""
+        """Context in which no other process merges here; raises ``_Taken`` if one does."""
 
     def read(self, name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
         """A file, opened."""

@@ -61,10 +61,10 @@ def production(tmp_path_factory):
                 for variable, value in {**data, "DBT_PROFILES_DIR": str(folder)}.items():
                     patch.setenv(variable, value)
                 for source in redshift_sequence.SOURCES:
-                    location = stand_in.s3 / "bucket" / "landing" / name / source
+                    location = stand_in.s3 / "bucket" / "redshift_load" / name / source
                     outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
                     assert outcome.exit_code == 0, outcome.output
-            shutil.copytree(data["PREDICTIONS_DATA"], stand_in.s3 / "bucket" / "landing" / name / "predictions")
+            shutil.copytree(data["PREDICTIONS_DATA"], stand_in.s3 / "bucket" / "redshift_load" / name / "predictions")
         redshift_sequence.run(production, "s3://bucket/redshift_load")
         yield production
 
@@ -124,7 +124,7 @@ def test_the_parquet_export_equals_that_of_duckdb(production, on_duckdb):
 
 def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
     """Training reads either."""
-    folder = production.stand_in.s3 / "bucket" / "landing" / "features"
+    folder = production.stand_in.s3 / "bucket" / "redshift_load" / "features"
     names = [node["name"] for node in production.manifest["nodes"].values() if node["fqn"][1] == "features"]
     names = [name for name in names if name.startswith("ftr_")]
     assert sorted(names) == sorted(path.name for path in folder.iterdir())
@@ -199,7 +199,7 @@ def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, t
     ):
         assert text in printed.output
     # The last of the tables in turn is missing.
-    folder = production.stand_in.s3 / "bucket" / "landing" / "second" / "instacart"
+    folder = production.stand_in.s3 / "bucket" / "redshift_load" / "second" / "instacart"
     (folder / "products.parquet").rename(tmp_path / "products.parquet")
     try:
         failed = load(production, **here)
