@@ -1,6 +1,7 @@
 """Finds the dbt project and its warehouse, and runs dbt for commands."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -88,3 +89,19 @@ def short_error(said: str) -> str:
     lines = click.unstyle(said).rpartition("Encountered an error:\n")[2].splitlines()
     for_developers = ("  > ", "Compilation Error in ", "Runtime Error", "Database Error")
     return textwrap.dedent("\n".join(line for line in lines if not line.startswith(for_developers))).strip()
+
+
+@contextlib.contextmanager
+def environment_variables(given: Mapping[str, str]) -> Iterator[None]:
+    """Within, this process has these environment variables too; after it, those that it had.
+
+    Args:
+        given: The variables.
+    """
+    before = dict(os.environ)
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,11 +1,10 @@
 """Writes raw files as Parquet for Redshift to load. It uses the SQL that DuckDB reads them with, so that both engines
 agree on which rows are malformed."""
 
-import os
 from pathlib import Path
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import artifacts, require_project_folder
+from retail_warehouse.project import artifacts, environment_variables, require_project_folder
 
 
 def land(source: str, to: str) -> None:
@@ -30,17 +29,9 @@ def land(source: str, to: str) -> None:
 
     arguments = ["--quiet", "run-operation", "write_raw_parquet", "--target", "dev"]
     arguments += ["--args", f"{{source_name: {source}, folder: {_quoted(to)}}}"]
-    before = os.environ.get("WAREHOUSE_PATH")
     # A warehouse of its own, in memory: nobody waits for the real one.
-    os.environ["WAREHOUSE_PATH"] = ":memory:"
-    try:
-        with artifacts(f"landing_{source}") as target:
-            result = dbtRunner().invoke([*arguments, "--target-path", str(target)])
-    finally:
-        if before is None:
-            del os.environ["WAREHOUSE_PATH"]
-        else:
-            os.environ["WAREHOUSE_PATH"] = before
+    with environment_variables({"WAREHOUSE_PATH": ":memory:"}), artifacts(f"landing_{source}") as target:
+        result = dbtRunner().invoke([*arguments, "--target-path", str(target)])
     if not result.success:
         raise DataError(
             "Nothing can be loaded until this is corrected; what was landed before may be replaced in part."

@@ -97,8 +97,8 @@ class LandingFolder:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(exist_ok=True, mode=0o700)
             self._open.mkdir(exist_ok=True, mode=0o700)
-            _sync_folder(self.folder.parent)
-            _sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+            sync_folder(self.folder)
             self._index = self._open_index()
         self._is_open = True
 
@@ -206,7 +206,7 @@ class LandingFolder:
         path = self._open / (self._name or "")
         try:
             path.rename(path.with_name(f"{path.name}.{size}{_REFUSED}"))
-            _sync_folder(self._open)
+            sync_folder(self._open)
         except OSError as error:
             raise InDoubt(f"Refused events cannot be taken back in {self.folder}: {error.strerror}.") from error
         finally:
@@ -250,7 +250,7 @@ class LandingFolder:
             try:
                 # Held for as long as the process lives: whoever gets it finds a file that nobody writes any more.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _sync_folder(self._open)
+                sync_folder(self._open)
                 break
             except BlockingIOError:
                 os.close(file)  # Somebody was faster, and removes it once this transaction ends.
@@ -293,8 +293,8 @@ class LandingFolder:
         return target
 
     def _sync(self, target: Path) -> None:
-        _sync_folder(target)
-        _sync_folder(self.folder)
+        sync_folder(target)
+        sync_folder(self.folder)
 
     # What others left behind
 
@@ -427,6 +427,22 @@ def sync(file: int) -> None:
         os.fsync(file)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names of a folder's files durable: a file is only as durable as its name.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def digest(line: str) -> bytes:
     """A digest of the content of an event."""
     return hashlib.blake2b(line.encode(), digest_size=16).digest()
@@ -472,12 +488,3 @@ def _write_ahead(index: sqlite3.Connection) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A file is only as durable as its name."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

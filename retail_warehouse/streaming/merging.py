@@ -30,7 +30,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from retail_warehouse import raw_files
-from retail_warehouse.streaming.landing_folder import make_private, sync
+from retail_warehouse.streaming.landing_folder import make_private, sync, sync_folder
 
 #: Hidden, so that readers of raw files leave it aside.
 NOTES = ".merged"
@@ -174,7 +174,7 @@ class Folder:
         path.parent.mkdir(exist_ok=True, mode=0o700)
         new.replace(path)
         for folder in (path.parent, self._folder):
-            _sync_folder(folder)
+            sync_folder(folder)
         return size
 
     def remove(self, names: Iterable[str]) -> None:
@@ -189,7 +189,7 @@ class Folder:
             if day < datetime.now(UTC).date() - timedelta(days=1):
                 with contextlib.suppress(OSError):  # something is left in it
                     (self._folder / name).rmdir()
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
 
 class S3:
@@ -478,11 +478,3 @@ def _parts(names: Iterable[str], size: int) -> Iterator[list[str]]:
     rest = iter(names)
     while some := list(itertools.islice(rest, size)):
         yield some
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

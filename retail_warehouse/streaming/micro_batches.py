@@ -2,13 +2,12 @@
 
 import contextlib
 import functools
-import os
 import shutil
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import duckdb
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import require_project_folder, warehouse
+from retail_warehouse.project import environment_variables, require_project_folder, warehouse
 from retail_warehouse.settings import settings
 from retail_warehouse.streaming.lag import note_processed
 from retail_warehouse.streaming.merging import Merged, MergeError, Merging, place_of
@@ -219,7 +218,7 @@ class MicroBatches:
                 "ONLINE_RETAIL_DATA": str(data),
                 "ONLINE_RETAIL_LANDING": str(landing),
             }
-            with _environment(given):
+            with environment_variables(given):
                 batch = self._invoke_dbt(*_BY_ITSELF, "--target-path", str(Path(scratch) / "target"))
             return "" if batch.ok else batch.problem or "unknown"
 
@@ -252,17 +251,6 @@ class MicroBatches:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _environment(given: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _models_by_landed_file(manifest: Any) -> list[str]:

@@ -8,7 +8,6 @@ are listed in ``audit.set_aside_lines``, and are landed again once they can be b
 import contextlib
 import csv
 import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,14 @@ from pathlib import Path
 
 import duckdb
 
-from retail_warehouse.streaming.landing_folder import SET_ASIDE, handed_over, make_private, set_aside_files, sync
+from retail_warehouse.streaming.landing_folder import (
+    SET_ASIDE,
+    handed_over,
+    make_private,
+    set_aside_files,
+    sync,
+    sync_folder,
+)
 
 # Of the warehouse, not of its rows: the same rows can be built another time.
 _OF_THE_WAREHOUSE = re.compile(r"lock|IO Error|memory|disk|No space|Catalog|cannot be opened", re.IGNORECASE)
@@ -91,7 +97,7 @@ class SetAside:
         if rest:
             _write(path.with_name(f"{path.stem}-rest.ndjson"), rest)
         path.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return len(waiting)
 
     def _bad(self, rows: Sequence[_Row], invoices: Sequence[str]) -> Iterator[str]:
@@ -173,15 +179,7 @@ def _write(path: Path, rows: Iterable[_Row]) -> None:
         file.flush()
         sync(file.fileno())
     new.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def pending_files(landing: Path, warehouse: Path) -> list[str]:

@@ -181,7 +181,7 @@ def test_a_file_that_is_taken_for_a_dead_ones_is_begun_anew(serve, monkeypatch):
 
 def test_a_handed_over_file_never_grows_even_if_the_disk_fails_right_then(serve, monkeypatch):
     api = serve(seal_bytes=1)
-    real = landing_folder._sync_folder
+    real = landing_folder.sync_folder
     failures = []
 
     def fail(folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_handed_over_file_never_grows_even_if_the_disk_fails_right_then(serve,
             raise OSError(5, "Input/output error")
         real(folder)
 
-    monkeypatch.setattr(landing_folder, "_sync_folder", fail)
+    monkeypatch.setattr(landing_folder, "sync_folder", fail)
     for number in range(2, 5):
         assert statuses(api.post(row(number))) == ["accepted"]
         wait_until(lambda number=number: len(failures) == number - 1)
