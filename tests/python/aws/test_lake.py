@@ -154,10 +154,10 @@ def test_athena_looks_into_every_folder_of_an_export(built):
     assert min(map(len, folders.values())) > 3
     assert hidden(lake(), folders, datetime.date(2026, 11, 26)) == []
     # Those of a till whose clock is a day ahead at the end of a year, of leap days, and of the first month.
-    edges = dict.fromkeys(folders, ["invoice_month=2024-02-01", "invoice_month=2025-01-01", "invoice_month=2009-12-01"])
-    assert hidden(lake(), edges, datetime.date(2024, 2, 29)) == []
-    before = dict.fromkeys(folders, ["invoice_month=2009-11-01", "invoice_month=2010-12-02", "2010-12-01"])
-    assert len(hidden(lake(), before, datetime.date(2024, 2, 29))) == 9
+    edges = ["invoice_month=2024-02-01", "invoice_month=2025-01-01", "invoice_month=2009-12-01"]
+    assert hidden(lake(), {name: edges for name in folders}, datetime.date(2024, 2, 29)) == []
+    before = ["invoice_month=2009-11-01", "invoice_month=2010-12-02", "2010-12-01"]
+    assert len(hidden(lake(), {name: before for name in folders}, datetime.date(2024, 2, 29))) == 9
 
 
 def test_named_queries_can_be_answered():

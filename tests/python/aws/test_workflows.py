@@ -35,21 +35,23 @@ def breaches(name: str, text: str) -> list[str]:
             found.append(f"{job}: {of.get('permissions')}")
         if not of.get("timeout-minutes"):
             found.append(f"{job}: no end")
-        for step in of["steps"]:
-            if step.get("uses", "").startswith("actions/checkout@") and step.get("with") != {
-                "persist-credentials": False
-            }:
-                found.append(f"{job}: the token stays in the checkout")
-            found += [
-                f"{job}: {made}" for made in re.findall(r"make ([\w-]+)", step.get("run", "")) if made not in TARGETS
-            ]
-        for step in of["steps"]:
-            if "aws-actions/configure-aws-credentials@" not in step.get("uses", ""):
-                continue
-            if of.get("environment") != "production" or of.get("if") != "github.ref == 'refs/heads/main'":
-                found.append(f"{job}: takes a role of AWS without approval")
-            if set(step["with"]) != {"role-to-assume", "aws-region"}:
-                found.append(f"{job}: {step['with']}")
+        is_approved = of.get("environment") == "production" and of.get("if") == "github.ref == 'refs/heads/main'"
+        found += [f"{job}: {problem}" for step in of["steps"] for problem in breaches_of_step(step, is_approved)]
+    return found
+
+
+def breaches_of_step(step: dict, is_approved: bool) -> list[str]:
+    used, given = step.get("uses", ""), step.get("with")
+    found = [
+        f"make {made} is nothing" for made in re.findall(r"make ([\w-]+)", step.get("run", "")) if made not in TARGETS
+    ]
+    if used.startswith("actions/checkout@") and given != {"persist-credentials": False}:
+        found.append("the token stays in the checkout")
+    if used.startswith("aws-actions/configure-aws-credentials@"):
+        if not is_approved:
+            found.append("takes a role of AWS without approval")
+        if set(given) != {"role-to-assume", "aws-region"}:
+            found.append(f"takes a role with {given}")
     return found
 
 
@@ -101,6 +103,11 @@ FAULTS = [
 ]
 
 
+def says(program: str, *arguments: str) -> list[dict]:
+    done = subprocess.run([BIN / program, *arguments], capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> list[set[str]]:
     """For each fault, who finds it; each program looks at all of them at once."""
@@ -113,22 +120,15 @@ def found(tmp_path_factory) -> list[set[str]]:
         (folder / f"{number}.yml").write_text(text)
         of_each.append({"rules"} if set(breaches(name, text)) - set(breaches(name, TEXTS[name])) else set())
     files = [str(path) for path in folder.iterdir()]
-    options = ["--offline", "--quiet", "--no-progress", "--format", "json"]
-    told = subprocess.run([BIN / "zizmor", *options, *files], capture_output=True, text=True, check=False)
-    for finding in json.loads(told.stdout):
+    for finding in says("zizmor", "--offline", "--quiet", "--no-progress", "--format", "json", *files):
         for location in finding["locations"]:
             number = Path(location["symbolic"]["key"]["Local"]["verbatim_path"]).stem
             of_each[int(number)].add(f"zizmor {finding['ident']}")
-    told = subprocess.run(
-        [BIN / "actionlint", "-format", "{{json .}}", *files], capture_output=True, text=True, check=False
-    )
-    for finding in json.loads(told.stdout):
+    for finding in says("actionlint", "-format", "{{json .}}", *files):
         of_each[int(Path(finding["filepath"]).stem)].add(f"actionlint {finding['kind']}")
     return of_each
 
 
-@pytest.mark.parametrize(
-    "number", range(len(FAULTS)), ids=[f"{fault[2].strip() or fault[1].strip()}" for fault in FAULTS]
-)
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=[(fault[2] or fault[1]).strip() for fault in FAULTS])
 def test_a_fault_is_found(found, number):
     assert FAULTS[number][3] in found[number]
