@@ -41,7 +41,6 @@ COPY tests/generic tests/generic
 COPY tests/singular tests/singular
 COPY docs docs
 COPY assets assets
-COPY tools/docs_site.py tools/docs_site.py
 USER retail
 # The rules of the API, which it would compile at its start otherwise, for 20 seconds.
 RUN python -c 'from pathlib import Path; from retail_warehouse.streaming.rules import load; load(Path.cwd())'

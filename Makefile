@@ -129,10 +129,11 @@ stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups 
 bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-erd: $(VENV)/.dev profiles.yml ## Draw the pictures of the schema and the lineage anew (after make build)
+erd: $(VENV)/.dev profiles.yml ## Draw the pictures of schema, lineage and AWS anew (after make build)
 	@$(BIN)/dbt docs generate --quiet
 	@$(BIN)/python tools/erd.py assets/erd.svg
 	@$(BIN)/python tools/lineage_picture.py assets/lineage.svg
+	@$(BIN)/python tools/aws_picture.py assets/aws.svg
 
 picture: $(VENV)/.dev profiles.yml ## Draw the pictures of dashboard and shop anew (after make predictions; needs Chromium)
 	@$(BIN)/python tools/dashboard_picture.py assets/dashboard.png
