@@ -46,9 +46,10 @@ def glue_type(contract: str) -> str:
     return "string" if name == "varchar" else TYPES[name]
 
 
-def exported(manifest) -> dict[str, dict]:
-    """The models that `export_parquet` writes unless told otherwise."""
-    nodes = json.loads(manifest.read_text())["nodes"].values()
+@pytest.fixture(scope="module")
+def models(built) -> dict[str, dict]:
+    """Those that `export_parquet` writes unless told otherwise."""
+    nodes = json.loads(built.manifest.read_text())["nodes"].values()
     return {node["name"]: node for node in nodes if node["config"].get("meta", {}).get("export_by_month")}
 
 
@@ -135,8 +136,7 @@ def folders_of(exports) -> dict[str, list[str]]:
     return {table.name: [path.name for path in table.iterdir()] for table in exports.iterdir()}
 
 
-def test_tables_are_those_of_the_contracts(built):
-    models = exported(built.manifest)
+def test_tables_are_those_of_the_contracts(models):
     assert len(models) == 3
     assert problems(lake(), models) == []
 
@@ -219,10 +219,10 @@ MONTHS = f"{SALES}/Parameters/projection.invoice_month"
         ("Resources/DailySales", None),
     ],
 )
-def test_a_table_that_differs_from_its_model_is_found(built, path, value):
+def test_a_table_that_differs_from_its_model_is_found(models, path, value):
     template = lake()
     set_in(template, path, value)
-    assert problems(template, exported(built.manifest))
+    assert problems(template, models)
 
 
 @pytest.mark.parametrize(
