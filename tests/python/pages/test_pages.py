@@ -32,6 +32,8 @@ from retail_warehouse.settings import ProjectSettings, Settings, TokenSettings
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [*(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md")), *DOCS]
+# Of runs and deployments; the page that is about them names them.
+RECORDS = ("redshift_runs.md", "aws_runs.md")
 OVERVIEW = PROJECT / "models/overview.md"
 SETTINGS = PROJECT / "docs/settings.md"
 CLOUD = "# needs an AWS account"
@@ -391,7 +393,7 @@ def test_every_page_can_be_found():
     """From the README, and from the overview of dbt's documentation, beside which dbt puts the folder `docs`."""
     overview = OVERVIEW.read_text()
     for page in DOCS:
-        if page.name != "redshift_runs.md":
+        if page.name not in RECORDS:
             assert f"(docs/{page.name})" in TEXTS[PROJECT / "README.md"], page.name
             assert f"(docs/{page.name})" in overview, page.name
     assert set(re.findall(r"\(docs/([^)#]*)\)", overview)) <= {page.name for page in DOCS}
@@ -403,7 +405,7 @@ def test_a_page_begins_with_its_question():
         first = TEXTS[page].splitlines()[0]
         assert re.fullmatch(r"# [A-Z].*\?", first), f"{page.name}: {first}"
         assert re.fullmatch(r"[a-z_]+\.md", page.name)
-        assert page.name == "redshift_runs.md" or blocks(TEXTS[page], "(?:console|sql)"), f"{page.name} has no example"
+        assert page.name in RECORDS or blocks(TEXTS[page], "(?:console|sql)"), f"{page.name} has no example"
 
 
 def test_the_readme_is_one_page():
