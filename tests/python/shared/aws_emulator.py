@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -138,11 +137,8 @@ class Emulator:
         return requests.post(self.url + path, verify=str(self._certificate), timeout=30, **options)
 
     def close(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        self._process.kill()  # it holds nothing that anybody wants
+        self._process.wait()
 
 
 def _main() -> None:
