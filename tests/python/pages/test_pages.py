@@ -203,7 +203,7 @@ def recipe(target: str) -> list[str]:
     return [command.strip() for command in re.findall(r"[.]venv/bin/((?:dbt|retail-warehouse) [^&|;>\n]*)", recipe_)]
 
 
-TARGETS = set(re.findall(r"^(\w+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([\w-]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 NAMED = sorted({words[1] for _, words, _ in ALL if words[0] == "make" and len(words) > 1} & TARGETS)
 RECIPES = {target: recipe(target) for target in NAMED}
 
