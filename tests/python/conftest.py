@@ -26,6 +26,7 @@ from retail_warehouse.generate import instacart
 # Fixtures of several modules.
 pytest_plugins = (
     "shared.api_fixtures",
+    "shared.landing_fixtures",
     "shared.prediction_fixtures",
     "shared.store_fixtures",
     "shared.token_fixtures",
