@@ -12,8 +12,8 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build sql check test test-spark test-image lint docs lineage dashboard pages predictions shop stream bench \
-	erd picture sample lock clean
+.PHONY: help build sql check test test-spark test-image lint docs lineage dashboard pages predictions shop stream \
+	deploy bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -125,6 +125,9 @@ stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups 
 	@head -n 1 seeds/samples/online_retail/data.csv > stream/files/header.csv
 	@WAREHOUSE_PATH=stream/warehouse.duckdb ONLINE_RETAIL_DATA=stream/files ONLINE_RETAIL_LANDING=stream/landing \
 		SERVING_STORE=stream/serving.sqlite $(BIN)/retail-warehouse live $(or $(ARGS),--from seeds/samples/online_retail/data.csv)
+
+deploy: $(VENV)/.core ## Deploy to AWS (ARGS="--email you@example.com" the first time; ARGS="--help" lists the rest)
+	@$(BIN)/python infrastructure/deploy.py $(ARGS)
 
 bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
