@@ -5,6 +5,7 @@ plain HTTP, so it listens at a second port. Run as a program, this file is that 
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import socket
@@ -69,7 +70,7 @@ class Emulator:
         command += ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", str(folder / "key.pem")]
         subprocess.run([*command, "-out", str(self._certificate)], check=True, capture_output=True)
         self.port, plain = _free_port(), _free_port()
-        self.url = f"https://localhost:{self.port}"
+        self.url, self.plain_url = f"https://localhost:{self.port}", f"http://localhost:{plain}"
         self.environment = {"AWS_ENDPOINT_URL": self.url, "AWS_CA_BUNDLE": str(self._certificate)}
         given = {name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
         given |= {
@@ -121,8 +122,15 @@ class Emulator:
         return self._clients[key]
 
     def as_role(self, arn: str) -> dict[str, str]:
-        """Temporary credentials of a role, as ECS and others give them to what runs under it."""
+        """Temporary credentials of a role, as a service of AWS gets them for what it runs under it. The role trusts
+        that service alone, for this account; nobody here is one, so the owner is trusted for a moment."""
+        iam, name = self.client("iam"), arn.rpartition("/")[2]
+        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        owner = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+        for_a_moment = trust | {"Statement": [*trust["Statement"], owner]}
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(for_a_moment))
         found = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="task")["Credentials"]
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
         names = {
             "aws_access_key_id": "AccessKeyId",
             "aws_secret_access_key": "SecretAccessKey",
