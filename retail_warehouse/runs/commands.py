@@ -51,7 +51,8 @@ def _prepared(what: str):
         raise DataError("Set RETAIL_WAREHOUSE_BUCKET to the name of the bucket that holds the raw files.")
     if "/" in given.retail_warehouse_bucket:
         raise DataError(
-            f"RETAIL_WAREHOUSE_BUCKET is the name of a bucket alone, without s3:// (now: {given.retail_warehouse_bucket})."
+            "RETAIL_WAREHOUSE_BUCKET must be the name of a bucket alone, without s3:// "
+            f"(now: {given.retail_warehouse_bucket})."
         )
     settings()
     credentials_of(TARGET)

@@ -229,7 +229,8 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
             summary |= {"status": SKIPPED, "reason": str(reason)}
         except (Exception, KeyboardInterrupt) as problem:
             summary["error"] = _error_of(problem, held)
-            summary |= {"failed_step": name for name, about in steps.items() if about["status"] == FAILED}
+            failed = [name for name, about in steps.items() if about["status"] == FAILED]
+            summary |= {"failed_step": failed[0]} if failed else {}
             code = FAILURE
     summary["seconds"] = round(time.monotonic() - start, 1)
     _keep(run, summary)

@@ -40,8 +40,8 @@ def land_streamed(run: Run) -> str:
 def _online_retail_files(run: Run) -> dict[str, Path]:
     if not run.files(_ONLINE_RETAIL):
         raise DataError(
-            f"There is no file in {run.bucket.url(_ONLINE_RETAIL)}. Put one there; where all rows are streamed, one with "
-            "the header alone (docs/streaming.md)."
+            f"There is no file in {run.bucket.url(_ONLINE_RETAIL)}. Put one there; where all rows are streamed, one "
+            "with the header alone."
         )
     return {"ONLINE_RETAIL_DATA": run.copy(_ONLINE_RETAIL), "ONLINE_RETAIL_LANDING": run.copy(STREAMED)}
 
