@@ -28,13 +28,17 @@ def land(source: str, to: str, tables: Sequence[str] = ()) -> None:
         to = str(folder)
     to = to.rstrip("/")
     # Not before it is needed: dbt takes seconds to import.
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
     arguments = ["--quiet", "run-operation", "write_raw_parquet", "--target", "dev"]
     arguments += ["--args", json.dumps({"source_name": source, "folder": to, "tables": list(tables)})]
     # A warehouse of its own, in memory: nobody waits for the real one.
     with environment_variables({"WAREHOUSE_PATH": ":memory:"}), artifacts(f"landing_{source}") as target:
-        result = dbtRunner().invoke([*arguments, "--target-path", str(target)])
+        try:
+            result = dbtRunner().invoke([*arguments, "--target-path", str(target)])
+        finally:
+            DuckDBConnectionManager.close_all_connections()  # and give back its memory
     if not result.success:
         raise DataError(
             "Nothing can be loaded until this is corrected; what was landed before may be replaced in part."

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -159,7 +159,7 @@ class Bucket:
             OSError: The disk cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        note = folder.with_name(f".{folder.name}.copied.json")
+        note = note_of(folder)
         known = _read_note(note)
         wanted = {name: one for name, one in files.items() if not _is_there(folder / name, one, known.get(name))}
         _remove_others(folder, files)
@@ -209,6 +209,25 @@ class Bucket:
                 file.write(piece)
         if part.stat().st_size != found.size:
             raise OSError(f"{key} was read in part")
+
+    def read_into(self, key: str, file: IO[bytes]) -> bool:
+        """Write the content of an object into an open file; false if there is no such object.
+
+        Raises:
+            DataError: It cannot be read.
+            OSError: The disk cannot be written.
+        """
+        with self._told(f"{self.url(key)} cannot be read"):
+            try:
+                body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
+            except ClientError as error:
+                if code_of(error) in _GONE:
+                    return False
+                raise
+            with contextlib.closing(body):
+                while piece := body.read(_PIECE):
+                    file.write(piece)
+        return True
 
     def upload(self, folder: Path, prefix: str, names: Iterable[str]) -> None:
         """Write files of a folder below a prefix, in place of those of the same name.
@@ -327,6 +346,11 @@ def _remove_others(folder: Path, files: dict[str, Found]) -> None:
                 path.rmdir()
         elif path.relative_to(folder).as_posix() not in files:
             path.unlink()
+
+
+def note_of(folder: Path) -> Path:
+    """The file beside a folder that says which version of each file was copied."""
+    return folder.with_name(f".{folder.name}.copied.json")
 
 
 def _read_note(note: Path) -> dict[str, str]:

@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.runs import lock
-from retail_warehouse.runs.bucket import RUNS, Bucket, Found
+from retail_warehouse.runs import bundle, lock
+from retail_warehouse.runs.bucket import RUNS, STREAMED, Bucket, Found
 from retail_warehouse.runs.redshift import Dbt
 from retail_warehouse.runs.state import Done, State, digest_of
 
@@ -100,7 +100,11 @@ class Run:
             DataError: A file cannot be read, or changes meanwhile.
         """
         folder = self.folder / prefix
+        if prefix == STREAMED:
+            bundle.fetch(self.bucket, prefix, folder)
         copied = self.bucket.download(prefix, folder, self.files(prefix), self.tell)
+        if prefix == STREAMED:
+            bundle.keep(self.bucket, prefix, folder, self.files(prefix), copied)
         self.tell(f"{copied:,} of {len(self.files(prefix)):,} files copied from {self.bucket.url(prefix)}")
         return folder
 
