@@ -85,7 +85,7 @@ docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage
 	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and \
 		"Port $(PORT) is taken by another program. Name another: make docs PORT=8081")'
 	@$(BIN)/dbt docs generate $(ARGS)
-	@$(BIN)/python tools/docs_site.py target
+	@$(BIN)/python -m retail_warehouse.docs_site target
 	@$(BIN)/dbt docs serve --port $(PORT)
 
 lineage: $(VENV)/.dev profiles.yml ## Write target/lineage/index.html, the lineage of every column (after make build)
@@ -98,7 +98,7 @@ dashboard: $(VENV)/.dashboard profiles.yml ## Write dashboard.html, a page with 
 pages: $(VENV)/.dev profiles.yml ## Write target/pages: documentation, column lineage and dashboard (after make build)
 	@mkdir -p target/pages
 	@$(BIN)/dbt docs generate --static --quiet $(ARGS)
-	@$(BIN)/python tools/docs_site.py target
+	@$(BIN)/python -m retail_warehouse.docs_site target
 	@cp target/static_index.html target/pages/index.html
 	@cp -R target/docs target/pages/
 	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
@@ -169,5 +169,5 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 		--no-annotate --custom-compile-command "make lock" --output-file requirements-spark.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
-	rm -rf target logs stream predictions .streaming dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \
+	rm -rf target logs stream predictions .streaming .runs dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \
 		warehouse.duckdb.copies

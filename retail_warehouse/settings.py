@@ -49,6 +49,20 @@ class ProjectSettings(_Environment):
     dbt_engine_log_level_file: str = ""
 
 
+class RunSettings(_Environment):
+    """Runs on Amazon Redshift.
+
+    Attributes:
+        retail_warehouse_bucket: Name of the bucket that holds raw files, what is loaded and what is written.
+        run_folder: Folder for copies of files of the bucket.
+        run_vars: What every dbt command of a run gets as ``--vars``, as YAML.
+    """
+
+    retail_warehouse_bucket: str = ""
+    run_folder: Path = Path(".runs")
+    run_vars: str = ""
+
+
 class _Service(_Environment):
     """Whether this is the service that customers use, or development.
 
