@@ -12,8 +12,8 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build sql check test test-spark test-image lint docs lineage dashboard pages predictions shop stream bench \
-	erd picture sample lock clean
+.PHONY: help build sql check test test-spark test-image lint docs lineage dashboard pages predictions shop stream \
+	deploy bench erd picture sample lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,7 +85,7 @@ docs: $(VENV)/.core profiles.yml ## Build the documentation and open the lineage
 	@$(BIN)/python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0 and \
 		"Port $(PORT) is taken by another program. Name another: make docs PORT=8081")'
 	@$(BIN)/dbt docs generate $(ARGS)
-	@$(BIN)/python tools/docs_site.py target
+	@$(BIN)/python -m retail_warehouse.docs_site target
 	@$(BIN)/dbt docs serve --port $(PORT)
 
 lineage: $(VENV)/.dev profiles.yml ## Write target/lineage/index.html, the lineage of every column (after make build)
@@ -98,7 +98,7 @@ dashboard: $(VENV)/.dashboard profiles.yml ## Write dashboard.html, a page with 
 pages: $(VENV)/.dev profiles.yml ## Write target/pages: documentation, column lineage and dashboard (after make build)
 	@mkdir -p target/pages
 	@$(BIN)/dbt docs generate --static --quiet $(ARGS)
-	@$(BIN)/python tools/docs_site.py target
+	@$(BIN)/python -m retail_warehouse.docs_site target
 	@cp target/static_index.html target/pages/index.html
 	@cp -R target/docs target/pages/
 	@$(BIN)/colibri generate --light --disable-telemetry --output-dir target/lineage
@@ -125,6 +125,9 @@ stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups 
 	@head -n 1 seeds/samples/online_retail/data.csv > stream/files/header.csv
 	@WAREHOUSE_PATH=stream/warehouse.duckdb ONLINE_RETAIL_DATA=stream/files ONLINE_RETAIL_LANDING=stream/landing \
 		SERVING_STORE=stream/serving.sqlite $(BIN)/retail-warehouse live $(or $(ARGS),--from seeds/samples/online_retail/data.csv)
+
+deploy: $(VENV)/.core ## Deploy to AWS (ARGS="--email you@example.com" the first time; ARGS="--help" lists the rest)
+	@$(BIN)/python infrastructure/deploy.py $(ARGS)
 
 bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
@@ -166,5 +169,5 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 		--no-annotate --custom-compile-command "make lock" --output-file requirements-spark.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
-	rm -rf target logs stream predictions .streaming dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \
+	rm -rf target logs stream predictions .streaming .runs dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \
 		warehouse.duckdb.copies
