@@ -1,138 +1,71 @@
-"""Athena's answers are the warehouse's: `lake.yaml` is deployed to an emulator, the export put where its tables look,
-and each named query asked through Athena's interface. The emulator answers with DuckDB and finds months by the folders,
-so this shows places, columns and queries; types and projection are held by the rules in `test_lake.py`."""
+"""Athena's answers are the warehouse's: the export is put where the tables of the deployed lake look, and each named
+query asked through Athena's interface. The emulator answers with DuckDB and finds months by the folders, so this shows
+places, columns, queries and rights; types and projection are held by the rules in `test_lake.py`."""
 
-import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from decimal import Decimal
-from pathlib import Path
 
-import boto3
+import botocore.exceptions
 import duckdb
 import pytest
 from cfnlint.decode import cfn_yaml
 from conftest import PROJECT
 
-REGION = "eu-west-2"
-TEMPLATE = json.loads(json.dumps(cfn_yaml.load(str(PROJECT / "infrastructure/lake.yaml"))))
-# The one type that the emulator lacks; the queries are asked without it.
+TEMPLATE = cfn_yaml.load(str(PROJECT / "infrastructure/lake.yaml"))
+# The emulator lacks their type; they are asked as they stand in the template.
 QUERIES = {
     name: resource["Properties"]["QueryString"]
     for name, resource in TEMPLATE["Resources"].items()
     if resource["Type"] == "AWS::Athena::NamedQuery"
 }
-# What lake.yaml imports.
-FOUNDATION = {
-    "Resources": {"Data": {"Type": "AWS::S3::Bucket"}},
-    "Outputs": {
-        name: {"Value": value, "Export": {"Name": f"retail-foundation-{name}"}}
-        for name, value in {
-            "Bucket": {"Ref": "Data"},
-            "BucketArn": {"Fn::GetAtt": ["Data", "Arn"]},
-            "Boundary": "arn:aws:iam::aws:policy/PowerUserAccess",
-        }.items()
-    },
-}
-
-
-class Emulator:
-    def __init__(self, folder: Path) -> None:
-        with contextlib.closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        own = {
-            "GATEWAY_PORT": str(self.port),
-            "BIND_HOST": "127.0.0.1",
-            "IOT_MTLS_ENABLED": "0",
-            "MINISTACK_REGION": REGION,
-            "ATHENA_ENGINE": "duckdb",
-            "S3_DATA_DIR": str(folder / "s3"),
-            "STATE_DIR": str(folder / "state"),
-        }
-        self._log = (folder / "ministack.log").open("w+")
-        program = Path(sys.executable).parent / "ministack"
-        self._process = subprocess.Popen([program], env=os.environ | own, stdout=self._log, stderr=subprocess.STDOUT)
-
-    def wait(self) -> None:
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_ministack/health", timeout=1)
-                return
-            if self._process.poll() is not None:
-                self._log.seek(0)
-                pytest.fail(f"The emulator has ended: {self._log.read()[-2000:]}")
-            time.sleep(0.05)
-
-    def client(self, service: str):
-        return boto3.client(
-            service,
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-
-    def deploy(self, name: str, template: dict) -> dict[str, str]:
-        cloudformation = self.client("cloudformation")
-        text = json.dumps(template)
-        cloudformation.create_stack(StackName=name, TemplateBody=text, Capabilities=["CAPABILITY_IAM"])
-        waiter = cloudformation.get_waiter("stack_create_complete")
-        waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._log.close()
 
 
 @pytest.fixture(scope="module")
-def asked(built, tmp_path_factory):
-    """Asks Athena a query; returns its rows as text."""
-    emulator = Emulator(tmp_path_factory.mktemp("athena"))
-    try:
-        emulator.wait()
-        bucket = emulator.deploy("retail-foundation", FOUNDATION)["Bucket"]
-        resources = {name: of for name, of in TEMPLATE["Resources"].items() if name not in QUERIES}
-        lake = emulator.deploy("retail-lake", TEMPLATE | {"Resources": resources})
-        exports = built.artifacts / "exports/dev"
-        for path in exports.rglob("*.parquet"):
-            key = f"exports/prod/{path.relative_to(exports)}"
-            emulator.client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
-        athena = emulator.client("athena")
+def bucket(deployed, built) -> str:
+    """The data bucket, with the export of the sample."""
+    name, exports = deployed.outputs("foundation")["Bucket"], built.artifacts / "exports/dev"
+    for path in exports.rglob("*.parquet"):
+        key = f"exports/prod/{path.relative_to(exports)}"
+        deployed.aws.client("s3").put_object(Bucket=name, Key=key, Body=path.read_bytes())
+    return name
 
-        def ask(sql: str) -> list[tuple]:
-            id_ = athena.start_query_execution(
-                QueryString=sql,
-                WorkGroup=lake["Workgroup"],
-                QueryExecutionContext={"Database": lake["Database"]},
-            )["QueryExecutionId"]
-            while True:
-                execution = athena.get_query_execution(QueryExecutionId=id_)["QueryExecution"]
-                if execution["Status"]["State"] not in ("QUEUED", "RUNNING"):
-                    break
-                time.sleep(0.02)
-            assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
-            # Where the workgroup says, which a client cannot change.
-            assert execution["ResultConfiguration"]["OutputLocation"].startswith(f"s3://{bucket}/athena/sql/")
-            rows = athena.get_query_results(QueryExecutionId=id_)["ResultSet"]["Rows"]
-            return [tuple(field.get("VarCharValue") for field in row["Data"]) for row in rows[1:]]
 
-        ask.export, ask.s3 = f"s3://{bucket}/exports/prod", emulator.client("s3")
-        yield ask
-    finally:
-        emulator.stop()
+@pytest.fixture(scope="module")
+def reader(deployed) -> dict[str, str]:
+    """Credentials of somebody who has the lake's policy for readers, and no other right."""
+    iam, owner = deployed.aws.client("iam"), {"AWS": "arn:aws:iam::000000000000:root"}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": owner, "Action": "sts:AssumeRole"}],
+    }
+    role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.attach_role_policy(RoleName="reader", PolicyArn=deployed.outputs("lake")["ReaderPolicy"])
+    return deployed.aws.as_role(role)
+
+
+@pytest.fixture(scope="module")
+def ask(deployed, bucket, reader):
+    """Asks Athena a query as a reader; returns its rows as text. The account's owner looks at the answer: AWS knows the
+    workgroup of an execution, to which the reader's right is bound, and the emulator does not."""
+    athena, owner = deployed.aws.client("athena", **reader), deployed.aws.client("athena")
+    lake = deployed.outputs("lake")
+
+    def asked(sql: str) -> list[tuple]:
+        where = {"WorkGroup": lake["Workgroup"], "QueryExecutionContext": {"Database": lake["Database"]}}
+        id_ = athena.start_query_execution(QueryString=sql, **where)["QueryExecutionId"]
+        status = {"State": "QUEUED"}
+        while status["State"] in ("QUEUED", "RUNNING"):
+            time.sleep(0.02)
+            execution = owner.get_query_execution(QueryExecutionId=id_)["QueryExecution"]
+            status = execution["Status"]
+        assert status["State"] == "SUCCEEDED", status
+        # Where the workgroup says; a client names no place.
+        assert execution["ResultConfiguration"]["OutputLocation"].startswith(f"s3://{bucket}/athena/sql/")
+        rows = owner.get_query_results(QueryExecutionId=id_)["ResultSet"]["Rows"]
+        return [tuple(field.get("VarCharValue") for field in row["Data"]) for row in rows[1:]]
+
+    return asked
 
 
 def as_text(rows: list[tuple]) -> list[tuple]:
@@ -163,34 +96,74 @@ EXPECTED = {
 }
 
 
-def test_named_queries_give_the_figures_of_the_reports(asked, built):
+def test_named_queries_give_the_figures_of_the_reports(ask, built):
     assert EXPECTED.keys() == QUERIES.keys()
     with duckdb.connect(str(built.warehouse), read_only=True) as connection:
         for name, sql in EXPECTED.items():
             expected = as_text(connection.execute(sql).fetchall())
             assert len(expected) > 3
-            assert asked(QUERIES[name]) == expected, name
+            assert ask(QUERIES[name]) == expected, name
 
 
-def test_totals_are_exact(asked, built):
+def test_totals_are_exact(ask, built):
     sums = "select count(*), sum(line_amount), sum(quantity), count(distinct invoice_no) from "
     with duckdb.connect(str(built.warehouse), read_only=True) as connection:
         for name in ("fct_sales", "fct_cancellations"):
             expected = as_text(connection.execute(f"{sums} online_retail.{name}").fetchall())
-            assert asked(sums + name) == expected
+            assert ask(sums + name) == expected
             assert Decimal(expected[0][1]) != 0
 
 
-def test_a_month_that_is_missing_is_seen(asked, built):
-    bucket, prefix = asked.export.removeprefix("s3://").split("/", 1)
-    [month, *_] = sorted((built.artifacts / "exports/dev/fct_sales").iterdir())
-    key = f"{prefix}/fct_sales/{month.name}/{next(month.iterdir()).name}"
-    kept = asked.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    before = {name: asked(QUERIES[name]) for name in ("RowsByMonth", "BestStockItems", "MonthlySales")}
-    asked.s3.delete_object(Bucket=bucket, Key=key)
+def test_a_month_that_is_missing_is_seen(ask, deployed, bucket, built):
+    s3, [month, *_] = deployed.aws.client("s3"), sorted((built.artifacts / "exports/dev/fct_sales").iterdir())
+    key = f"exports/prod/fct_sales/{month.name}/{next(month.iterdir()).name}"
+    kept = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    of_lines = ("RowsByMonth", "BestStockItems", "MonthlySales")
+    before = {name: ask(QUERIES[name]) for name in of_lines}
+    s3.delete_object(Bucket=bucket, Key=key)
     try:
-        after = {name: asked(sql) for name, sql in QUERIES.items() if name in before}
+        after = {name: ask(QUERIES[name]) for name in of_lines}
     finally:
-        asked.s3.put_object(Bucket=bucket, Key=key, Body=kept)
-    assert [name for name in before if before[name] != after[name]] == ["RowsByMonth", "BestStockItems"]
+        s3.put_object(Bucket=bucket, Key=key, Body=kept)
+    assert [name for name in of_lines if before[name] != after[name]] == ["RowsByMonth", "BestStockItems"]
     assert len(before["RowsByMonth"]) - len(after["RowsByMonth"]) == 1
+
+
+def may(call, **arguments) -> bool:
+    try:
+        call(**arguments)
+    except botocore.exceptions.ClientError as error:
+        if not error.response["Error"]["Code"].startswith("AccessDenied"):
+            raise
+        return False
+    return True
+
+
+def test_readers_and_notebooks_see_the_export_and_nothing_else(deployed, bucket, reader):
+    exported = next(iter(deployed.aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="exports/")["Contents"]))[
+        "Key"
+    ]
+    deployed.aws.client("s3").put_object(Bucket=bucket, Key="raw/online_retail/secret.csv", Body=b"x")
+    [spark] = [
+        resource["PhysicalResourceId"]
+        for resource in deployed.aws.client("cloudformation").describe_stack_resources(StackName="retail-lake")[
+            "StackResources"
+        ]
+        if resource["LogicalResourceId"] == "SparkRole"
+    ]
+    notebook = deployed.aws.as_role(deployed.aws.client("iam").get_role(RoleName=spark)["Role"]["Arn"])
+    for credentials, own in ((reader, "athena/sql/x"), (notebook, "athena/spark/x")):
+        s3, glue = (deployed.aws.client(service, **credentials) for service in ("s3", "glue"))
+        assert may(s3.get_object, Bucket=bucket, Key=exported)
+        assert may(s3.list_objects_v2, Bucket=bucket, Prefix="exports/prod/")
+        assert may(s3.put_object, Bucket=bucket, Key=own, Body=b"x")
+        assert may(glue.get_table, DatabaseName="online_retail", Name="fct_sales")
+        assert not may(s3.get_object, Bucket=bucket, Key="raw/online_retail/secret.csv")
+        assert not may(s3.list_objects_v2, Bucket=bucket, Prefix="raw/")
+        assert not may(s3.put_object, Bucket=bucket, Key=exported, Body=b"x")
+        assert not may(s3.put_object, Bucket=bucket, Key="raw/online_retail/x.csv", Body=b"x")
+        assert not may(glue.delete_table, DatabaseName="online_retail", Name="fct_sales")
+        dynamodb = deployed.aws.client("dynamodb", **credentials)
+        assert not may(dynamodb.scan, TableName=deployed.outputs("foundation")["LinesTable"])
+    other = {"QueryString": "select 1", "ResultConfiguration": {"OutputLocation": f"s3://{bucket}/raw/"}}
+    assert not may(deployed.aws.client("athena", **reader).start_query_execution, WorkGroup="primary", **other)
