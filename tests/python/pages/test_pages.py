@@ -143,7 +143,8 @@ def in_prose(text: str) -> list[str]:
 
 
 def in_cloud(text: str) -> list[str]:
-    return [line for block in blocks(text, "console") if block.startswith(CLOUD) for line in block.splitlines()]
+    found = [block for block in blocks(text, "console") if block.startswith(CLOUD)]
+    return [line for block in found for line in block.replace("\\\n", " ").splitlines()]
 
 
 # Page, words, and whether nothing is left out.
