@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import requests
@@ -104,22 +105,26 @@ class Emulator:
             time.sleep(0.05)
         raise AssertionError(self.log.read_text()[-3000:])
 
-    def session(self, **credentials: str) -> boto3.Session:
-        """A session of the account's owner, or of other credentials."""
-        known = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        session = boto3.Session(region_name=REGION, **known)
-        make, config = session.client, Config(retries={"total_max_attempts": 2})
-        session.client = lambda service, **more: make(
-            service, endpoint_url=self.url, verify=str(self._certificate), config=config, **more
-        )
-        return session
-
     def client(self, service: str, **credentials: str):
-        """A client of the account's owner, or of other credentials."""
+        """A client of the account's owner, or of other credentials. Making one takes a while, so each is made once."""
         key = (service, *credentials.values())
         if key not in self._clients:
-            self._clients[key] = self.session(**credentials).client(service)
+            known = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+            config = Config(retries={"total_max_attempts": 2})
+            self._clients[key] = boto3.client(
+                service,
+                region_name=REGION,
+                endpoint_url=self.url,
+                verify=str(self._certificate),
+                config=config,
+                **known,
+            )
         return self._clients[key]
+
+    @property
+    def session(self) -> SimpleNamespace:
+        """What deploy.py asks of a boto3 session."""
+        return SimpleNamespace(region_name=REGION, client=self.client)
 
     def as_role(self, arn: str) -> dict[str, str]:
         """Temporary credentials of a role, as a service of AWS gets them for what it runs under it. The role trusts

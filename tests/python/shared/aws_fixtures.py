@@ -73,7 +73,7 @@ def deploying(_infrastructure_on_path):
         given = {"image": f"retail@{DIGEST}", "architecture": "X86_64", "has_redshift": False, "pause": 0.02}
         email = {"foundation": {"AlarmEmail": "you@example.com"}}
         return deployment.Deployment(
-            aws.session(), deployment.Wanted(**{**given, "parameters": email, **wanted}), said.append
+            aws.session, deployment.Wanted(**{**given, "parameters": email, **wanted}), said.append
         )
 
     yield make
