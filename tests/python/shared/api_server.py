@@ -218,7 +218,11 @@ class Process(Client):
             "100000",
             *options,
         ]
-        given = {name: text for name, text in os.environ.items() if not name.startswith(("COGNITO", "RETAIL", "LOG_", "LANDING_"))}
+        given = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("COGNITO", "RETAIL", "LOG_", "LANDING_"))
+        }
         given |= {"PYTHONPATH": str(PROJECT), "ONLINE_RETAIL_LANDING": str(self.folder), **environment}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(

@@ -1,6 +1,7 @@
 """S3 and DynamoDB as moto plays them, behind doors that can be shut and where requests can be tampered with; and a
 landing there, as tests ask for it."""
 
+import contextlib
 import copy
 import io
 import json
@@ -107,10 +108,8 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 def cut(connection: socket.socket) -> None:
     """End a connection from both sides."""
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 class Aws:

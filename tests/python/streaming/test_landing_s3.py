@@ -413,7 +413,9 @@ def test_two_that_land_at_once_land_each_event_once(on_s3):
 
 def merged(on_s3: LandingOnS3, files: dict[str, bytes]) -> None:
     """Put a merged file in the place of others."""
-    rows = b"".join(merging._place_of_rows(name) + row[1:] + b"\n" for name in files for row in files[name].splitlines())
+    rows = b"".join(
+        merging._place_of_rows(name) + row[1:] + b"\n" for name in files for row in files[name].splitlines()
+    )
     name = merging._merged_name(sorted(files), 1)
     on_s3.aws.s3.put_object(Bucket=on_s3.bucket, Key=f"streamed/{name}", Body=rows)
     for name in files:
