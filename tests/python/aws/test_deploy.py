@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from retail_warehouse.errors import DataError
 
 STACKS = ["foundation", "warehouse", "api", "lake"]
-EVENTS = "retail-events"
+TABLES = [EVENTS := "retail-events", "retail-lines", "retail-lines-predictions"]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,14 @@ def test_next_steps_and_options_of_the_command(aws, deploy, monkeypatch):
     done = CliRunner().invoke(command.main, ["--region", "eu-west-2", *image, "--budget", "70", "--micro-batches"])
     assert done.exit_code == 0, done.output
     pool = aws.client("cognito-idp").list_user_pools(MaxResults=9)["UserPools"][0]["Id"]
-    for part in (bucket_of(aws), f"--user-pool-id {pool}", "scope=transactions/write", "dollars a month", "_SUCCESS"):
+    for part in (
+        bucket_of(aws),
+        f"--user-pool-id {pool}",
+        "subnets=[subnet-",
+        "scope=transactions/write",
+        "dollars a month",
+        "_SUCCESS",
+    ):
         assert part in done.output
     scheduler = aws.client("scheduler")
     states = [scheduler.get_schedule(Name=one["Name"])["State"] for one in scheduler.list_schedules()["Schedules"]]
@@ -189,14 +196,17 @@ def test_taken_down_the_data_stay_and_come_back(aws, deploy):
     s3, dynamodb, bucket = aws.client("s3"), aws.client("dynamodb"), bucket_of(aws)
     s3.put_object(Bucket=bucket, Key="raw/online_retail/data.csv", Body=b"InvoiceNo")
     dynamodb.put_item(TableName=EVENTS, Item={"event_id": {"S": "till:1"}})
+    s3.put_object(Bucket=bucket, Key="runs/state.json", Body=b"{}")
     said = deploy("destroy", False)
-    assert said[-1].startswith(f"kept: the bucket {bucket} and the table {EVENTS}.")
+    assert said[-1].startswith(f"kept: s3://{bucket}, {', '.join(TABLES)}. The next deployment takes them back")
     assert stacks_of(aws) == {}
-    assert not exists(lambda: dynamodb.describe_table(TableName="retail-lines"))
+    # What runs noted of the Redshift that is gone does not keep the next from building.
+    assert not exists(lambda: s3.head_object(Bucket=bucket, Key="runs/state.json"))
 
-    assert deploy("show")[0] == "retail-foundation: would take back Data, Events, which stay as they are"
+    kept = "Data, Events, Lines, Predictions"
+    assert deploy("show")[0] == f"retail-foundation: would take back {kept}, which stay as they are"
     assert stacks_of(aws) == {}
-    assert deploy()[0] == "retail-foundation: takes back Data, Events"
+    assert deploy()[0] == f"retail-foundation: takes back {kept}"
     assert set(stacks_of(aws)) == {f"retail-{stack}" for stack in STACKS}
     assert s3.get_object(Bucket=bucket, Key="raw/online_retail/data.csv")["Body"].read() == b"InvoiceNo"
     assert "Item" in dynamodb.get_item(TableName=EVENTS, Key={"event_id": {"S": "till:1"}})
@@ -209,10 +219,10 @@ def test_taken_down_with_the_data_nothing_is_left(aws, deploy):
     s3.put_object(Bucket=bucket, Key="raw/x", Body=b"two")
     s3.delete_object(Bucket=bucket, Key="raw/x")
     said = deploy("destroy", True)
-    assert said[-2:] == [f"deleted: the bucket {bucket}", f"deleted: the table {EVENTS}"]
+    assert said[-4:] == [f"deleted: s3://{bucket}", *(f"deleted: {table}" for table in TABLES)]
     assert stacks_of(aws) == {}
     assert not exists(lambda: s3.head_bucket(Bucket=bucket))
-    assert not exists(lambda: aws.client("dynamodb").describe_table(TableName=EVENTS))
+    assert aws.client("dynamodb").list_tables()["TableNames"] == []
     deploy("destroy", True)  # once more: nothing is there, and nothing is wrong
 
 

@@ -79,7 +79,6 @@ class Emulator:
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",
             "GATEWAY_PORT": str(plain),
-            "TLS_PORT": str(self.port),
             "USE_SSL": "1",
             "MINISTACK_SSL_CERT": str(self._certificate),
             "MINISTACK_SSL_KEY": str(folder / "key.pem"),
@@ -92,7 +91,9 @@ class Emulator:
             **environment,
         }
         with self.log.open("w") as log:
-            self._process = subprocess.Popen([sys.executable, __file__], env=given, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(self.port), str(plain)], env=given, stdout=log, stderr=log
+            )
         self._clients: dict[tuple, object] = {}
 
     def wait(self) -> "Emulator":
@@ -154,15 +155,15 @@ class Emulator:
         self._process.wait()
 
 
-def _main() -> None:
+def _main(tls_port: str, plain_port: str) -> None:
     import hypercorn.asyncio
     import ministack.app
 
     serve = hypercorn.asyncio.serve
 
     def serve_both(app, config, **options):
-        config.bind = [f"127.0.0.1:{os.environ['TLS_PORT']}"]
-        config.insecure_bind = [f"127.0.0.1:{os.environ['GATEWAY_PORT']}"]
+        config.bind = [f"127.0.0.1:{tls_port}"]
+        config.insecure_bind = [f"127.0.0.1:{plain_port}"]
         return serve(app, config, **options)
 
     hypercorn.asyncio.serve = serve_both
@@ -171,4 +172,5 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ports, sys.argv[1:] = sys.argv[1:], []  # ministack reads arguments of its own
+    _main(*ports)

@@ -199,7 +199,7 @@ def only_tls(templates: Templates) -> Iterator[str]:
 
 @rule
 def data_stay(templates: Templates) -> Iterator[str]:
-    for name in ("Data", "Events"):
+    for name in ("Data", "Events", "Lines", "Predictions"):
         resource = templates["foundation"]["Resources"][name]
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             if resource.get(policy) != "Retain":
