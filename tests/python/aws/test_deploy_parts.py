@@ -1,14 +1,12 @@
-"""The parts of `make deploy` that CloudFormation has no hand in: the image, Redshift's users and limit, and errors."""
+"""What `make deploy` does besides its stacks: the image, and errors that name what to do."""
 
 import base64
 import os
 import stat
 import sys
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
-from botocore.stub import Stubber
 from click.testing import CliRunner
 from conftest import PROJECT
 
@@ -19,23 +17,6 @@ pytestmark = pytest.mark.usefixtures("_infrastructure_on_path")
 ACCOUNT = "123456789012"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.eu-west-2.amazonaws.com/retail"
 DIGEST = "sha256:" + "a" * 64
-WORKGROUP = f"arn:aws:redshift-serverless:eu-west-2:{ACCOUNT}:workgroup/1"
-
-
-@pytest.fixture
-def stubbed():
-    """A client whose answers are told beforehand; it checks what it is asked."""
-    stubbers = []
-
-    def make(service: str) -> tuple:
-        client = boto3.client(service, region_name="eu-west-2", aws_access_key_id="a", aws_secret_access_key="b")
-        stubbers.append(Stubber(client))
-        stubbers[-1].activate()
-        return client, stubbers[-1]
-
-    yield make
-    for stubber in stubbers:
-        stubber.assert_no_pending_responses()
 
 
 # The image.
@@ -165,92 +146,6 @@ def test_a_builder_that_fails_is_named(checkout, builder, stubbed, fails, messag
         stub.add_response("get_authorization_token", _token())
     with pytest.raises(DataError, match=rf"docker could not {message} \(exit code 1\)"):
         push(ecr, REPOSITORY, checkout, lambda text: None)
-
-
-# Redshift.
-
-
-def _users(stubbed, outcomes: list[str | None]):
-    """An administrator whose statements end so: None well, or with an error."""
-    from redshift_users import Administrator
-
-    serverless, stub = stubbed("redshift-serverless")
-    data, statements = stubbed("redshift-data")
-    stub.add_response(
-        "get_namespace", {"namespace": {"adminPasswordSecretArn": "arn:secret"}}, {"namespaceName": "retail-warehouse"}
-    )
-    asked = []
-    data.meta.events.register(
-        "provide-client-params.redshift-data.ExecuteStatement", lambda params, **_: asked.append(params)
-    )
-    for number, outcome in enumerate(outcomes):
-        statements.add_response("execute_statement", {"Id": str(number)})
-        statements.add_response("describe_statement", {"Id": str(number), "Status": "STARTED"}, {"Id": str(number)})
-        ended = {"Status": "FINISHED"} if outcome is None else {"Status": "FAILED", "Error": outcome}
-        statements.add_response("describe_statement", {"Id": str(number), **ended}, {"Id": str(number)})
-    return Administrator(serverless, data, "retail-warehouse", "retail-warehouse", 0), asked
-
-
-SQL = PROJECT / "infrastructure/redshift-users.sql"
-EXISTS = 'ERROR: user "IAMR:retail-warehouse-batch" already exists'
-
-
-def test_users_are_made_and_found_the_second_time(stubbed):
-    administrator, asked = _users(stubbed, [None] * 5)
-    said = []
-    administrator.run(SQL, "retail-warehouse-batch", said.append)
-    assert said == ["redshift: 5 statements of redshift-users.sql have run, the others were done before"]
-    assert {(call["WorkgroupName"], call["Database"], call["SecretArn"]) for call in asked} == {
-        ("retail-warehouse", "retail", "arn:secret")
-    }
-    assert asked[0]["Sql"] == 'create user "IAMR:retail-warehouse-batch" password disable'
-    assert asked[1]["Sql"] == 'grant create, temporary on database retail to "IAMR:retail-warehouse-batch"'
-    assert not [call["Sql"] for call in asked if "--" in call["Sql"] or "$" in call["Sql"] or ";" in call["Sql"]]
-
-    administrator, _ = _users(stubbed, [EXISTS, None, EXISTS, EXISTS, None])
-    administrator.run(SQL, "retail-warehouse-batch", said.append)
-    assert said[1].startswith("redshift: 2 statements")
-
-
-def test_a_statement_that_redshift_refuses_is_told(stubbed):
-    administrator, _ = _users(stubbed, [None, "ERROR: permission denied for database retail"])
-    with pytest.raises(DataError, match="permission denied for database retail It was: grant create"):
-        administrator.run(SQL, "retail-warehouse-batch", lambda text: None)
-
-
-def _limit(stubbed, amounts: list[int], rpu_hours: int | None, then: str | None) -> list[str]:
-    from redshift_users import Administrator
-
-    client, stub = stubbed("redshift-serverless")
-    limits = [{"usageLimitId": "1", "period": "monthly", "amount": amount} for amount in amounts]
-    stub.add_response(
-        "list_usage_limits",
-        {"usageLimits": limits} if limits else {},
-        {"resourceArn": WORKGROUP, "usageType": "serverless-compute"},
-    )
-    if then == "create_usage_limit":
-        wanted = {"resourceArn": WORKGROUP, "usageType": "serverless-compute", "amount": rpu_hours or 120}
-        stub.add_response(then, {}, {**wanted, "period": "monthly", "breachAction": "deactivate"})
-    elif then:
-        stub.add_response(then, {}, {"usageLimitId": "1", "amount": rpu_hours})
-    said: list[str] = []
-    Administrator(client, None, "w", "n").limit(WORKGROUP, rpu_hours, said.append)
-    return said
-
-
-@pytest.mark.parametrize(
-    ("amounts", "rpu_hours", "then"),
-    [
-        ([], None, "create_usage_limit"),
-        ([], 40, "create_usage_limit"),
-        ([120], None, None),
-        ([40], None, None),
-        ([40], 40, None),
-        ([40], 80, "update_usage_limit"),
-    ],
-)
-def test_the_limit_of_use_is_made_once_and_changed_when_asked(stubbed, amounts, rpu_hours, then):
-    assert bool(_limit(stubbed, amounts, rpu_hours, then)) == bool(then)
 
 
 # Errors.
