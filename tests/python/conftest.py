@@ -27,6 +27,7 @@ from retail_warehouse.generate import instacart
 pytest_plugins = (
     "shared.api_fixtures",
     "shared.prediction_fixtures",
+    "shared.run_fixtures",
     "shared.store_fixtures",
     "shared.token_fixtures",
 )

@@ -28,7 +28,7 @@ from conftest import PROJECT
 from dbt.cli.main import cli as dbt_command
 
 from retail_warehouse.cli import main
-from retail_warehouse.settings import ProjectSettings, Settings, TokenSettings
+from retail_warehouse.settings import ProjectSettings, RunSettings, Settings, TokenSettings
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [*(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md")), *DOCS]
@@ -432,7 +432,7 @@ def test_nothing_is_said_twice():
     assert [paragraph for paragraph, count in paragraphs.items() if count > 1] == []
 
 
-SETTINGS_OF_PYTHON = (ProjectSettings, TokenSettings, Settings)
+SETTINGS_OF_PYTHON = (ProjectSettings, RunSettings, TokenSettings, Settings)
 
 
 def variables_of_the_code() -> set[str]:

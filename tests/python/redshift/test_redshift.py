@@ -1,8 +1,10 @@
 """The whole project through the real dbt-redshift and its driver, on the stand-in, compared with DuckDB row by row."""
 
+import base64
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 
 import duckdb
@@ -15,6 +17,7 @@ from shared import aws
 from shared.production import Production, make_stores
 
 from retail_warehouse.dashboard import page, source
+from retail_warehouse.errors import DataError
 from retail_warehouse.serving import publish, publish_predictions
 from retail_warehouse.serving.dynamodb_store import DynamoDbStore
 from retail_warehouse.serving.predictions_dynamodb import DynamoDbPredictions
@@ -97,7 +100,11 @@ def test_the_site_is_in_the_bucket(production):
     pages = {name: production.bucket.read(f"site/{name}")[0].decode() for name in ("index.html", "lineage.html")}
     assert "rpt_monthly_totals" in pages["index.html"]
     assert '<style id="retail-warehouse">' in pages["index.html"]
-    assert "rpt_monthly_totals" in pages["lineage.html"]
+    [packed] = re.findall(r'atob\("([^"]+)"\)', pages["lineage.html"])
+    edges = json.loads(base64.b64decode(packed))["lineage"]["edges"]
+    assert any(
+        edge["target"].endswith(".rpt_monthly_totals") and edge["targetColumn"] == "net_amount" for edge in edges
+    )
     assert "target prod" in production.bucket.read("site/dashboard.html")[0].decode()
     assert production.s3.head_object(Bucket=production.bucket.name, Key="site/index.html")["ContentType"] == "text/html"
 
@@ -134,10 +141,10 @@ def test_published_transactions_are_those_of_duckdb(production, here, on_duckdb,
     assert lines[0] == lines[1]
     assert len(lines[0][0]) < len(lines[0][1]), "those that were streamed come with all of the warehouse"
     # And so it stands where the API of the run looks.
+    last = pairs[-20:]
+    wanted = [line for line in lines[0][0] if (line.invoice_no, line.stock_code) in last]
     with contextlib.closing(DynamoDbStore("lines", production.dynamodb)) as store:
-        assert looked_up(store, pairs[-20:]) == [
-            line for line in lines[0][0] if (line.invoice_no, line.stock_code) in pairs[-20:]
-        ]
+        assert looked_up(store, last) == wanted
         assert {name: delivery.last_row for name, delivery in store.deliveries().items()} == names[0]
 
 
@@ -157,6 +164,9 @@ def test_published_predictions_are_those_of_duckdb(production, here, on_duckdb, 
     for user in users:
         assert of_redshift.user(user) == of_duckdb.user(user) is not None
     assert [of_run.user(user) for user in users[:9]] == [of_redshift.user(user) for user in users[:9]]
+    elsewhere = publish_predictions.Unloaded(str(features), str(tmp_path))
+    with pytest.raises(DataError, match=r"There is no .*/predicted_reorders[.]parquet[.] Unload the features"):
+        publish_predictions.publish(store, elsewhere, models)
 
 
 def test_the_second_delivery_was_built_incrementally(production):
@@ -300,6 +310,7 @@ def test_wrong_arguments_of_a_load_are_told(production, dbt):
         ("location", 5, "location must be a prefix"),
         ("iam_role", "Default", "must be the ARN of a role"),
         ("dry_run", "no", "dry_run must be true or false"),
+        ("tables", ["orders", "ordres"], "The source instacart has no raw table ordres; it has aisles, "),
     ):
         arguments = {"source": "instacart", "location": "s3://bucket/redshift_load", argument: wrong}
         outcome = load(production, **arguments)
