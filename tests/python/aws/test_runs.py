@@ -20,7 +20,7 @@ from retail_warehouse.runs import lock, steps
 from retail_warehouse.runs.bucket import PREFIXES, Bucket
 from retail_warehouse.runs.redshift import Dbt
 from retail_warehouse.runs.run import NothingToDo, Run, Step, perform
-from retail_warehouse.runs.state import State, project_digests
+from retail_warehouse.runs.state import Done, State, project_digests
 
 
 def test_the_prefixes_are_those_of_the_page():
@@ -231,9 +231,30 @@ def test_a_run_that_was_killed_is_gone_on_with(bucket, emulator, small, go, tmp_
 # The runs that there are
 
 
+class FakeDbt(Dbt):
+    """Notes what it is asked to do, and exports as Redshift does."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__()
+        self.bucket = bucket
+        self.asked: list[tuple[str, ...]] = []
+        self.last: str | None = "2026-11-26T02:00:00"
+
+    def build(self, *arguments: str) -> str:
+        self.asked.append(arguments)
+        return "built"
+
+    def operation(self, macro: str, **arguments) -> str:
+        put(self.bucket, "exports/prod/fct_sales/invoice_month=2011-01-01/0000_part_00.parquet", "new")
+        return macro
+
+    def last_processed(self) -> str | None:
+        return self.last
+
+
 @pytest.fixture
 def run(bucket, tmp_path):
-    return Run("nightly", bucket, tmp_path, Dbt(), tables_digest="tables", code_digest="code")
+    return Run("nightly", bucket, tmp_path, FakeDbt(bucket), tables_digest="tables", code_digest="code")
 
 
 def names(steps_of_run) -> list[str]:
@@ -264,7 +285,7 @@ def test_what_is_done_depends_on_what_is_there(run, bucket):
 
 def test_files_that_are_gone_are_no_reason_to_go_on_without_them(run, bucket):
     put(bucket, "raw/online_retail/data.csv", "x")
-    run.state = State({"load_instacart": None})
+    run.state = State({"load_instacart": Done("input", {}, "at")})
     with pytest.raises(DataError, match=r"There is no file in s3://.*/raw/instacart any more"):
         steps.nightly(run)
 
@@ -283,26 +304,8 @@ def test_runs_that_have_to_wait_for_the_first_build_are_skipped(run):
     assert names(steps.micro_batch(run)) == ["land_streamed", "load_streamed", "build_streamed", "publish_lines"]
 
 
-class FakeDbt(Dbt):
-    """Notes what it is asked to do, and exports as Redshift does."""
-
-    def __init__(self, bucket: Bucket) -> None:
-        super().__init__()
-        self.bucket = bucket
-        self.asked: list[tuple[str, ...]] = []
-
-    def build(self, *arguments: str) -> str:
-        self.asked.append(arguments)
-        return "built"
-
-    def operation(self, macro: str, **arguments) -> str:
-        put(self.bucket, "exports/prod/fct_sales/invoice_month=2011-01-01/0000_part_00.parquet", "new")
-        return macro
-
-
 def test_tables_are_built_in_full_after_a_change_of_the_project(run, bucket):
     put(bucket, "raw/online_retail/data.csv", "x")
-    run.dbt = FakeDbt(bucket)
     steps.build(run)
     assert run.state.built_with == "tables"
     steps.build(run)
@@ -318,9 +321,32 @@ def test_tables_are_built_in_full_after_a_change_of_the_project(run, bucket):
     assert run.dbt.asked[-1] == ()
 
 
+@pytest.mark.parametrize(
+    ("last", "built_with"),
+    [
+        ("2026-11-26T02:00:00", "tables"),  # as the build left it
+        ("2026-11-26T02:00:00.5", "tables"),  # a micro-batch later
+        ("2026-11-25T02:00:00", "to be built in full"),  # restored
+        ("", "to be built in full"),
+        (None, ""),  # made anew
+    ],
+)
+def test_a_state_of_another_warehouse_is_forgotten(run, bucket, last, built_with):
+    put(bucket, "raw/online_retail/data.csv", "x")
+    steps.build(run)
+    run.state.steps["load_online_retail"] = Done("input", {}, "at")
+    run.state.write(bucket)
+    run.dbt.last = last
+    steps.nightly(run)
+    is_kept = built_with == "tables"
+    assert State.read(bucket) == run.state
+    assert (run.state.built_with, "load_online_retail" in run.state.steps) == (built_with, is_kept)
+    steps.build(run)
+    assert ("--full-refresh" in run.dbt.asked[-1]) == (built_with == "to be built in full")
+
+
 def test_months_that_are_gone_are_removed_from_the_export(run, bucket):
     put(bucket, "raw/online_retail/data.csv", "x")
-    run.dbt = FakeDbt(bucket)
     month = "exports/prod/fct_sales/invoice_month="
     put(bucket, f"{month}2011-01-01/0000_part_00.parquet", "old")
     put(bucket, f"{month}2010-12-01/0000_part_00.parquet", "gone")
@@ -345,6 +371,30 @@ def test_the_digest_of_the_project_is_of_what_decides(monkeypatch, tmp_path):
     assert code != before[1]
     (tmp_path / "models/m.sql").write_text("b")
     assert project_digests()[0] != before[0]
+
+
+# Publishing
+
+
+def test_without_a_store_nothing_is_published(run, monkeypatch):
+    monkeypatch.delenv("SERVING_STORE", raising=False)
+    for step in (steps.publish_lines, steps.publish_predictions):
+        with pytest.raises(NothingToDo, match="SERVING_STORE is not set"):
+            step(run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("predictions", "--target", "prod"), "--target is for transactions"),
+        (("transactions", "--features", "features"), "--features is for predictions"),
+        (("--models", "models"), "--models is for predictions"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(arguments, told):
+    done = CliRunner().invoke(main, ["publish", *arguments])
+    assert done.exit_code == 2
+    assert told in done.output
 
 
 # Settings
