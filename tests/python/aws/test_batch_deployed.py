@@ -48,9 +48,7 @@ def batch(deployed):
 
 @pytest.fixture(scope="module")
 def copy_role(deployed):
-    [container] = deployed.task("retail-warehouse-batch")["containerDefinitions"]
-    environment = {given["name"]: given["value"] for given in container["environment"]}
-    return deployed.aws.as_role(environment["REDSHIFT_IAM_ROLE"])
+    return deployed.aws.as_role(deployed.environment("retail-warehouse-batch")["REDSHIFT_IAM_ROLE"])
 
 
 @pytest.mark.parametrize(("who", "wanted"), [("batch", BATCH), ("copy_role", COPY)])
