@@ -7,6 +7,7 @@ import click
 
 from retail_warehouse import building
 from retail_warehouse.errors import DataError
+from retail_warehouse.redshift_connection import connected
 
 TARGET = "prod"
 
@@ -64,6 +65,26 @@ class Dbt:
         """
         self._invoke("run-operation", macro, "--args", json.dumps(arguments))
         return macro
+
+    def last_processed(self) -> str | None:
+        """When the warehouse last took in a file, by its ledger; empty if it has taken in none, and none where there is
+        no ledger.
+
+        Raises:
+            DataError: The warehouse cannot be reached.
+        """
+        with connected(TARGET) as (connection, _):
+            from redshift_connector import ProgrammingError
+
+            cursor = connection.cursor()
+            try:
+                cursor.execute("select max(processed_at) from audit.processed_files")
+            except ProgrammingError as error:
+                if "does not exist" in str(error):
+                    return None
+                raise DataError(f"The target {TARGET} refuses a query: {error}") from error
+            [(last,)] = cursor.fetchall()
+            return last.isoformat() if last else ""
 
     def write_docs(self) -> None:
         """Write the pages of the documentation, manifest and catalogue into dbt's target folder.

@@ -87,6 +87,7 @@ def build(run: Run) -> str:
     is_changed = run.state.built_with not in ("", run.tables_digest)
     said = run.dbt.build(*selected, *(("--full-refresh",) if is_changed else ()))
     run.state.built_with = run.tables_digest
+    run.state.processed_at = run.dbt.last_processed() or ""
     return said
 
 
@@ -210,6 +211,25 @@ def sources_of(run: Run) -> list[str]:
     return [source for source, has_some in has_files.items() if has_some]
 
 
+def forget_another_warehouse(run: Run) -> None:
+    """Do all steps again where the warehouse is not the one that they were done on: it was made anew, or restored from
+    a time before the last build. Only a nightly run asks, since a question wakes a warehouse that sleeps, at a price.
+
+    Raises:
+        DataError: The warehouse cannot be reached, or the bucket cannot be written.
+    """
+    if not {"load_instacart", "load_online_retail"} & run.state.steps.keys():
+        return
+    found = run.dbt.last_processed()
+    if found is not None and found >= run.state.processed_at:
+        return
+    run.tell("The warehouse was made anew or restored since the last run: all steps are done again.")
+    if found is None:
+        run.state.built_with = ""
+    run.state.forget(in_full=True)
+    run.state.write(run.bucket)
+
+
 _LAND_INSTACART = Step(land_instacart, of=(_INSTACART,))
 _LOAD_INSTACART = Step(load_instacart, after=("land_instacart",))
 _LAND_STREAMED = Step(land_streamed, of=(STREAMED,))
@@ -235,6 +255,7 @@ _OF_SOURCE = {
 
 def nightly(run: Run) -> list[Step]:
     """Everything, with predictions by the model that was trained last, if there is one."""
+    forget_another_warehouse(run)
     sources = sources_of(run)
     steps = [step for source in sources for step in _OF_SOURCE[source]]
     steps += [_BUILD, _PUBLISH_LINES, Step(export, after=("build",))]

@@ -23,6 +23,7 @@ class Production:
     def __init__(self, stand_in: StandIn, dbt: Dbt, emulator: dict[str, str]) -> None:
         self.stand_in = stand_in
         self.s3 = aws.client("s3", emulator)
+        self.dynamodb = aws.client("dynamodb", emulator)
         self.bucket = Bucket(BUCKET, self.s3)
         self.data: dict[str, str] = {}
         self.summaries: list[dict] = []
