@@ -12,7 +12,7 @@ READ, WRITE, DELETE = "GetObject", "PutObject", "DeleteObject"
 # What a role may do below each prefix; nothing below others.
 BATCH = {
     "raw": {READ},
-    "streamed": {READ},
+    "streamed": {READ, WRITE, DELETE},
     "redshift_load": {WRITE},
     "features": {READ},
     "models": {READ, WRITE},
