@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cfnlint.api
 import pytest
-from shared import template_rights, template_rules  # noqa: F401  both fill RULES
+from shared import template_rights  # fills RULES too
 from shared.template_rules import FOLDER, RULES, STACKS, parsed, wrong_with_cron
 
 TEXTS = {stack: (FOLDER / f"{stack}.yaml").read_text(encoding="utf-8") for stack in STACKS}
@@ -263,8 +263,15 @@ def test_rule_finds_a_planted_fault(templates, name, stack, text, instead, found
     assert any(found in said for said in RULES[name](changed)), list(RULES[name](changed))
 
 
+def test_a_template_and_a_policy_that_are_too_large_are_told(templates, monkeypatch):
+    monkeypatch.setattr(template_rights, "MOST_BYTES", len(TEXTS["warehouse"].encode()) - 1)
+    monkeypatch.setattr(template_rights, "MOST_POLICY", 1_000)
+    said = "\n".join(RULES["sizes"](templates))
+    assert "warehouse.yaml has" in said
+    assert "foundation.Boundary has" in said
+
+
 def test_every_rule_has_a_planted_fault():
-    # That of sizes would be a text of 51,200 bytes.
     assert {name for name, *_ in FAULTS} == RULES.keys() - {"sizes"}
 
 
