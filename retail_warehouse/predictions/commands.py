@@ -1,4 +1,4 @@
-"""The commands of predictions."""
+"""The commands ``train``, ``predict``, ``suggest`` and ``evaluate``."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from retail_warehouse.settings import ProjectSettings
 
 
 def predictions_folder() -> Path:
-    """Where predictions are written and dbt finds them."""
+    """Folder where predictions are written and dbt reads them."""
     return ProjectSettings().predictions_data
 
 
@@ -34,7 +34,7 @@ def _folder_of_models(models: Path | None) -> Path:
 
 
 def _open(unloaded: str | None):
-    """The features; what they need is imported only now."""
+    """Open the features. Their libraries take seconds to import, so they are imported here."""
     from retail_warehouse.predictions.libraries import require_installed
 
     require_installed()
@@ -83,9 +83,9 @@ def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     help="Score only users with new orders since the last time; all, if another model wrote the files.",
 )
 def predict(unloaded: str | None, models: Path | None, version: str | None, only_new_orders: bool) -> None:
-    """Predict the next order of every user, and write it for dbt build --selector predictions.
+    """Predict the next order of every user, and write files that dbt build --selector predictions reads.
 
-    PREDICTIONS_DATA names the folder of the files; without it, predictions.
+    PREDICTIONS_DATA names the folder of the files; the default is predictions.
     """
     with errors_reported():
         features = _open(unloaded)
@@ -129,8 +129,8 @@ def suggest(
 ) -> None:
     """Rank the products to add to carts next; products in the cart are left out.
 
-    A user or product that is not known is no error: the answer falls back to the cart alone, to what is popular in its
-    aisles, and to what is popular overall.
+    An unknown user or product is no error: the answer then uses the cart alone, what is popular in its aisles, or what
+    is popular overall.
     """
     with errors_reported():
         from retail_warehouse.predictions.libraries import require_installed

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from retail_warehouse.cli import main
-from retail_warehouse.predictions import next_in_cart, suggesting
+from retail_warehouse.predictions import cart_ranking, suggesting
 from retail_warehouse.serving import user_predictions
 from retail_warehouse.serving.predictions_store import PublishedError
 from retail_warehouse.serving.shop_statistics import MOST_ITEMS, Shop
@@ -278,7 +278,7 @@ def test_what_is_packed_comes_out_again():
         again = UserPredictions.unpack(user.pack())
         for field in dataclasses.fields(user):
             np.testing.assert_allclose(getattr(again, field.name), getattr(user, field.name), rtol=1e-6)
-    assert len(next_in_cart.NEEDED) == user_predictions.FACTS
+    assert len(cart_ranking.NEEDED) == user_predictions.FACTS
     packed = person().pack()
     for damaged in (b"", packed[:-9], b"x" + packed, Path(__file__).read_bytes()):
         with pytest.raises(PublishedError):
