@@ -118,7 +118,7 @@ def build(arguments: list[str], is_verbose: bool = False) -> int:
 
     Args:
         arguments: Further arguments of ``dbt build``.
-        is_verbose: dbt prints what it prints by itself. So it does where an argument says what it shall print.
+        is_verbose: Show dbt's own output. Arguments that control dbt's output imply it.
 
     Returns:
         The exit status of dbt: 0; 1 where a model or test failed; 2 where dbt could not run.

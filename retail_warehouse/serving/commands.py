@@ -184,7 +184,7 @@ def shop(port: int, no_browser: bool) -> None:
 
 
 def has_predictions() -> bool:
-    """Whether the warehouse has tables of predictions; what was published before serves where it has not."""
+    """Whether the warehouse has tables of predictions. If not, those that were published last are served."""
     import duckdb
 
     from retail_warehouse.project import warehouse

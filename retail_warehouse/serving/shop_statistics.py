@@ -1,4 +1,4 @@
-"""What is published once for all users: the catalogue, and what ranks products for carts."""
+"""Data shared by all users: the catalogue, and the model that ranks products for carts."""
 
 import io
 import zlib

@@ -156,7 +156,7 @@ class UserPredictions:
         if np.isnan(overdue):
             return f"{habit}, last {_days(since)} before the next one" if seen > 1 and since else habit
         if overdue >= 1:
-            return f"{habit}, due since {_days(int(overdue))}"
+            return f"{habit}, {_days(int(overdue))} overdue"
         if overdue > -1:
             return f"{habit}, due now"
         return f"{habit}, due in {_days(int(-overdue))}"

@@ -245,18 +245,18 @@ def person(order_count: int = 5, **changes) -> UserPredictions:
 @pytest.mark.parametrize(
     ("user", "why"),
     [
-        (person(), "bought in 5 of the last 5 orders, due since 3 days"),
-        (person(days_overdue=[1.99]), "bought in 5 of the last 5 orders, due since 1 day"),
-        (person(days_overdue=[1.0]), "bought in 5 of the last 5 orders, due since 1 day"),
+        (person(), "bought in 5 of the last 5 orders, 3 days overdue"),
+        (person(days_overdue=[1.99]), "bought in 5 of the last 5 orders, 1 day overdue"),
+        (person(days_overdue=[1.0]), "bought in 5 of the last 5 orders, 1 day overdue"),
         (person(days_overdue=[0.99]), "bought in 5 of the last 5 orders, due now"),
         (person(days_overdue=[0.0]), "bought in 5 of the last 5 orders, due now"),
         (person(days_overdue=[-0.99]), "bought in 5 of the last 5 orders, due now"),
         (person(days_overdue=[-1.0]), "bought in 5 of the last 5 orders, due in 1 day"),
         (person(days_overdue=[-12.7]), "bought in 5 of the last 5 orders, due in 12 days"),
-        (person(3, last_five=[5]), "bought in 2 of the last 3 orders, due since 3 days"),
+        (person(3, last_five=[5]), "bought in 2 of the last 3 orders, 3 days overdue"),
         (
             person(9, last_five=[0], facts=np.array([[2, 1, 6, 1, 0.5]], np.float32)),
-            "bought in 2 of 9 orders, not in the last 5, due since 3 days",
+            "bought in 2 of 9 orders, not in the last 5, 3 days overdue",
         ),
         (
             person(last_five=[2], days_overdue=[float("nan")]),
