@@ -113,12 +113,13 @@ class _Listener:
         return level == "error" and name not in ("LogCancelLine", "MainStackTrace", "MainEncounteredError")
 
 
-def build(arguments: list[str], is_verbose: bool = False) -> int:
+def build(arguments: list[str], is_verbose: bool = False, manifest: Any = None) -> int:
     """Run ``dbt build`` and print what the warehouse holds afterwards.
 
     Args:
         arguments: Further arguments of ``dbt build``.
         is_verbose: Show dbt's own output. Arguments that control dbt's output imply it.
+        manifest: What ``dbt parse`` has returned, by the same options; without it the project is parsed.
 
     Returns:
         The exit status of dbt: 0; 1 where a model or test failed; 2 where dbt could not run.
@@ -138,7 +139,8 @@ def build(arguments: list[str], is_verbose: bool = False) -> int:
     from dbt.cli.main import dbtRunner
 
     try:
-        outcome = dbtRunner(callbacks=[listener]).invoke([*options, "build", *arguments])
+        parsed = {"manifest": manifest} if manifest is not None else {}
+        outcome = dbtRunner(callbacks=[listener], **parsed).invoke([*options, "build", *arguments])
     finally:
         listener.end()
         DuckDBConnectionManager.close_all_connections()

@@ -16,6 +16,7 @@ from retail_warehouse.fetch import online_retail as fetch_online_retail
 from retail_warehouse.generate import instacart, online_retail
 from retail_warehouse.predictions import commands as predictions
 from retail_warehouse.redshift_load import parquet
+from retail_warehouse.runs import commands as runs
 from retail_warehouse.serving import commands as serving
 from retail_warehouse.streaming import commands as streaming
 
@@ -183,5 +184,6 @@ for command in (
     predictions.evaluate,
     predictions.suggest,
     dashboard,
+    runs.run,
 ):
     main.add_command(command)

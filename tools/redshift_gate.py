@@ -118,7 +118,7 @@ def main() -> None:
             prediction_files.write(Path(data["INSTACART_DATA"]), f"{location}/{name}/predictions")
         [(version,)] = Cluster().query("select version()")
         try:
-            redshift_sequence.run(dbt, location, PARQUET_EXPORT=f"{location}/exports")
+            redshift_sequence.run(dbt, redshift_sequence.sequence(location), PARQUET_EXPORT=f"{location}/exports")
         except AssertionError as error:
             record(datetime.date.today(), version, f"failed: {str(error).splitlines()[0]}", passed=False)
             raise

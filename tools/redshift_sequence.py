@@ -3,7 +3,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -16,7 +16,8 @@ LOADED = (*SOURCES, "predictions")
 # What is exported as Parquet.
 FACTS = ("fct_sales", "fct_cancellations", "fct_daily_sales")
 # Everything is compared, so everything is built; the bundled sample holds whole histories.
-_VARS = ("--vars", "{complete_histories: true}")
+VARS = "{complete_histories: true}"
+_VARS = ("--vars", VARS)
 EVERYTHING = ("--selector", "everything", *_VARS)
 # What is built in full each time, which once is enough to see.
 _IN_FULL = ("tag:reports", "tag:features", "tag:predictions")
@@ -115,19 +116,28 @@ def _move_last_orders(folder: Path, keep: bool) -> None:
 def sequence(location: str) -> Iterator[tuple[str, ...]]:
     """The dbt commands on a warehouse without the project's schemas; `location` is the S3 prefix under which, for each
     delivery, the folder of each source holds what was landed or predicted."""
-    yield from _load(f"{location}/first")
-    yield ("seed",)
-    # Every model's DDL, on no rows; unit tests need the relations.
-    yield "run", "--empty", "--full-refresh", *EVERYTHING
-    yield "build", "--full-refresh", "--select", "fqn:*", "source:*", "--exclude", *_IN_FULL, *_VARS
+    yield from first(f"{location}/first")
     # The incremental paths.
     yield from _load(f"{location}/second")
     # Unit tests depend on no data; those of what is built in full are still to come.
     yield "build", "--exclude-resource-type", "unit_test", *EVERYTHING
-    yield "test", "--select", *(f"{tag},test_type:unit" for tag in _IN_FULL), *_VARS
+    yield LAST_UNIT_TESTS
     yield "docs", "generate", *EVERYTHING
     yield ("run-operation", "export_parquet")
     yield "run-operation", "unload_features", "--args", f"{{location: '{location}/features'}}"
+
+
+# Of what is built in full.
+LAST_UNIT_TESTS = ("test", "--select", *(f"{tag},test_type:unit" for tag in _IN_FULL), *_VARS)
+
+
+def first(location: str) -> Iterator[tuple[str, ...]]:
+    """Those for the first delivery, which lies below `location`."""
+    yield from _load(location)
+    yield ("seed",)
+    # Every model's DDL, on no rows; unit tests need the relations.
+    yield "run", "--empty", "--full-refresh", *EVERYTHING
+    yield "build", "--full-refresh", "--select", "fqn:*", "source:*", "--exclude", *_IN_FULL, *_VARS
 
 
 def _load(location: str) -> Iterator[tuple[str, ...]]:
@@ -135,13 +145,13 @@ def _load(location: str) -> Iterator[tuple[str, ...]]:
         yield "run-operation", "load_raw", "--args", f"{{source: {source}, location: '{location}/{source}'}}"
 
 
-def run(dbt: Callable, location: str, **environment: str) -> None:
-    """Run the sequence with `--target prod`.
+def run(dbt: Callable, commands: Iterable[tuple[str, ...]], **environment: str) -> None:
+    """Run dbt commands with `--target prod`.
 
     Raises:
         AssertionError: A command failed; the message is its output.
     """
-    for command in sequence(location):
+    for command in commands:
         outcome = dbt(*command, "--target", "prod", **environment)
         assert outcome.ok, f"dbt {' '.join(command)}\n{outcome.output}"
 

@@ -2,7 +2,7 @@
     {% if execute %}
         {% set relations = [] %}
         {% for node in graph.nodes.values() | sort(attribute='name')
-            if node.resource_type == 'model' and node.fqn[1] == 'features' %}
+            if node.resource_type == 'model' and (node.fqn[1] == 'features' or node.name in ['aisles', 'products']) %}
             {% do relations.append(
                 api.Relation.create(schema=node.schema, identifier=node.alias).include(database=false)
             ) %}

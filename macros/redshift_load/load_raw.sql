@@ -1,7 +1,7 @@
-{% macro load_raw(source, location, iam_role=none, dry_run=false) %}
+{% macro load_raw(source, location, iam_role=none, dry_run=false, tables=none) %}
     {% if execute %}
         {% set statements = adapter.dispatch('load_raw', 'retail_warehouse')(
-            raw_tables_of(source), (location | string).rstrip('/'), iam_role_literal(iam_role)
+            raw_tables_of(source, tables), (location | string).rstrip('/'), iam_role_literal(iam_role)
         ) %}
         {% do run_statements(statements, dry_run) %}
     {% endif %}

@@ -1,9 +1,9 @@
 {# The folder is made by `retail-warehouse land`, since DuckDB makes none. #}
-{% macro write_raw_parquet(source_name, folder) %}
+{% macro write_raw_parquet(source_name, folder, tables=none) %}
     {% if execute %}
-        {% set tables = raw_tables_of(source_name) %}
+        {% set chosen = raw_tables_of(source_name, tables) %}
         {% do open_raw_views(source_name) %}
-        {% for table in tables %}
+        {% for table in chosen %}
             {# Without the blanks that staging trims: they would count in the length of a text. #}
             {% set columns = [] %}
             {% for column in table.columns.values() %}

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,7 +10,8 @@ from decimal import Decimal
 import duckdb
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.project import require_project_folder, warehouse
+from retail_warehouse.project import warehouse
+from retail_warehouse.redshift_connection import connected
 from retail_warehouse.settings import ProjectSettings
 
 Row = dict[str, object]
@@ -168,49 +168,21 @@ def _duckdb() -> Iterator[Ask]:
 @contextlib.contextmanager
 def _redshift(target: str) -> Iterator[tuple[Ask, str]]:
     """Connect as dbt does; gives also the prefix of the target's schemas."""
-    from dbt.adapters.redshift.connections import get_connection_method
-    from redshift_connector import Error, ProgrammingError
+    with connected(target) as (connection, prefix):
+        from redshift_connector import ProgrammingError
 
-    credentials = _credentials(target)
-    if credentials.type == "duckdb":
-        raise DataError(f"The target {target} is a DuckDB file; leave --target out, and name it with WAREHOUSE_PATH.")
-    try:
-        connection = get_connection_method(credentials)()
-    except Error as error:
-        raise DataError(f"The target {target} cannot be reached: {error}") from error
-    connection.autocommit = True  # else a missing table would fail the queries after it
+        def ask(sql: str) -> list[Row] | None:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(sql)
+            except ProgrammingError as error:
+                if "does not exist" in str(error):
+                    return None
+                raise DataError(f"The target {target} refuses a query: {error}") from error
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def ask(sql: str) -> list[Row] | None:
-        cursor = connection.cursor()
-        try:
-            cursor.execute(sql)
-        except ProgrammingError as error:
-            if "does not exist" in str(error):
-                return None
-            raise DataError(f"The target {target} refuses a query: {error}") from error
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    with contextlib.closing(connection):
-        yield ask, f"{credentials.schema}_" if target == "redshift_dev" else ""
-
-
-def _credentials(target: str):
-    """Credentials of a target. dbt renders the profile, so that each setting means the same here."""
-    from argparse import Namespace
-
-    from dbt.config.runtime import load_profile
-    from dbt.flags import set_from_args
-    from dbt_common.context import set_invocation_context
-    from dbt_common.exceptions import DbtBaseException
-
-    require_project_folder()
-    set_invocation_context(os.environ)
-    set_from_args(Namespace(profiles_dir=str(ProjectSettings().dbt_profiles_dir)), {})
-    try:
-        return load_profile(".", {}, target_override=target).credentials
-    except DbtBaseException as error:
-        raise DataError(str(error)) from error
+        yield ask, prefix
 
 
 def _last_run() -> dict[str, Value]:

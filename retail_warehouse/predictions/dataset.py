@@ -1,7 +1,7 @@
 """Reads the relations of the schema `features` for training and predicting, a few users at a time."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +140,27 @@ class Features:
                     f"{folder} holds no {name}/*.parquet. Unload the features: dbt run-operation unload_features"
                 ) from error
         self._connection.execute(f"use {self._schema}")
+
+    def stand_for_warehouse(self, tables: Mapping[str, str]) -> None:
+        """Let queries find tables of a warehouse on Redshift, in what it has unloaded or was loaded from.
+
+        Args:
+            tables: Parquet files by schema and table, such as ``instacart.products``; a glob or one file.
+
+        Raises:
+            DataError: Files are missing.
+        """
+        self._connection.execute("attach ':memory:' as warehouse")
+        for name, files in tables.items():
+            path = files.replace("'", "''")
+            self._connection.execute(f"create schema if not exists warehouse.{name.partition('.')[0]}")
+            try:
+                self._connection.execute(f"create view warehouse.{name} as select * from read_parquet('{path}')")
+            except duckdb.IOException as error:
+                raise DataError(
+                    f"There is no {files}. Unload the features (dbt run-operation unload_features) and predict "
+                    "(retail-warehouse predict) first."
+                ) from error
 
     def exclude(self, users: NDArray | list[int]) -> None:
         """Exclude users from training."""

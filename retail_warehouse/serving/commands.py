@@ -97,27 +97,31 @@ def token(
     type=click.Path(file_okay=False, path_type=Path),
     help="Of predictions: folder of the trained models; without it, models in the folder of the predictions.",
 )
-def publish(what: str, only: bool, models: Path | None) -> None:
+@click.option("--features", help="Of predictions made with Redshift: folder of the features that it unloaded.")
+@click.option("--target", help="Of transactions: a Redshift target of the dbt profile; without it, the DuckDB file.")
+def publish(what: str, only: bool, models: Path | None, features: str | None, target: str | None) -> None:
     """Fill the store for look-ups from the warehouse, or repair it: with transactions, or with PREDICTIONS, which
     replace those before as a whole."""
     if what == "predictions":
         if only:
             raise click.UsageError("--only is for transactions; predictions are always replaced as a whole.")
-        _publish_predictions(models)
+        if target:
+            raise click.UsageError("--target is for transactions; predictions made with Redshift want --features.")
+        _publish_predictions(models, features)
         return
-    if models:
-        raise click.UsageError("--models is for predictions.")
+    if models or features:
+        raise click.UsageError(f"{'--models' if models else '--features'} is for predictions.")
     with errors_reported():
         from retail_warehouse.serving import publish as publishing
         from retail_warehouse.serving.stores import landed_files, open_store
 
         landed = landed_files() if only else ()
         with contextlib.closing(open_store()) as store, tqdm(unit=" lines", unit_scale=True, disable=None) as bar:
-            count = publishing.publish(store, only, lambda lines: bar.update(lines - bar.n) and None, landed)
+            count = publishing.publish(store, only, lambda lines: bar.update(lines - bar.n) and None, landed, target)
         click.echo(f"{count:,} lines can be looked up")
 
 
-def _publish_predictions(models: Path | None) -> None:
+def _publish_predictions(models: Path | None, features: str | None) -> None:
     with errors_reported():
         from retail_warehouse.predictions.libraries import require_installed
 
@@ -128,6 +132,7 @@ def _publish_predictions(models: Path | None) -> None:
         from retail_warehouse.serving.stores import open_predictions
 
         folder = models or predictions_folder() / "models"
+        source = publish_predictions.Unloaded(features, str(predictions_folder())) if features else warehouse()
         start = time.monotonic()
         with contextlib.closing(open_predictions()) as store, tqdm(unit=" users", disable=None) as bar:
 
@@ -135,7 +140,7 @@ def _publish_predictions(models: Path | None) -> None:
                 bar.total = users
 
             tell = lambda users: bar.update(users - bar.n)  # noqa: E731
-            count = publish_predictions.publish(store, warehouse(), folder, tell, expect)
+            count = publish_predictions.publish(store, source, folder, tell, expect)
         seconds = time.monotonic() - start
         click.echo(f"{count:,} users can be looked up; {seconds:.1f} s, {count / seconds:,.0f} users per second")
 
@@ -160,7 +165,7 @@ def shop(port: int, no_browser: bool) -> None:
         with contextlib.closing(open_predictions()) as store:
             is_published = store.mark() is not None
         if has_predictions() or not is_published:
-            _publish_predictions(None)
+            _publish_predictions(None, None)
         url = f"http://127.0.0.1:{port}"
         log = STATE / f"shop-{secrets.token_hex(3)}.log"
         make_private(log)

@@ -1,6 +1,7 @@
 """Fills the store of predictions from the warehouse: everything at once, or nothing."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ LAST_CARTS = 20  # that the ranking of carts looks at
 FIRST_PURCHASES = 10  # products that a user has never bought
 _OWN_PRODUCTS = 20  # a user's commonest, among which the reason for a first purchase is looked for
 _AGAIN = "Predict anew: retail-warehouse predict, then dbt build --selector predictions"
+_PREDICTED = ("predicted_reorders", "predicted_baskets", "predicted_first_purchases")
 _CATALOGUE = """
 select
     products.product_id,
@@ -110,9 +112,35 @@ order by user_id, order_age, add_to_cart_order, product_id
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """Where features and predictions are that belong to a warehouse on Redshift.
+
+    Args:
+        features: Folder or ``s3://`` prefix that ``unload_features`` has written.
+        predictions: Folder or ``s3://`` prefix that ``retail-warehouse predict`` has written, and that was loaded.
+    """
+
+    features: str
+    predictions: str
+
+    def __str__(self) -> str:
+        """What people know it by."""
+        return self.predictions
+
+    def tables(self) -> dict[str, str]:
+        """The Parquet files of what is read beside the features, by schema and table."""
+        features, predictions = self.features.rstrip("/"), self.predictions.rstrip("/")
+        return {
+            "instacart.products": f"{features}/products/*.parquet",
+            "instacart.aisles": f"{features}/aisles/*.parquet",
+            **{f"predictions.{name}": f"{predictions}/{name}.parquet" for name in _PREDICTED},
+        }
+
+
 def publish(
     store: PredictionsStore,
-    warehouse: Path,
+    warehouse: Path | Unloaded,
     models: Path,
     tell: Callable[[int], object] = lambda users: None,
     about: Callable[[int], object] = lambda users: None,
@@ -121,7 +149,7 @@ def publish(
 
     Args:
         store: Gets them.
-        warehouse: A DuckDB file with features and predictions.
+        warehouse: A DuckDB file with features and predictions, or the files of a warehouse on Redshift.
         models: Folder with the model that has predicted, by its version.
         tell: Gets the number of users after each part.
         about: Gets the number of all users, before the first part.
@@ -130,7 +158,7 @@ def publish(
         DataError: There are no predictions, or they do not belong to the features or the model; or the store cannot be
             written. What was published before stays.
     """
-    features = Features(warehouse)
+    features = _features_of(warehouse)
     try:
         version, predicted_at = _run_of(features, warehouse)
         if not (models / version / model_folder.CARD).is_file():
@@ -153,7 +181,19 @@ def publish(
         features.close()
 
 
-def _run_of(features: Features, warehouse: Path) -> tuple[str, str]:
+def _features_of(warehouse: Path | Unloaded) -> Features:
+    if isinstance(warehouse, Path):
+        return Features(warehouse)
+    features = Features(Path(), warehouse.features)
+    try:
+        features.stand_for_warehouse(warehouse.tables())
+    except DataError:
+        features.close()
+        raise
+    return features
+
+
+def _run_of(features: Features, warehouse: Path | Unloaded) -> tuple[str, str]:
     """Version of the model that has predicted, and when."""
     try:
         runs = features.rows(_RUNS)

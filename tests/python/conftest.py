@@ -26,6 +26,8 @@ from retail_warehouse.generate import instacart
 # Fixtures of several modules.
 pytest_plugins = (
     "shared.api_fixtures",
+    "shared.aws_fixtures",
+    "shared.landing_fixtures",
     "shared.prediction_fixtures",
     "shared.store_fixtures",
     "shared.token_fixtures",
@@ -139,6 +141,17 @@ class Server:
         return int(line)
 
 
+def _parse_request(target: str, environment: dict[str, str]) -> dict:
+    """What the server has to parse for a target."""
+    variables = environment.get("RUN_VARS")
+    return {
+        "arguments": ["--target", target, *(("--vars", variables) if variables and target != "dev" else ())],
+        "environment": environment | ({"WAREHOUSE_PATH": ":memory:"} if target == "dev" else {}),
+        "is_parsed_once": True,
+        "is_parsed_for_others": False,
+    }
+
+
 # It ends with the worker, which closes its standard input.
 _server = functools.cache(Server)
 
@@ -170,10 +183,13 @@ class Dbt:
         working_folder: Path | None = None,
         is_for_people: bool = False,
         is_parsed_for_others: bool = False,
+        targets: tuple[str, ...] = (),
+        has_small_trees: bool = False,
         **environment: str,
     ) -> Command:
         """Start a dbt command; `data` is the folder of Instacart files, else the sample. `is_for_people`: the arguments
-        are those of `retail-warehouse build`. `is_parsed_for_others`: see `parsed_for`."""
+        are those of `retail-warehouse build`. `is_parsed_for_others`: see `parsed_for`. `targets`: the arguments are
+        those of `retail-warehouse`, which runs dbt on these, and lands in memory; `has_small_trees`: and trains few."""
         variables = {
             "WAREHOUSE_PATH": str(self.warehouse),
             "DBT_TARGET_PATH": str(self.target),
@@ -200,6 +216,8 @@ class Dbt:
             is_parsed_for_others=is_parsed_for_others,
             output=str(self.output),
             is_parsed_once=project == PROJECT,
+            parsed={target: _parse_request(target, variables) for target in targets},
+            has_small_trees=has_small_trees,
         )
 
     def __call__(self, *arguments: str, **keywords) -> Outcome:

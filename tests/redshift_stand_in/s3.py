@@ -1,4 +1,4 @@
-"""The local folder that stands for S3, and what COPY and UNLOAD do with it."""
+"""The local folder that stands for S3, and what COPY and UNLOAD do with it; an emulator of S3 may stand behind it."""
 
 import json
 import threading
@@ -12,6 +12,51 @@ from .refusals import NotEmulated, Refused, refuse
 _POLL_SECONDS = 0.01
 
 
+class Mirror:
+    """Keeps the folder like a bucket that others read and write through an emulator of S3."""
+
+    def __init__(self, folder: Path, client: Any) -> None:
+        """Copies nothing yet.
+
+        Args:
+            folder: `s3://bucket/key` is the file `bucket/key` in it.
+            client: A boto3 client of the emulator.
+        """
+        self._folder = folder
+        self._client = client
+        self._known: dict[str, str] = {}
+
+    def _listed(self, url: str) -> dict[str, str]:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {f"{bucket}/{one['Key']}": one["ETag"] for page in pages for one in page.get("Contents", [])}
+
+    def pull(self, url: str) -> None:
+        """Makes the folder hold what the emulator has below a prefix; files that were never there stay."""
+        listed = self._listed(url)
+        for name in [name for name in self._known if f"s3://{name}".startswith(url) and name not in listed]:
+            (self._folder / name).unlink(missing_ok=True)
+            del self._known[name]
+        for name, etag in listed.items():
+            path = self._folder / name
+            if self._known.get(name) != etag or not path.is_file():
+                bucket, _, key = name.partition("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self._client.get_object(Bucket=bucket, Key=key)["Body"].read())
+                self._known[name] = etag
+
+    def push(self, url: str, files: list[Path]) -> None:
+        """Makes the emulator hold these files below a prefix, and no others."""
+        names = {file.relative_to(self._folder).as_posix(): file for file in files}
+        for name in self._listed(url).keys() - names.keys():
+            bucket, _, key = name.partition("/")
+            self._client.delete_object(Bucket=bucket, Key=key)
+            self._known.pop(name, None)
+        for name, file in names.items():
+            bucket, _, key = name.partition("/")
+            self._known[name] = self._client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())["ETag"]
+
+
 class FileServer:
     """Answers what the procedures of `sql/3_s3.sql` ask, from a thread of its own.
 
@@ -19,9 +64,10 @@ class FileServer:
     `ID.answer`.
     """
 
-    def __init__(self, spool: Path, s3: Path) -> None:
+    def __init__(self, spool: Path, s3: Path, mirror: Mirror | None = None) -> None:
         self._spool = spool
         self._s3 = s3
+        self._mirror = mirror
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="redshift_stand_in files", daemon=True)
 
@@ -81,6 +127,8 @@ class FileServer:
             Refused: there are none, or one does not fit.
             NotEmulated: a type is not known here.
         """
+        if self._mirror:
+            self._mirror.pull(url)
         objects = self.objects(url)
         if not objects:
             refuse("copy_prefix", url)
@@ -112,6 +160,8 @@ class FileServer:
         """
         if partition_by:
             url = url.rstrip("/") + "/"
+        if self._mirror:
+            self._mirror.pull(url)
         if self.objects(url) and not (cleanpath or allowoverwrite):
             refuse("unload_not_empty", url)
         folders = csv_to_parquet(file, columns, partition_by)
@@ -125,4 +175,6 @@ class FileServer:
             target = self._s3 / f"{url.removeprefix('s3://')}{path}0000_part_00.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
             rows.write_parquet(str(target), compression="snappy")
+        if self._mirror:
+            self._mirror.push(url, self.objects(url))
         file.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any, Self
 from .postgres import Postgres
 from .proxy import Counts, Proxy
 from .refusals import RULES
-from .s3 import FileServer
+from .s3 import FileServer, Mirror
 
 USER = "dbt"
 DATABASE = "dev"
@@ -25,12 +25,13 @@ class StandIn:
         environment: What a dbt process needs to connect: REDSHIFT_HOST and so on.
     """
 
-    def __init__(self, folder: Path, *, log: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, log: Path | None = None, s3_client: Any = None) -> None:
         """Starts nothing yet.
 
         Args:
             folder: For `s3` and PostgreSQL's log; made where it is missing.
             log: A file to which each statement is added, as one line of JSON: as sent and as rewritten.
+            s3_client: A boto3 client of an emulator of S3, whose objects COPY reads and UNLOAD writes as well.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.s3 = folder.resolve() / "s3"
@@ -38,6 +39,7 @@ class StandIn:
         self.environment: dict[str, str] = {}
         self._postgres = Postgres(USER, DATABASE, folder / "postgres.log")
         self._log = log
+        self._mirror = Mirror(self.s3, s3_client) if s3_client else None
 
     def __enter__(self) -> Self:
         """Starts PostgreSQL and the proxy. Call it in the main thread: PostgreSQL dies with the one that starts it.
@@ -48,7 +50,7 @@ class StandIn:
         self._postgres.start()
         try:
             self._load_sql()
-            self._files = FileServer(self._postgres.spool, self.s3)
+            self._files = FileServer(self._postgres.spool, self.s3, self._mirror)
             self._files.start()
             self._proxy = Proxy(
                 self._postgres.socket, self._log, lambda: self.query("select rs.restore_late_binding_views()")

@@ -5,12 +5,12 @@ import re
 import shutil
 from urllib.parse import unquote
 
-import docs_site
 import duckdb
 import pytest
 from conftest import PROJECT
 from shared.browser import needs_a_browser
 
+from retail_warehouse import docs_site
 from retail_warehouse.dashboard import source
 
 # The query makes the browser load the page anew, which is when it looks at the selection.

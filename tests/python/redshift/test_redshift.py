@@ -2,17 +2,17 @@
 
 import json
 import os
-import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
 import redshift_sequence
-from click.testing import CliRunner
 from conftest import PROJECT, WITH_ARTIFACTS, Dbt
 from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
+from shared import aws
+from shared.production import Production, make_stores
 
-from retail_warehouse.cli import main
 from retail_warehouse.dashboard import page, source
 
 pytestmark = [
@@ -25,48 +25,28 @@ pytestmark = [
 READER = "role:analysts"
 
 
-class Production:
-    """Two deliveries, landed, loaded and built on the stand-in."""
-
-    def __init__(self, stand_in: StandIn, dbt: Dbt, environment: dict[str, str], data: dict[str, str]):
-        self.stand_in = stand_in
-        self.data = data
-        self.environment = environment
-        self._dbt = dbt
-
-    def __call__(self, *arguments: str, **environment: str):
-        return self._dbt(*arguments, **{**self.environment, **environment})
-
-    @property
-    def folder(self):
-        return self._dbt.folder
-
-    @property
-    def manifest(self):
-        return json.loads((self._dbt.target / "manifest.json").read_text())
-
-
 @pytest.fixture(scope="module")
 def production(tmp_path_factory):
+    """Two deliveries: the first loaded and built command by command, the second by runs, of which one was killed."""
     folder = tmp_path_factory.mktemp("redshift")
     (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
-    with StandIn(folder / "stand_in", log=folder / "statements.jsonl") as stand_in:
-        stand_in.create_role("analysts")
-        export = {"PARQUET_EXPORT": "s3://bucket/exports", **WITH_ARTIFACTS}
-        deliveries = redshift_sequence.deliveries(folder / "data")
-        production = Production(stand_in, Dbt(folder), {**stand_in.environment, **export}, deliveries["second"])
-        for name, data in deliveries.items():
-            with pytest.MonkeyPatch.context() as patch:
-                patch.chdir(PROJECT)
-                for variable, value in {**data, "DBT_PROFILES_DIR": str(folder)}.items():
-                    patch.setenv(variable, value)
-                for source in redshift_sequence.SOURCES:
-                    location = stand_in.s3 / "bucket" / "redshift_load" / name / source
-                    outcome = CliRunner().invoke(main, ["land", source.replace("_", "-"), "--to", str(location)])
-                    assert outcome.exit_code == 0, outcome.output
-            shutil.copytree(data["PREDICTIONS_DATA"], stand_in.s3 / "bucket" / "redshift_load" / name / "predictions")
-        redshift_sequence.run(production, "s3://bucket/redshift_load")
-        yield production
+    with aws.emulated() as emulator:
+        make_stores(emulator)
+        s3 = aws.client("s3", emulator)
+        with StandIn(folder / "stand_in", log=folder / "statements.jsonl", s3_client=s3) as stand_in:
+            stand_in.create_role("analysts")
+            production = Production(stand_in, Dbt(folder), emulator)
+            deliveries = redshift_sequence.deliveries(folder / "data")
+            production.put_delivery(deliveries["first"])
+            production.load_first(deliveries["first"])
+            production.put_delivery(deliveries["second"])
+            production.put(Path(deliveries["second"]["ONLINE_RETAIL_LANDING"]), "streamed")
+            production.kill("nightly", "load_instacart: done")
+            for what in ("nightly", "train", "nightly"):
+                production.run(what)
+            redshift_sequence.run(production, [redshift_sequence.LAST_UNIT_TESTS])
+            production.data = deliveries["second"] | {"PREDICTIONS_DATA": str(folder / "runs/predictions")}
+            yield production
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +61,36 @@ def on_duckdb(production, tmp_path_factory):
     exported = dbt("run-operation", "export_parquet", **production.data, **export)
     assert exported.ok, exported.output
     return dbt
+
+
+def test_runs_did_what_was_to_be_done_and_no_more(production):
+    nightly, train, again = (one for one in production.summaries if one["code"] != 3)
+    for summary in (nightly, train):
+        assert (summary["code"], summary["status"]) == (0, "succeeded"), summary["output"]
+    steps = {name: step["status"] for name, step in nightly["steps"].items()}
+    # What was done before it was killed is not done again.
+    assert steps.pop("land_instacart") == steps.pop("load_instacart") == "unchanged"
+    assert set(steps.values()) == {"done"}
+    assert list(steps) == [
+        *("land_online_retail", "load_online_retail", "build", "publish_lines", "export", "docs", "dashboard"),
+    ]
+    assert list(train["steps"]) == [
+        *("features", "train", "predict", "load_predictions", "build_predictions", "publish_predictions"),
+    ]
+    assert {step["status"] for step in train["steps"].values()} == {"done"}
+    # With predictions now, and nothing that is new.
+    assert (again["code"], again["status"]) == (0, "skipped"), again["output"]
+    assert {"predict", "publish_predictions", "build"} < set(again["steps"])
+    assert {step["status"] for step in again["steps"].values()} == {"unchanged"}
+
+
+def test_the_second_delivery_was_built_incrementally(production):
+    processed = dict(
+        production.stand_in.query(
+            "select file_name, processed_at from audit.processed_files where model_name = 'stg_instacart__orders'"
+        )
+    )
+    assert processed["orders.csv"] < processed["orders/later.csv"]
 
 
 def test_every_relation_equals_that_of_duckdb(production, on_duckdb, record_property):
@@ -124,10 +134,10 @@ def test_the_parquet_export_equals_that_of_duckdb(production, on_duckdb):
 
 def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
     """Training reads either."""
-    folder = production.stand_in.s3 / "bucket" / "redshift_load" / "features"
+    folder = production.stand_in.s3 / "bucket" / "features"
     names = [node["name"] for node in production.manifest["nodes"].values() if node["fqn"][1] == "features"]
     names = [name for name in names if name.startswith("ftr_")]
-    assert sorted(names) == sorted(path.name for path in folder.iterdir())
+    assert sorted((*names, "aisles", "products")) == sorted(path.name for path in folder.iterdir())
     with duckdb.connect(str(on_duckdb.warehouse), read_only=True) as connection:
         for name in names:
             ours, theirs = f"from features.{name}", f"from read_parquet('{folder}/{name}/*.parquet')"
@@ -184,7 +194,7 @@ def raw(production) -> dict[str, int]:
 def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, tmp_path):
     before = raw(production)
     assert all(before.values())
-    here = {"source": "instacart", "location": "s3://bucket/redshift_load/second/instacart/"}
+    here = {"source": "instacart", "location": "s3://bucket/redshift_load/instacart/"}
     again = load(production, **here)
     assert again.ok, again.output
     assert raw(production) == before
@@ -199,7 +209,7 @@ def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, t
     ):
         assert text in printed.output
     # The last of the tables in turn is missing.
-    folder = production.stand_in.s3 / "bucket" / "redshift_load" / "second" / "instacart"
+    folder = production.stand_in.s3 / "bucket" / "redshift_load" / "instacart"
     (folder / "products.parquet").rename(tmp_path / "products.parquet")
     try:
         failed = load(production, **here)

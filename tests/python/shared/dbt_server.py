@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import time
+import types
 from pathlib import Path
 
 # Commands that parse by themselves, since that is what their test is about.
@@ -35,6 +36,7 @@ _AT_RUN_TIME = (
         "DBT_WRITE_JSON",
     ),
     *("REDSHIFT_HOST", "REDSHIFT_PORT", "REDSHIFT_USER", "REDSHIFT_PASSWORD"),
+    *("AWS_", "RETAIL_WAREHOUSE_", "RUN_", "SERVING_STORE"),
 )
 
 
@@ -145,6 +147,32 @@ def _take_shortcuts() -> None:
     EventManager.fire_event = fire_what_is_heard
 
 
+def _run_command(arguments: list[str], manifests: dict[str, object], has_small_trees: bool) -> int:
+    """`retail-warehouse`, with the projects that were parsed, by target."""
+    from dbt.adapters.factory import get_adapter
+    from dbt.parser.manifest import ManifestLoader
+
+    from retail_warehouse.cli import main
+
+    def parsed(_, config, **__):
+        get_adapter(config).set_macro_resolver(manifests[config.target_name])
+        return manifests[config.target_name]
+
+    ManifestLoader.get_full_manifest = classmethod(parsed)
+    if has_small_trees:
+        sys.path.append(str(Path(__file__).parents[1]))
+        from shared.predicted_shop import make_trees_small
+
+        make_trees_small(types.SimpleNamespace(setattr=setattr))
+    try:
+        main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.stdout.flush()
+    return 0
+
+
 def _run(arguments: list[str], manifest, is_for_people: bool) -> int:
     import dbt.cli.main
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -209,7 +237,8 @@ def main() -> None:
         os.environ.clear()
         os.environ.update(inherited | request["environment"])
         os.chdir(request["project"])
-        manifest = projects.get(request)
+        manifests = {target: projects.get(one) for target, one in request["parsed"].items()}
+        manifest = None if manifests else projects.get(request)
         # What all forks share is not to be searched for garbage by any; a command is over before there is much.
         gc.freeze()
         gc.disable()
@@ -219,6 +248,8 @@ def main() -> None:
         if process == 0:
             _write_to(output)
             os.chdir(request["working_folder"])
+            if manifests:
+                os._exit(_run_command(request["arguments"], manifests, request["has_small_trees"]))
             os._exit(_run(request["arguments"], manifest, request["is_for_people"]))
         os.close(output)
         print(process, file=answers)

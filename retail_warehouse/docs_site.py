@@ -1,7 +1,8 @@
 """Puts what a table is at the top of its page in dbt's documentation, and hides the project's own settings there.
 
 dbt's page begins a model with its `meta`, which here holds what macros read. `make docs` and `make pages` run this as
-`python tools/docs_site.py FOLDER` after `dbt docs generate`, on the pages in the folder; twice is as good as once.
+`python -m retail_warehouse.docs_site FOLDER` after `dbt docs generate`, on the pages in the folder, and so do runs;
+twice is as good as once.
 """
 
 import sys

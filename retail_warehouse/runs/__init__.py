@@ -1,0 +1,2 @@
+"""Runs of the warehouse on Amazon Redshift by a schedule: what is copied, loaded, built, predicted and published, in
+which order."""

@@ -1,0 +1,366 @@
+"""The data bucket: which prefix holds what, and copies between it and the disk."""
+
+import contextlib
+import json
+import mimetypes
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from retail_warehouse.errors import DataError
+
+#: Raw files, a folder for each source.
+RAW = "raw"
+#: Rows that came through the API (``ONLINE_RETAIL_LANDING``).
+STREAMED = "streamed"
+#: Parquet files that Redshift copies, a folder for each source.
+REDSHIFT_LOAD = "redshift_load"
+#: What Redshift unloads for training and predicting, a folder for each relation.
+FEATURES = "features"
+#: Trained models, a folder for each version.
+MODELS = "models"
+#: Parquet files that ``retail-warehouse predict`` writes.
+PREDICTIONS = "predictions"
+#: Parquet files for Athena, Spark and BI tools.
+EXPORTS = "exports"
+#: Documentation, column lineage and dashboard.
+SITE = "site"
+#: The lock, the state and the summaries of runs.
+RUNS = "runs"
+#: What Athena answers; nothing here writes it.
+ATHENA = "athena"
+PREFIXES = (RAW, STREAMED, REDSHIFT_LOAD, FEATURES, MODELS, PREDICTIONS, EXPORTS, SITE, RUNS, ATHENA)
+
+# What people put beside the files of a source when all are there; it starts a run, and is no data.
+MARKER = "_SUCCESS"
+
+_AT_A_TIME = 8  # files that are copied
+_TELL_SECONDS = 10.0
+_PIECE = 1 << 20  # bytes
+_NOT_AS_ASKED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_GONE = ("NoSuchKey", "404")
+_ERRORS = (Boto3Error, BotoCoreError, ClientError)
+# Of one file: of S3, and of a connection that breaks while a file is read.
+_PATIENTLY = Retrying(
+    retry=retry_if_exception_type((*_ERRORS, OSError)),
+    stop=stop_after_attempt(3),
+    wait=wait_exponential(0.2, 5),
+    reraise=True,
+)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object as the bucket lists it.
+
+    Args:
+        size: Bytes.
+        etag: Changes with the content.
+        modified: When it was written, by the clock of S3.
+    """
+
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Changed(Exception):
+    """An object is not as it was expected: somebody else has written or removed it."""
+
+
+def code_of(error: Exception) -> str:
+    """The code of an error of AWS, such as ``NoSuchKey``; empty for other errors."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+class Bucket:
+    """A bucket of S3.
+
+    Attributes:
+        name: Its name.
+    """
+
+    def __init__(self, name: str, client: Any = None) -> None:
+        """Ask nothing of AWS yet.
+
+        Args:
+            name: Its name, without a scheme.
+            client: A boto3 client of S3; by default one of the environment's credentials.
+        """
+        self.name = name
+        self._client = client or boto3.client("s3", config=Config(max_pool_connections=2 * _AT_A_TIME))
+
+    def url(self, *parts: str) -> str:
+        """The ``s3://`` address of a prefix."""
+        return "/".join((f"s3://{self.name}", *parts))
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Errors of AWS as one line.
+
+        Raises:
+            DataError: In place of any.
+        """
+        try:
+            yield
+        except _ERRORS as error:
+            why = code_of(error) or type(error).__name__
+            raise DataError(f"{what}: {why}. Check the name of the bucket and what the role may do.") from error
+
+    def files(self, *parts: str) -> dict[str, Found]:
+        """What is below a prefix, by name, without the marker of a complete delivery and without folders.
+
+        Raises:
+            DataError: It cannot be listed, or a name would lead out of the folder that it is copied to.
+        """
+        prefix = "/".join(parts) + "/"
+        found: dict[str, Found] = {}
+        with self._told(f"{self.url(*parts)} cannot be listed"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    name = item["Key"].removeprefix(prefix)
+                    if name and not name.endswith("/") and name.rpartition("/")[2] != MARKER:
+                        found[name] = Found(item["Size"], item["ETag"], item["LastModified"])
+        for name in found:
+            if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name or "\\" in name:
+                raise DataError(f"{self.url(*parts)}/{name!r} cannot be copied to a disk by this name; rename it.")
+        return dict(sorted(found.items()))
+
+    # Copies
+
+    def download(self, prefix: str, folder: Path, files: dict[str, Found], tell: Tell) -> int:
+        """Make a folder hold these files and no others. What is there already is left alone; a file appears whole, with
+        the time at which it was written to the bucket.
+
+        Args:
+            prefix: Where they are.
+            folder: Made if missing.
+            files: As :meth:`files` has listed them.
+            tell: Gets a line now and then.
+
+        Returns:
+            The number of files that were copied.
+
+        Raises:
+            DataError: A file cannot be read, or was replaced or removed since it was listed.
+            OSError: The disk cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        note = note_of(folder)
+        known = _read_note(note)
+        wanted = {name: one for name, one in files.items() if not _is_there(folder / name, one, known.get(name))}
+        _remove_others(folder, files)
+        copied = {name: one.etag for name, one in files.items() if name not in wanted}
+        progress = _Progress(len(wanted), sum(one.size for one in wanted.values()), tell)
+        try:
+            with ThreadPoolExecutor(_AT_A_TIME, "copy") as pool:
+                running = {
+                    pool.submit(self._get, f"{prefix}/{name}", folder / name, wanted[name]): name for name in wanted
+                }
+                try:
+                    for done in as_completed(running):
+                        done.result()
+                        copied[running[done]] = wanted[running[done]].etag
+                        progress.add(wanted[running[done]].size)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        finally:
+            _write(note, json.dumps(copied).encode())
+        return len(wanted)
+
+    def _get(self, key: str, path: Path, found: Found) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with self._told(f"{self.url(key)} cannot be read"):
+                _PATIENTLY.copy()(self._get_once, key, part, found)
+        except Changed as error:
+            raise DataError(
+                f"{self.url(key)} was replaced or removed while it was copied. Start the run again when all files are "
+                "there."
+            ) from error
+        seconds = found.modified.timestamp()
+        os.utime(part, (seconds, seconds))  # dbt knows a file by its size and time
+        part.replace(path)
+
+    def _get_once(self, key: str, part: Path, found: Found) -> None:
+        try:
+            body = self._client.get_object(Bucket=self.name, Key=key, IfMatch=found.etag)["Body"]
+        except ClientError as error:
+            if code_of(error) in (*_NOT_AS_ASKED, *_GONE):
+                raise Changed(key) from error
+            raise
+        with contextlib.closing(body), part.open("wb") as file:
+            while piece := body.read(_PIECE):
+                file.write(piece)
+        if part.stat().st_size != found.size:
+            raise OSError(f"{key} was read in part")
+
+    def read_into(self, key: str, file: IO[bytes]) -> bool:
+        """Write the content of an object into an open file; false if there is no such object.
+
+        Raises:
+            DataError: It cannot be read.
+            OSError: The disk cannot be written.
+        """
+        with self._told(f"{self.url(key)} cannot be read"):
+            try:
+                body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
+            except ClientError as error:
+                if code_of(error) in _GONE:
+                    return False
+                raise
+            with contextlib.closing(body):
+                while piece := body.read(_PIECE):
+                    file.write(piece)
+        return True
+
+    def upload(self, folder: Path, prefix: str, names: Iterable[str]) -> None:
+        """Write files of a folder below a prefix, in place of those of the same name.
+
+        Raises:
+            DataError: One cannot be written; those before it are.
+        """
+        with ThreadPoolExecutor(_AT_A_TIME, "copy") as pool:
+            for done in [pool.submit(self._put_file, folder / name, f"{prefix}/{name}") for name in names]:
+                done.result()
+
+    def _put_file(self, path: Path, key: str) -> None:
+        kind, _ = mimetypes.guess_type(path.name)
+        more = {"ContentType": kind} if kind else {}
+        with self._told(f"{self.url(key)} cannot be written"):
+            self._client.upload_file(str(path), self.name, key, ExtraArgs=more)
+
+    def remove(self, prefix: str, names: Iterable[str]) -> None:
+        """Remove objects below a prefix.
+
+        Raises:
+            DataError: One cannot be removed.
+        """
+        for name in names:
+            with self._told(f"{self.url(prefix, name)} cannot be removed"):
+                self._client.delete_object(Bucket=self.name, Key=f"{prefix}/{name}")
+
+    # Small objects, and conditions
+
+    def read(self, key: str) -> tuple[bytes, str, float] | None:
+        """The content of an object, its ETag, and for how many seconds it has been there by the clock of S3; none if
+        there is no such object.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        with self._told(f"{self.url(key)} cannot be read"):
+            try:
+                answer = self._client.get_object(Bucket=self.name, Key=key)
+            except ClientError as error:
+                if code_of(error) in _GONE:
+                    return None
+                raise
+            now = datetime.strptime(answer["ResponseMetadata"]["HTTPHeaders"]["date"], "%a, %d %b %Y %H:%M:%S %Z")
+            age = (now - answer["LastModified"].replace(tzinfo=None)).total_seconds()
+            return answer["Body"].read(), answer["ETag"], age
+
+    def write(self, key: str, content: bytes, *, only_new: bool = False, instead_of: str | None = None) -> str:
+        """Write an object and return its ETag.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+
+        Args:
+            key: Its key.
+            content: Its bytes.
+            only_new: Only if there is none.
+            instead_of: Only in place of the one with this ETag.
+
+        Raises:
+            Changed: The condition does not hold.
+            DataError: It cannot be written.
+        """
+        condition = {"IfNoneMatch": "*"} if only_new else {"IfMatch": instead_of} if instead_of else {}
+        with self._told(f"{self.url(key)} cannot be written"):
+            try:
+                return self._client.put_object(Bucket=self.name, Key=key, Body=content, **condition)["ETag"]
+            except ClientError as error:
+                if condition and code_of(error) in (*_NOT_AS_ASKED, *_GONE):
+                    raise Changed(key) from error
+                raise
+
+    def delete(self, key: str, etag: str) -> None:
+        """Remove an object if it is the one with this ETag.
+
+        Raises:
+            DataError: It cannot be removed.
+        """
+        with self._told(f"{self.url(key)} cannot be removed"):
+            try:
+                self._client.delete_object(Bucket=self.name, Key=key, IfMatch=etag)
+            except ClientError as error:
+                if code_of(error) not in (*_NOT_AS_ASKED, *_GONE):
+                    raise
+
+
+class _Progress:
+    """Tells how far copying is, now and then."""
+
+    def __init__(self, files: int, size: int, tell: Tell) -> None:
+        self._files, self._size, self._tell = files, size, tell
+        self._done = self._bytes = 0
+        self._told = time.monotonic()
+
+    def add(self, size: int) -> None:
+        self._done += 1
+        self._bytes += size
+        if time.monotonic() - self._told >= _TELL_SECONDS:
+            self._told = time.monotonic()
+            self._tell(
+                f"{self._done:,} of {self._files:,} files, {self._bytes / 1e6:,.0f} of {self._size / 1e6:,.0f} MB"
+            )
+
+
+def _is_there(path: Path, found: Found, etag: str | None) -> bool:
+    try:
+        known = path.stat()
+    except OSError:
+        return False
+    return etag == found.etag and known.st_size == found.size and int(known.st_mtime) == int(found.modified.timestamp())
+
+
+def _remove_others(folder: Path, files: dict[str, Found]) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
+        elif path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+
+
+def note_of(folder: Path) -> Path:
+    """The file beside a folder that says which version of each file was copied."""
+    return folder.with_name(f".{folder.name}.copied.json")
+
+
+def _read_note(note: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(note.read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)

@@ -1,0 +1,108 @@
+"""Which steps are done, and for which input: what a run goes on from."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from retail_warehouse.errors import DataError
+from retail_warehouse.runs.bucket import RUNS, Bucket
+
+KEY = f"{RUNS}/state.json"
+_FORMAT = 1
+# What decides on the tables: after a change of it they are built anew in full.
+_OF_DBT = ("dbt_project.yml", "models", "macros", "seeds/reference")
+# What decides on everything else.
+_OTHERS = ("selectors.yml", "tests/generic", "tests/singular")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that is done.
+
+    Args:
+        input: The digest of what it worked on.
+        after: The inputs of the steps before it, by name, as they were then.
+        at: When it ended, ISO 8601 in UTC.
+    """
+
+    input: str
+    after: dict[str, str]
+    at: str
+
+
+@dataclass
+class State:
+    """What is kept in the bucket from run to run.
+
+    Attributes:
+        steps: Steps that are done, by name.
+        built_with: The digest of the dbt project that the tables were last built with; empty before the first build.
+    """
+
+    steps: dict[str, Done] = field(default_factory=dict)
+    built_with: str = ""
+
+    @classmethod
+    def read(cls, bucket: Bucket) -> "State":
+        """The state in a bucket; an empty one before the first run.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        found = bucket.read(KEY)
+        if found is None:
+            return cls()
+        try:
+            told = json.loads(found[0])
+            if told["format"] != _FORMAT:
+                raise ValueError(f"format {told['format']}")
+            return cls({name: Done(**one) for name, one in told["steps"].items()}, told["built_with"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{bucket.url(KEY)} cannot be read ({error}). Remove it: the next run then does every step again."
+            ) from error
+
+    def forget(self, in_full: bool) -> None:
+        """Do all steps again, in this run or the next.
+
+        Args:
+            in_full: And build all tables anew.
+        """
+        self.steps = {}
+        if in_full and self.built_with:
+            self.built_with = "to be built in full"
+
+    def write(self, bucket: Bucket) -> None:
+        """Keep it; only whoever holds the lock may.
+
+        Raises:
+            DataError: It cannot be written.
+        """
+        told = {"format": _FORMAT, "steps": {name: asdict(one) for name, one in self.steps.items()}}
+        bucket.write(KEY, json.dumps({**told, "built_with": self.built_with}, indent=1).encode())
+
+
+def digest_of(value: object) -> str:
+    """A digest of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest_of_files(names: Iterable[str], root: Path) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        path = root / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def project_digests() -> tuple[str, str]:
+    """Digests of the dbt project in the working folder: of what decides on the tables, and of all code, with that of
+    this package."""
+    tables = _digest_of_files(_OF_DBT, Path())
+    package = Path(__file__).parents[1]
+    others = [_digest_of_files(_OTHERS, Path()), _digest_of_files([package.name], package.parent)]
+    return tables, digest_of([tables, *others])

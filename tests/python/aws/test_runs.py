@@ -1,0 +1,601 @@
+"""`retail-warehouse run`: copies, the lock, going on after a failure, and what the last line says.
+
+Whole runs on the stand-in of Redshift are in `test_redshift.py`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import PROJECT
+from shared import aws
+
+from retail_warehouse.cli import main
+from retail_warehouse.errors import DataError
+from retail_warehouse.runs import bundle, lock, steps
+from retail_warehouse.runs.bucket import PREFIXES, STREAMED, Bucket, Changed
+from retail_warehouse.runs.redshift import Dbt
+from retail_warehouse.runs.run import NothingToDo, Run, Step, perform
+from retail_warehouse.runs.state import State, project_digests
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    with aws.emulated() as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def s3(emulator):
+    return aws.client("s3", emulator)
+
+
+@pytest.fixture
+def bucket(s3) -> Bucket:
+    name = f"bucket-{uuid.uuid4()}"
+    aws.make_bucket(s3, name)
+    return Bucket(name, s3)
+
+
+def put(bucket: Bucket, key: str, text: str) -> None:
+    bucket.write(key, text.encode())
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+# Copies
+
+
+def test_copies_what_changed_and_removes_what_is_gone(bucket, tmp_path):
+    names = ("a.csv", "orders/may/1.csv", "b c;ü.csv")
+    for name in names:
+        put(bucket, f"raw/x/{name}", name)
+    put(bucket, "raw/x/_SUCCESS", "")
+    put(bucket, "raw/x/orders/", "")
+    files = bucket.files("raw", "x")
+    assert list(files) == sorted(names)
+    folder = tmp_path / "x"
+    assert bucket.download("raw/x", folder, files, quiet) == 3
+    for name in names:
+        assert (folder / name).read_text() == name
+        # dbt knows a file by its time: on a new disk it must be the same.
+        assert (folder / name).stat().st_mtime == files[name].modified.timestamp()
+    assert bucket.download("raw/x", folder, bucket.files("raw/x"), quiet) == 0
+    # The same length and second; only the ETag tells.
+    put(bucket, "raw/x/a.csv", "A.csv")
+    os.utime(folder / "a.csv", (0, bucket.files("raw/x")["a.csv"].modified.timestamp()))
+    bucket.remove("raw/x", ["orders/may/1.csv"])
+    (folder / "b c;ü.csv").write_text("changed by hand")
+    (folder / "left.csv").write_text("by another run")
+    assert bucket.download("raw/x", folder, bucket.files("raw/x"), quiet) == 2
+    assert {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()} == {
+        "a.csv": "A.csv",
+        "b c;ü.csv": "b c;ü.csv",
+    }
+    assert not (folder / "orders").exists()
+
+
+def test_a_file_that_is_replaced_while_it_is_copied_stops_the_run(bucket, tmp_path):
+    put(bucket, "raw/x/a.csv", "first")
+    put(bucket, "raw/x/b.csv", "stays")
+    files = bucket.files("raw/x")
+    put(bucket, "raw/x/a.csv", "other")
+    with pytest.raises(DataError, match=r"raw/x/a[.]csv was replaced or removed while it was copied"):
+        bucket.download("raw/x", tmp_path / "x", files, quiet)
+    assert not (tmp_path / "x" / "a.csv").exists()
+    bucket.remove("raw/x", ["a.csv"])
+    with pytest.raises(DataError, match="was replaced or removed"):
+        bucket.download("raw/x", tmp_path / "x", files, quiet)
+    assert bucket.download("raw/x", tmp_path / "x", bucket.files("raw/x"), quiet) <= 1
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["b.csv"]
+
+
+def test_a_broken_connection_leaves_no_part_of_a_file(bucket, tmp_path, monkeypatch):
+    put(bucket, "raw/x/a.csv", "whole")
+    files = bucket.files("raw/x")
+    real, tries = bucket._client.get_object, []
+
+    class Broken:
+        def read(self, size):
+            if len(tries) == 1:
+                raise ConnectionResetError("reset")
+            return b""
+
+        def close(self):
+            pass
+
+    def get(**asked):
+        tries.append(asked)
+        return {"Body": Broken()} if len(tries) < 3 else real(**asked)
+
+    monkeypatch.setattr(bucket._client, "get_object", get)
+    assert bucket.download("raw/x", tmp_path / "x", files, quiet) == 1
+    assert len(tries) == 3
+    assert [(path.name, path.read_text()) for path in (tmp_path / "x").iterdir()] == [("a.csv", "whole")]
+    tries.clear()
+    monkeypatch.setattr(bucket._client, "get_object", lambda **asked: {"Body": Broken()})
+    put(bucket, "raw/x/a.csv", "more")
+    with pytest.raises(OSError, match="read in part"):
+        bucket.download("raw/x", tmp_path / "x", bucket.files("raw/x"), quiet)
+    assert (tmp_path / "x" / "a.csv").read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["../out.csv", "a//b.csv", "a/./b.csv", "a\\..\\b.csv"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(bucket, name):
+    put(bucket, f"raw/x/{name}", "x")
+    with pytest.raises(DataError, match=r"cannot be copied to a disk by this name; rename it"):
+        bucket.files("raw/x")
+
+
+def test_a_missing_bucket_is_told_in_one_line(s3):
+    with pytest.raises(DataError, match=r"s3://no-such-bucket/raw cannot be listed: NoSuchBucket"):
+        Bucket("no-such-bucket", s3).files("raw")
+
+
+def test_the_prefixes_are_those_of_the_page():
+    page = (PROJECT / "docs/runs.md").read_text()
+    for prefix in PREFIXES:
+        assert f"`{prefix}/" in page, prefix
+
+
+def test_many_small_files_are_bundled_and_each_is_held_against_the_bucket(run, bucket, monkeypatch, tmp_path):
+    monkeypatch.setattr(bundle, "MANY", 5)
+    for number in range(6):
+        put(bucket, f"streamed/day=2026-11-26/{number}.ndjson", str(number))
+    folder = run.copy(STREAMED)
+    assert list(bucket.files("runs/bundles")) == ["streamed.tar.gz"]
+    # Another task, after a file was replaced, one removed and one added.
+    put(bucket, "streamed/day=2026-11-26/0.ndjson", "x")
+    put(bucket, "streamed/day=2026-11-27/6.ndjson", "6")
+    bucket.remove("streamed", ["day=2026-11-26/1.ndjson"])
+    there = bucket.files(STREAMED)
+    asked = []
+    real = bucket._client.get_object
+    monkeypatch.setattr(bucket._client, "get_object", lambda **given: asked.append(given["Key"]) or real(**given))
+    other = Run("nightly", bucket, tmp_path / "other", Dbt())
+    copied = other.copy(STREAMED)
+    assert sorted(asked) == [
+        *("runs/bundles/streamed.tar.gz", "streamed/day=2026-11-26/0.ndjson", "streamed/day=2026-11-27/6.ndjson"),
+    ]
+    found = {path.relative_to(copied).as_posix(): path.read_text() for path in copied.rglob("*.ndjson")}
+    assert found == {name: name[-8:-7] if name[-8] != "0" else "x" for name in there}
+    assert (folder / "day=2026-11-26/1.ndjson").exists()
+    # A bundle that is cut short is none.
+    put(bucket, "runs/bundles/streamed.tar.gz", "no bundle")
+    asked.clear()
+    third = Run("nightly", bucket, tmp_path / "third", Dbt()).copy(STREAMED)
+    assert len(asked) == 1 + len(there) == 1 + len(list(third.rglob("*.ndjson")))
+
+
+# The lock
+
+
+def test_one_run_at_a_time(bucket):
+    with lock.held(bucket, "nightly") as first:
+        with pytest.raises(lock.Held, match=r"nightly on .+, process \d+, since .+Z; its last sign of life was \d+ s"):
+            lock.Lock(bucket, "micro-batch").take()
+        assert not first.is_lost
+    with lock.held(bucket, "train"):
+        pass
+    assert bucket.read(lock.KEY) is None
+
+
+def test_of_many_that_want_the_lock_at_once_one_gets_it(bucket):
+    locks = [lock.Lock(bucket, str(number)) for number in range(8)]
+    got, refused = [], []
+
+    def take(one):
+        try:
+            one.take()
+            got.append(one)
+        except lock.Held:
+            refused.append(one)
+
+    threads = [threading.Thread(target=take, args=(one,)) for one in locks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(refused)) == (1, 7)
+    got[0].give_back()
+
+
+def test_the_lock_of_a_dead_run_expires_and_that_of_a_living_one_does_not(bucket):
+    # Times of S3 are whole seconds.
+    bucket.write(lock.KEY, json.dumps({"run": "nightly", "host": "gone", "process": "1", "since": "x"}).encode())
+    with pytest.raises(lock.Held, match="nightly on gone"):
+        lock.Lock(bucket, "nightly", expires=1.5).take()
+    living = lock.Lock(bucket, "nightly", expires=1.0, heartbeat=0.2)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            living.take()
+            break
+        except lock.Held:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    time.sleep(2.2)
+    with pytest.raises(lock.Held):
+        lock.Lock(bucket, "train", expires=1.5).take()
+    assert not living.is_lost
+    living.give_back()
+
+
+def test_a_run_that_was_taken_for_dead_is_interrupted(bucket):
+    paused = lock.Lock(bucket, "nightly", expires=5.0, heartbeat=0.2)
+    paused.take()
+    other = json.dumps({"run": "nightly", "host": "other", "process": "2", "since": "now"}).encode()
+    bucket.write(lock.KEY, other)
+    with pytest.raises(KeyboardInterrupt):
+        time.sleep(10)
+    assert paused.is_lost
+    paused.give_back()
+    assert bucket.read(lock.KEY)[0] == other, "the lock of the other stays"
+
+
+def test_an_answer_that_was_lost_is_no_lost_lock(bucket, monkeypatch):
+    """boto3 tries again what was written already."""
+    real = bucket.write
+
+    def write(key, content, **condition):
+        real(key, content, **condition)
+        raise Changed(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bucket, "write", write)
+        taken = lock.Lock(bucket, "nightly", expires=3.0, heartbeat=0.1)
+        taken.take()
+        time.sleep(0.5)
+        assert not taken.is_lost
+    taken.give_back()
+    assert bucket.read(lock.KEY) is None
+
+
+# Steps
+
+
+class Steps:
+    """Three steps of which the second can fail; what they did is in `done`."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.failure: BaseException | None = None
+
+    @property
+    def nightly(self) -> list[Step]:
+        def copy(run):
+            self.done.append("copy")
+            return "copied"
+
+        def build(run):
+            if self.failure:
+                raise self.failure
+            self.done.append("build")
+            return "built"
+
+        def publish(run):
+            self.done.append("publish")
+            return "published"
+
+        return [Step(copy, of=("raw",)), Step(build, after=("copy",)), Step(publish, after=("build",))]
+
+
+@pytest.fixture
+def small():
+    return Steps()
+
+
+@pytest.fixture
+def go(bucket, small, tmp_path, capfd):
+    """Does a run and returns its exit code and summary."""
+
+    def run(steps_of=lambda run: small.nightly, code="1", variables="", **options):
+        small.done.clear()
+        made = Run("nightly", bucket, tmp_path, Dbt(variables), tables_digest="t", code_digest=code)
+        exit_code = perform(made, steps_of, **options)
+        said = capfd.readouterr()
+        summary = json.loads(said.out.splitlines()[-1])
+        assert summary["run"] == "nightly"
+        assert summary["seconds"] >= 0
+        assert bucket.read(lock.KEY) is None
+        newest = sorted(bucket.files("runs/summaries"))[-1]
+        assert json.loads(bucket.read(f"runs/summaries/{newest}")[0]) == summary
+        return exit_code, summary, said.err
+
+    return run
+
+
+def statuses(summary: dict) -> list[str]:
+    return [step["status"] for step in summary["steps"].values()]
+
+
+def test_a_run_does_its_steps_and_the_next_one_nothing(go, small, bucket):
+    put(bucket, "raw/a.csv", "1")
+    code, summary, _ = go()
+    assert (code, summary["status"], small.done) == (0, "succeeded", ["copy", "build", "publish"])
+    assert summary["steps"]["copy"]["told"] == "copied"
+    code, summary, _ = go()
+    assert (code, summary["status"], small.done) == (0, "skipped", [])
+    assert statuses(summary) == ["unchanged"] * 3
+    assert summary["reason"] == "Nothing has changed since the last run."
+    # Each of what decides on a step makes it new, with all after it.
+    for change in (
+        lambda: put(bucket, "raw/a.csv", "2"),
+        lambda: put(bucket, "raw/b.csv", "2"),
+        lambda: bucket.remove("raw", ["b.csv"]),
+    ):
+        change()
+        assert go()[1]["status"] == "succeeded"
+        assert small.done == ["copy", "build", "publish"]
+        assert go()[1]["status"] == "skipped"
+    put(bucket, "raw/_SUCCESS", "")
+    assert go()[1]["status"] == "skipped", "the marker is no data"
+    for options in ({"code": "2"}, {"code": "2", "variables": "{a: 1}"}):
+        assert go(**options)[1]["status"] == "succeeded"
+        assert go(**options)[1]["status"] == "skipped"
+    assert go(code="2", variables="{a: 1}", again=True)[1]["status"] == "succeeded"
+    assert small.done == ["copy", "build", "publish"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (DataError("dbt build has failed"), "dbt build has failed"),
+        (OSError(28, "No space left on device"), "No space left"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (KeyboardInterrupt(), "It was interrupted; the next run goes on with this step."),
+    ],
+)
+def test_a_failed_step_is_named_and_gone_on_with(go, small, failure, told):
+    small.failure = failure
+    code, summary, said = go()
+    assert (code, summary["status"], summary["failed_step"]) == (1, "failed", "build")
+    assert told in summary["error"]
+    assert f"Error: {summary['error']}" in said
+    assert ("Traceback" in said) == isinstance(failure, ZeroDivisionError)
+    assert statuses(summary) == ["done", "failed"]
+    small.failure = None
+    code, summary, _ = go()
+    assert (code, small.done) == (0, ["build", "publish"])
+    assert statuses(summary) == ["unchanged", "done", "done"]
+
+
+def test_steps_that_are_done_again_after_a_failure_are_not_taken_for_done(go, small):
+    go()
+    small.failure = DataError("no")
+    assert go(again=True)[0] == 1
+    small.failure = None
+    assert go()[0] == 0
+    assert small.done == ["build", "publish"]
+
+
+def test_a_step_without_anything_to_do_is_told_and_asked_again(go, small):
+    small.failure = NothingToDo("SERVING_STORE is not set")
+    code, summary, _ = go()
+    assert (code, summary["status"]) == (0, "succeeded")
+    assert summary["steps"]["build"] == {"status": "skipped", "seconds": 0.0, "told": "SERVING_STORE is not set"}
+    small.failure = None
+    go()
+    assert small.done == ["build", "publish"]
+
+
+def test_a_run_without_steps_is_skipped(go):
+    def nothing(run):
+        raise NothingToDo("Nothing is built yet.")
+
+    code, summary, _ = go(nothing)
+    assert (code, summary["status"], summary["reason"]) == (0, "skipped", "Nothing is built yet.")
+
+
+def test_a_second_run_ends_with_3_and_says_who_holds_the_lock(bucket, small, tmp_path, capfd):
+    with lock.held(bucket, "train"):
+        run = Run("nightly", bucket, tmp_path, Dbt(), tables_digest="t", code_digest="1")
+        assert perform(run, lambda run: small.nightly) == 3
+    summary = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert summary["status"] == "skipped"
+    assert summary["reason"].startswith("Another run holds the lock: train on ")
+    assert small.done == []
+
+
+def test_a_state_that_cannot_be_read_is_told(go, bucket):
+    for text in ("{", "[]", '{"format": 99, "steps": {}, "built_with": ""}', '{"format": 1}'):
+        put(bucket, "runs/state.json", text)
+        code, summary, _ = go()
+        assert code == 1
+        assert "runs/state.json cannot be read" in summary["error"]
+        assert "Remove it" in summary["error"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from retail_warehouse.runs.bucket import Bucket
+from retail_warehouse.runs.redshift import Dbt
+from retail_warehouse.runs.run import Run, Step, perform
+
+def copy(run):
+    return "copied"
+
+def build(run):
+    print("building", flush=True)
+    while True:
+        pass
+
+run = Run("nightly", Bucket(sys.argv[1]), Path(sys.argv[2]), Dbt(), tables_digest="t", code_digest="1")
+raise SystemExit(perform(run, lambda run: [Step(copy, of=("raw",)), Step(build, after=("copy",))]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_was_killed_is_gone_on_with(bucket, emulator, small, go, tmp_path, number):
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED, bucket.name, str(tmp_path)],
+        env={**os.environ, **emulator, "PYTHONPATH": str(PROJECT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert any(line == "building\n" for line in killed.stdout)
+    killed.send_signal(number)
+    last = killed.stdout.read().splitlines()[-1:]
+    killed.wait()
+    if number == signal.SIGTERM:  # as ECS stops a task
+        assert killed.returncode == 1
+        assert json.loads(last[0])["failed_step"] == "build"
+    else:
+        held = bucket.read(lock.KEY)
+        assert held, "a dead run leaves its lock, which expires"
+        bucket.delete(lock.KEY, held[1])
+    code, summary, _ = go()
+    assert (code, small.done) == (0, ["build", "publish"])
+    assert statuses(summary)[0] == "unchanged"
+
+
+# The runs that there are
+
+
+@pytest.fixture
+def run(bucket, tmp_path):
+    return Run("nightly", bucket, tmp_path, Dbt(), tables_digest="tables", code_digest="code")
+
+
+def names(steps_of_run) -> list[str]:
+    return [step.name for step in steps_of_run]
+
+
+def test_what_is_done_depends_on_what_is_there(run, bucket):
+    with pytest.raises(DataError, match="There are no raw files"):
+        steps.nightly(run)
+    put(bucket, "raw/online_retail/data.csv", "x")
+    run._files.clear()
+    assert names(steps.nightly(run)) == [
+        *("land_online_retail", "load_online_retail", "build", "publish_lines", "export", "docs", "dashboard"),
+    ]
+    put(bucket, "raw/instacart/orders.csv", "x")
+    put(bucket, "models/abc/card.json", "x")
+    run._files.clear()
+    everything = names(steps.nightly(run))
+    assert everything == [
+        *("land_instacart", "load_instacart", "land_online_retail", "load_online_retail", "build", "publish_lines"),
+        *("export", "features", "predict", "load_predictions", "build_predictions", "publish_predictions"),
+        *("docs", "dashboard"),
+    ]
+    page = (PROJECT / "docs/runs.md").read_text()
+    for name in {*everything, "train", "land_streamed", "load_streamed", "build_streamed"}:
+        assert f"`{name}`" in page, f"docs/runs.md says what {name} does"
+
+
+def test_files_that_are_gone_are_no_reason_to_go_on_without_them(run, bucket):
+    put(bucket, "raw/online_retail/data.csv", "x")
+    run.state = State({"load_instacart": None})
+    with pytest.raises(DataError, match=r"There is no file in s3://.*/raw/instacart any more"):
+        steps.nightly(run)
+
+
+def test_runs_that_have_to_wait_for_the_first_build_are_skipped(run):
+    for steps_of, told in ((steps.micro_batch, "Nothing is built yet"), (steps.train_and_predict, "is not built yet")):
+        with pytest.raises(NothingToDo, match=told):
+            steps_of(run)
+    run.state.built_with = "older tables"
+    with pytest.raises(NothingToDo, match="The project has changed since the last build"):
+        steps.micro_batch(run)
+    run.state.built_with = "tables"
+    with pytest.raises(NothingToDo, match="Online Retail is not loaded yet"):
+        steps.micro_batch(run)
+    run.state.steps["load_online_retail"] = None
+    assert names(steps.micro_batch(run)) == ["land_streamed", "load_streamed", "build_streamed", "publish_lines"]
+
+
+class FakeDbt(Dbt):
+    """Notes what it is asked to do, and exports as Redshift does."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__()
+        self.bucket = bucket
+        self.asked: list[tuple[str, ...]] = []
+
+    def build(self, *arguments: str) -> str:
+        self.asked.append(arguments)
+        return "built"
+
+    def operation(self, macro: str, **arguments) -> str:
+        put(self.bucket, "exports/prod/fct_sales/invoice_month=2011-01-01/0000_part_00.parquet", "new")
+        return macro
+
+
+def test_tables_are_built_in_full_after_a_change_of_the_project(run, bucket):
+    put(bucket, "raw/online_retail/data.csv", "x")
+    run.dbt = FakeDbt(bucket)
+    steps.build(run)
+    assert run.state.built_with == "tables"
+    steps.build(run)
+    run.tables_digest = "other tables"
+    steps.build(run)
+    run.state.forget(in_full=True)
+    steps.build(run)
+    one = ("--selector", "online_retail")
+    assert run.dbt.asked == [one, one, (*one, "--full-refresh"), (*one, "--full-refresh")]
+    put(bucket, "raw/instacart/orders.csv", "x")
+    run._files.clear()
+    steps.build(run)
+    assert run.dbt.asked[-1] == ()
+
+
+def test_months_that_are_gone_are_removed_from_the_export(run, bucket):
+    put(bucket, "raw/online_retail/data.csv", "x")
+    run.dbt = FakeDbt(bucket)
+    month = "exports/prod/fct_sales/invoice_month="
+    put(bucket, f"{month}2011-01-01/0000_part_00.parquet", "old")
+    put(bucket, f"{month}2010-12-01/0000_part_00.parquet", "gone")
+    put(bucket, "exports/prod/customers/0000_part_00.parquet", "exported by hand")
+    assert steps.export(run) == f"2 files in {bucket.url('exports/prod')}, 1 of gone months removed"
+    assert list(bucket.files("exports/prod")) == [
+        "customers/0000_part_00.parquet",
+        "fct_sales/invoice_month=2011-01-01/0000_part_00.parquet",
+    ]
+
+
+def test_the_digest_of_the_project_is_of_what_decides(monkeypatch, tmp_path):
+    for name, text in {"dbt_project.yml": "a", "models/m.sql": "a", "selectors.yml": "a"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    before = project_digests()
+    assert project_digests() == before
+    (tmp_path / "selectors.yml").write_text("b")
+    tables, code = project_digests()
+    assert tables == before[0]
+    assert code != before[1]
+    (tmp_path / "models/m.sql").write_text("b")
+    assert project_digests()[0] != before[0]
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "Set RETAIL_WAREHOUSE_BUCKET"),
+        ({"RETAIL_WAREHOUSE_BUCKET": "s3://bucket"}, "must be the name of a bucket alone"),
+        ({"RETAIL_WAREHOUSE_BUCKET": "bucket"}, "Env var required but not provided: 'REDSHIFT_"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_a_summary(monkeypatch, tmp_path, given, told):
+    monkeypatch.chdir(PROJECT)
+    for name in [name for name in os.environ if name.startswith(("REDSHIFT_", "RETAIL_WAREHOUSE_B"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "profiles.yml").write_text(Path("profiles.yml.example").read_text())
+    done = CliRunner().invoke(main, ["run", "nightly"], env={"DBT_PROFILES_DIR": str(tmp_path), **given})
+    assert done.exit_code == 2, done.output
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["status"], summary["steps"]) == ("failed", {})
+    assert told in summary["error"]
