@@ -1,7 +1,6 @@
 """Rules that tie the templates of infrastructure/ to the code. Each looks at all templates and says what is wrong, a
 line for each problem; no line is good."""
 
-import fnmatch
 import json
 import re
 from collections.abc import Callable, Iterator
