@@ -81,7 +81,7 @@ class MicroBatches:
     """Runs dbt on what was landed."""
 
     def __init__(self, landing: Path | None, tell: Callable[[str], None] = lambda message: None) -> None:
-        """Import and parse once; everything is built where nothing was built before.
+        """Import dbt and parse the project, once; build everything if nothing was built before.
 
         Args:
             landing: The folder that ``ONLINE_RETAIL_LANDING`` names, or None for one that only dbt looks into.

@@ -135,7 +135,9 @@ def _needed_variables() -> dict[str, set[str]]:
         "api": aws
         | {"RETAIL_WAREHOUSE_ENV", "ONLINE_RETAIL_LANDING", "LANDING_EVENTS", "COGNITO_ISSUER", "COGNITO_CLIENT_IDS"}
         | {"TRUSTED_PROXIES"},
-        "batch": aws | without_default | {"RETAIL_WAREHOUSE_BUCKET", "REDSHIFT_METHOD", "REDSHIFT_REGION"}
+        "batch": aws
+        | without_default
+        | {"RETAIL_WAREHOUSE_BUCKET", "REDSHIFT_METHOD", "REDSHIFT_REGION"}
         | {"REDSHIFT_IAM_ROLE"},
     }
 
