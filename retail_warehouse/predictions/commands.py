@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from retail_warehouse.errors import DataError, errors_reported
 from retail_warehouse.predictions import SEED
-from retail_warehouse.project import warehouse
-from retail_warehouse.settings import ProjectSettings
 
 
 def predictions_folder() -> Path:
     """Folder where predictions are written and dbt reads them."""
+    from retail_warehouse.settings import ProjectSettings
+
     return ProjectSettings().predictions_data
 
 
@@ -39,6 +38,7 @@ def _open(unloaded: str | None):
 
     require_installed()
     from retail_warehouse.predictions.dataset import Features
+    from retail_warehouse.project import warehouse
 
     return Features(warehouse(), unloaded)
 
@@ -55,6 +55,8 @@ def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     """
     with errors_reported():
         features = _open(unloaded)
+        from tqdm import tqdm
+
         from retail_warehouse.predictions import model_folder, report, training
 
         folder = _folder_of_models(models)
@@ -89,6 +91,8 @@ def predict(unloaded: str | None, models: Path | None, version: str | None, only
     """
     with errors_reported():
         features = _open(unloaded)
+        from tqdm import tqdm
+
         from retail_warehouse.predictions import model_folder, predicting
 
         folder = _folder_of_models(models)
@@ -136,6 +140,8 @@ def suggest(
         from retail_warehouse.predictions.libraries import require_installed
 
         require_installed()
+        from tqdm import tqdm
+
         from retail_warehouse.predictions import model_folder, suggesting
 
         carts = suggesting.read_carts(carts_file)
@@ -170,6 +176,7 @@ def evaluate(named: tuple[str, ...], turns: int, ablation: bool) -> None:
 
         require_installed()
         from retail_warehouse.predictions import evaluation
+        from retail_warehouse.settings import ProjectSettings
 
         sources = []
         default = ProjectSettings().instacart_data
