@@ -66,7 +66,7 @@ def _parameters(options: dict[str, Any], more: tuple[str, ...], bi_cidr: str | N
 @click.option("--skip-redshift", is_flag=True, help="Leave users and the limit of use on Redshift as they are.")
 @click.option("--allow-replacement", is_flag=True, help="Also replace what cannot be made again.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-@click.option("--destroy", is_flag=True, help="Delete the stacks. The data bucket and the list of events stay.")
+@click.option("--destroy", is_flag=True, help="Delete the stacks. The data bucket and the tables stay.")
 @click.option("--delete-data", is_flag=True, help="With --destroy: delete these too.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 def main(

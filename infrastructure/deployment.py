@@ -1,5 +1,6 @@
 """All stacks of a name, deployed in their order, shown before, and taken down again."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ FOLDER = Path(__file__).resolve().parent
 PROJECT = FOLDER.parent
 # In the order in which they are deployed: each stands on the first.
 STACKS = ("foundation", "warehouse", "api", "lake", "github")
+# The tables that stay when the stacks are deleted, by their names in the template, and how their own names end.
+TABLES = {"Events": "events", "Lines": "lines", "Predictions": "lines-predictions"}
 # Dollars a month while nothing happens, list prices of US East, November 2026. docs/aws.md has them by use.
 API_TASK = {"X86_64": 18.0, "ARM64": 14.4}  # 0.5 vCPU and 1 GB
 ADDRESS, ENTRY, CLIENTS, REST = 3.65, 0.6, 12.0, 2.0
@@ -187,7 +190,7 @@ class Deployment:
         if self.stacks.exists(self.stack("foundation")):
             return {}
         kept = {"Data": {"BucketName": self.bucket}} if self._has_bucket() else {}
-        return kept | ({"Events": {"TableName": f"{self._wanted.name}-events"}} if self._has_events() else {})
+        return kept | {resource: {"TableName": table} for resource, table in self._tables().items()}
 
     def _has_bucket(self) -> bool:
         try:
@@ -209,14 +212,18 @@ class Deployment:
                 raise
         return True
 
-    def _has_events(self) -> bool:
-        dynamodb = self._client("dynamodb")
-        with aws_errors_told():
-            try:
-                dynamodb.describe_table(TableName=f"{self._wanted.name}-events")
-            except dynamodb.exceptions.ResourceNotFoundException:
-                return False
-        return True
+    def _tables(self) -> dict[str, str]:
+        """The tables that are there, by their names in the template."""
+        dynamodb, found = self._client("dynamodb"), {}
+        for resource, ending in TABLES.items():
+            name = f"{self._wanted.name}-{ending}"
+            with aws_errors_told():
+                try:
+                    dynamodb.describe_table(TableName=name)
+                    found[resource] = name
+                except dynamodb.exceptions.ResourceNotFoundException:
+                    continue
+        return found
 
     def _set_up_redshift(self) -> None:
         found = self.stacks.outputs(self.stack("warehouse"))
@@ -289,7 +296,7 @@ class Deployment:
     # What is taken down.
 
     def destroy(self, with_data: bool) -> None:
-        """Delete every stack, the last first. The data bucket and the list of events stay, unless they shall go too.
+        """Delete every stack, the last first. The data bucket and the tables stay, unless they shall go too.
 
         Args:
             with_data: Whether they go too.
@@ -302,11 +309,17 @@ class Deployment:
             self.stacks.delete(self.stack(which))
         if with_data:
             self._delete_data(bucket)
-        else:
-            self._tell(
-                f"kept: the bucket {bucket} and the table {self._wanted.name}-events. The next deployment takes them "
-                "back; --destroy --delete-data deletes them."
-            )
+            return
+        if self._has_bucket():
+            self._forget_runs(bucket)
+        kept = ", ".join([f"s3://{bucket}", *self._tables().values()])
+        self._tell(f"kept: {kept}. The next deployment takes them back; --destroy --delete-data deletes them.")
+
+    def _forget_runs(self, bucket: str) -> None:
+        """Remove what runs noted of a Redshift that is gone, or the first run on a new one would find nothing to do."""
+        with aws_errors_told():
+            for name in ("state.json", "lock"):
+                self._client("s3").delete_object(Bucket=bucket, Key=f"runs/{name}")
 
     def _delete_data(self, bucket: str) -> None:
         if self._has_bucket():
@@ -318,11 +331,11 @@ class Deployment:
                     if keys:
                         s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
                 s3.delete_bucket(Bucket=bucket)
-            self._tell(f"deleted: the bucket {bucket}")
-        if self._has_events():
+            self._tell(f"deleted: s3://{bucket}")
+        for table in self._tables().values():
             with aws_errors_told():
-                self._client("dynamodb").delete_table(TableName=f"{self._wanted.name}-events")
-            self._tell(f"deleted: the table {self._wanted.name}-events")
+                self._client("dynamodb").delete_table(TableName=table)
+            self._tell(f"deleted: {table}")
 
     # What people read at the end.
 
@@ -348,11 +361,27 @@ class Deployment:
             f"  aws s3 cp --recursive <folder of the CSV files> s3://{bucket}/raw/online_retail/",
             f"  aws s3 cp --recursive <folder of the CSV files> s3://{bucket}/raw/instacart/",
             f"  aws s3api put-object --bucket {bucket} --key raw/online_retail/_SUCCESS",
-            "  Until the first nightly run has succeeded, the alarm NoNightlyRun says so.",
+            "  Until the first nightly run is done, the alarm NoNightlyRun says so.",
+            "",
+            *self._command_in_the_batch(),
             "",
             *self._idle_costs(),
+            "",
+            "Nobody has told yet that this worked: note your deployment in docs/aws_runs.md.",
         ]
         return "\n".join(lines)
+
+    def _command_in_the_batch(self) -> list[str]:
+        found = self.stacks.outputs(self.stack("foundation"))
+        command = ["retail-warehouse", "publish", "--target", "prod"]
+        network = f"subnets=[{found['SubnetA']}],securityGroups=[{found['TaskSecurity']}],assignPublicIp=ENABLED"
+        return [
+            "A command of your own, such as filling the look-ups anew, where runs run:",
+            f"  aws ecs run-task --region {self.region} --cluster {found['Cluster']} --launch-type FARGATE \\",
+            f"      --task-definition {self.stack('warehouse')}-batch --network-configuration "
+            f"'awsvpcConfiguration={{{network}}}' \\",
+            f"      --overrides '{json.dumps({'containerOverrides': [{'name': 'batch', 'command': command}]})}'",
+        ]
 
     def _idle_costs(self) -> list[str]:
         given = self.stacks.parameters(self.stack("api"))

@@ -97,8 +97,8 @@ class Administrator:
             tell: Gets a line for people.
         """
         with aws_errors_told():
-            found = self._serverless.list_usage_limits(resourceArn=arn, usageType="serverless-compute")["usageLimits"]
-            [limit] = [limit for limit in found if limit["period"] == "monthly"] or [None]
+            found = self._serverless.list_usage_limits(resourceArn=arn, usageType="serverless-compute")
+            [limit] = [limit for limit in found.get("usageLimits", []) if limit["period"] == "monthly"] or [None]
             if limit is None:
                 amount = rpu_hours or DEFAULT_RPU_HOURS
                 self._serverless.create_usage_limit(

@@ -91,22 +91,24 @@ class Change:
         action: ``Add``, ``Modify``, ``Remove`` or ``Import``.
         resource: Its logical id.
         kind: Its type, such as ``AWS::S3::Bucket``.
-        replaces: Whether it is, or may be, replaced by a new one.
+        replacement: Whether it is replaced by a new one: ``True``, ``False`` or ``Conditional``, which is known only
+            while it is done.
     """
 
     action: str
     resource: str
     kind: str
-    replaces: bool = False
+    replacement: str = "False"
 
     @property
     def loses(self) -> bool:
         """Whether something is lost that cannot be made again."""
-        return self.kind in PRECIOUS and (self.replaces or self.action == "Remove")
+        return self.kind in PRECIOUS and (self.replacement != "False" or self.action == "Remove")
 
     def __str__(self) -> str:
         """For people."""
-        return f"{self.action} {self.resource} ({self.kind}){' by a new one' if self.replaces else ''}"
+        instead = {"True": ", by a new one", "Conditional": ", perhaps by a new one"}.get(self.replacement, "")
+        return f"{self.action} {self.resource} ({self.kind}){instead}"
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,7 @@ class Stacks:
                 change["Action"],
                 change["LogicalResourceId"],
                 change["ResourceType"],
-                change.get("Replacement", "False") != "False" and change["Action"] == "Modify",
+                change.get("Replacement", "False") if change["Action"] == "Modify" else "False",
             )
             for change in found
         )

@@ -85,7 +85,7 @@ _OTHERS_SECONDS = 1.0  # for how long the commit of another process is waited fo
 _OTHERS_PAUSE = 0.05
 #: Age in seconds from which on a commit is looked into by others. What they do is right at any age, but early it would
 #: stop those who are slow.
-LOOKED_INTO = 30.0
+LOOKED_INTO = 20.0
 _ENTERED = 5_000  # events that are entered at a time
 _ADVICE = {
     "AccessDenied": "Allow this role to put and get objects of the prefix, and to list it.",
@@ -222,7 +222,9 @@ class S3Landing:
                 by_state[states[known.landing_file].state][event_id] = known
             if not by_state[OPEN]:
                 return by_state[LANDED], {event_id: known.landing_file for event_id, known in by_state[REFUSED].items()}
-            if time.monotonic() > deadline:
+            oldest = min(states[known.landing_file].begun_at for known in by_state[OPEN].values())
+            # Nobody waits for those who may be dead.
+            if time.monotonic() > deadline or time.time() - oldest > _OTHERS_SECONDS:
                 message = f"Another process takes in the same events in {self.name}, or was cut off; try again later."
                 raise Undecided(message, by_state[OPEN])
             time.sleep(_OTHERS_PAUSE)

@@ -233,7 +233,8 @@ class S3:
     def is_settled(self, name: str, size: int) -> bool:
         """See :class:`Place`. Whoever landed a file may ask for some seconds whether it is there, and an empty one
         holds its name for good (see ``landing_s3.py``)."""
-        return size > 0 and _landed_at(name) < datetime.now(UTC) - UNSETTLED
+        began = _ends(name)[1].rpartition("/")[2]
+        return size > 0 and began < f"{datetime.now(UTC) - UNSETTLED:%Y%m%dT%H%M%S%f}"
 
     def notes(self) -> dict[str, bytes]:
         """See :class:`Place`."""
@@ -392,8 +393,9 @@ class Merging:
         for name in sorted(sizes):
             fingerprint, tested = processed.get(name, ("", ""))
             size, _, settings = fingerprint.partition(" bytes")
+            is_settled = _can_be_merged(name) and self._place.is_settled(name, sizes[name])
             # One that was changed by hand is built anew first.
-            if size == str(sizes[name]) and _can_be_merged(name) and self._place.is_settled(name, sizes[name]):
+            if is_settled and size == str(sizes[name]):
                 groups.setdefault((_level(name), tested, settings), []).append(name)
         chosen: dict[str, tuple[list[str], str]] = {}
         count = total = 0
@@ -471,14 +473,6 @@ def _ends(name: str) -> tuple[str, str]:
     """The first and the last landed file of a file."""
     found = _MERGED.fullmatch(name)
     return (f"{found[1]}/{found[2]}", f"{found[3]}/{found[4]}") if found else (name[: -len(".ndjson")],) * 2
-
-
-def _landed_at(name: str) -> datetime:
-    """When the last landed file of a file was begun, by its name; long ago where that says nothing."""
-    with contextlib.suppress(ValueError):
-        began = _ends(name)[1].rpartition("/")[2].partition("-")[0]
-        return datetime.strptime(began, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
-    return datetime.min.replace(tzinfo=UTC)
 
 
 def _merged_name(parts: Sequence[str], level: int) -> str:

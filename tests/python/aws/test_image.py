@@ -181,8 +181,11 @@ def test_it_runs_as_a_user_without_tools_to_build(image):
 def test_a_warehouse_is_built_and_predicted_from_in_it(image):
     told = run(*image.command("dbt", "build"))
     assert re.search(r"Done\. PASS=\d{3,} WARN=\d+ ERROR=0 SKIP=0", told), told[-2000:]
-    # What the nightly run needs besides dbt.
-    run(*image.command("python", "-c", "import lightgbm, altair, vl_convert, matplotlib, dbt_colibri, boto3"))
+    # What runs look for before they begin: libraries of predictions, dashboard and lineage.
+    look = "from retail_warehouse.runs import site; from retail_warehouse.predictions import libraries;"
+    run(*image.command("python", "-c", look + "site.require_installed(); libraries.require_installed()"))
+    refused = subprocess.run(image.command("retail-warehouse", "run", "nightly"), capture_output=True, text=True)
+    assert (refused.returncode, json.loads(refused.stdout.splitlines()[-1])["status"]) == (2, "failed")
 
 
 @pytest.mark.slow

@@ -450,7 +450,7 @@ def variables_of_the_code() -> set[str]:
         PROJECT / "dbt_project.yml",
     ]
     asked = (
-        r"""(?:env_var\(|environ(?:\.get)?[(\[]|getenv\(|_variable\(|envvar=)\s*['"]([A-Z][A-Z0-9_]+)['"]""",
+        r"""(?:env_var\(|os[.]environ(?:\.get)?[(\[]|getenv\(|_variable\(|envvar=)\s*['"]([A-Z][A-Z0-9_]+)['"]""",
         r"\w+_variable: ([A-Z][A-Z0-9_]+)",
     )
     found = {

@@ -77,8 +77,16 @@ class LandingInFolder:
     def open(self) -> LandingFolder:
         return LandingFolder(self.folder, 8_000, 0.1)
 
+    look_seconds = 0.002
+
     def landed_ids(self) -> list[str]:
         return landed_ids(self.folder)
+
+    def sizes(self) -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in self.folder.glob("day=*/*")}
+
+    def assert_tidy(self) -> None:
+        assert list((self.folder / ".open").iterdir()) == []
 
 
 def wait_until(condition, seconds: float = 10) -> None:
@@ -191,7 +199,9 @@ def _hear_hangups() -> None:
 class Process(Client):
     """`retail-warehouse serve`, in a copy of what the rules are compiled from, with a key of its own."""
 
-    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *options: str, program: Sequence[str] = ("-m", "retail_warehouse"), **environment: str
+    ) -> None:
         self.project, self.folder, self.output = folder / "project", folder / "landing", folder / "output.txt"
         if not self.project.exists():
             copy_rules(self.project)
@@ -200,8 +210,7 @@ class Process(Client):
             port = free.getsockname()[1]
         command = [
             sys.executable,
-            "-m",
-            "retail_warehouse",
+            *program,
             "serve",
             "--port",
             str(port),
@@ -209,7 +218,11 @@ class Process(Client):
             "100000",
             *options,
         ]
-        given = {name: text for name, text in os.environ.items() if not name.startswith(("COGNITO", "RETAIL", "LOG_"))}
+        given = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("COGNITO", "RETAIL", "LOG_", "LANDING_"))
+        }
         given |= {"PYTHONPATH": str(PROJECT), "ONLINE_RETAIL_LANDING": str(self.folder), **environment}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(

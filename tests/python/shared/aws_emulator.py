@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import requests
@@ -78,7 +79,6 @@ class Emulator:
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",
             "GATEWAY_PORT": str(plain),
-            "TLS_PORT": str(self.port),
             "USE_SSL": "1",
             "MINISTACK_SSL_CERT": str(self._certificate),
             "MINISTACK_SSL_KEY": str(folder / "key.pem"),
@@ -91,7 +91,9 @@ class Emulator:
             **environment,
         }
         with self.log.open("w") as log:
-            self._process = subprocess.Popen([sys.executable, __file__], env=given, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(self.port), str(plain)], env=given, stdout=log, stderr=log
+            )
         self._clients: dict[tuple, object] = {}
 
     def wait(self) -> "Emulator":
@@ -104,22 +106,26 @@ class Emulator:
             time.sleep(0.05)
         raise AssertionError(self.log.read_text()[-3000:])
 
-    def session(self, **credentials: str) -> boto3.Session:
-        """A session of the account's owner, or of other credentials."""
-        known = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        session = boto3.Session(region_name=REGION, **known)
-        make, config = session.client, Config(retries={"total_max_attempts": 2})
-        session.client = lambda service, **more: make(
-            service, endpoint_url=self.url, verify=str(self._certificate), config=config, **more
-        )
-        return session
-
     def client(self, service: str, **credentials: str):
-        """A client of the account's owner, or of other credentials."""
+        """A client of the account's owner, or of other credentials. Making one takes a while, so each is made once."""
         key = (service, *credentials.values())
         if key not in self._clients:
-            self._clients[key] = self.session(**credentials).client(service)
+            known = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+            config = Config(retries={"total_max_attempts": 2})
+            self._clients[key] = boto3.client(
+                service,
+                region_name=REGION,
+                endpoint_url=self.url,
+                verify=str(self._certificate),
+                config=config,
+                **known,
+            )
         return self._clients[key]
+
+    @property
+    def session(self) -> SimpleNamespace:
+        """What deploy.py asks of a boto3 session."""
+        return SimpleNamespace(region_name=REGION, client=self.client)
 
     def as_role(self, arn: str) -> dict[str, str]:
         """Temporary credentials of a role, as a service of AWS gets them for what it runs under it. The role trusts
@@ -149,15 +155,15 @@ class Emulator:
         self._process.wait()
 
 
-def _main() -> None:
+def _main(tls_port: str, plain_port: str) -> None:
     import hypercorn.asyncio
     import ministack.app
 
     serve = hypercorn.asyncio.serve
 
     def serve_both(app, config, **options):
-        config.bind = [f"127.0.0.1:{os.environ['TLS_PORT']}"]
-        config.insecure_bind = [f"127.0.0.1:{os.environ['GATEWAY_PORT']}"]
+        config.bind = [f"127.0.0.1:{tls_port}"]
+        config.insecure_bind = [f"127.0.0.1:{plain_port}"]
         return serve(app, config, **options)
 
     hypercorn.asyncio.serve = serve_both
@@ -166,4 +172,5 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    ports, sys.argv[1:] = sys.argv[1:], []  # ministack reads arguments of its own
+    _main(*ports)

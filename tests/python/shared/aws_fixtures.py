@@ -73,7 +73,7 @@ def deploying(_infrastructure_on_path):
         given = {"image": f"retail@{DIGEST}", "architecture": "X86_64", "has_redshift": False, "pause": 0.02}
         email = {"foundation": {"AlarmEmail": "you@example.com"}}
         return deployment.Deployment(
-            aws.session(), deployment.Wanted(**{**given, "parameters": email, **wanted}), said.append
+            aws.session, deployment.Wanted(**{**given, "parameters": email, **wanted}), said.append
         )
 
     yield make
@@ -87,3 +87,22 @@ def deployed(start_emulator, deploying) -> Deployed:
     parameters = {"foundation": {"AlarmEmail": "you@example.com"}, "github": {"Repository": "owner/name"}}
     deploying(aws, said, parameters=parameters).deploy()
     return Deployed(aws, said)
+
+
+@pytest.fixture
+def stubbed():
+    """A client whose answers are told beforehand; it checks what it is asked."""
+    import boto3
+    from botocore.stub import Stubber
+
+    stubbers = []
+
+    def make(service: str) -> tuple:
+        client = boto3.client(service, region_name="eu-west-2", aws_access_key_id="a", aws_secret_access_key="b")
+        stubbers.append(Stubber(client))
+        stubbers[-1].activate()
+        return client, stubbers[-1]
+
+    yield make
+    for stubber in stubbers:
+        stubber.assert_no_pending_responses()

@@ -1,7 +1,9 @@
 """S3 and DynamoDB as moto plays them, behind doors that can be shut and where requests can be tampered with; and a
 landing there, as tests ask for it."""
 
+import contextlib
 import copy
+import io
 import json
 import secrets
 import socket
@@ -20,8 +22,8 @@ from retail_warehouse.streaming.event_list import create_events_table
 from retail_warehouse.streaming.landing_s3 import S3Landing
 
 CREDENTIALS = {"aws_access_key_id": "AKIAFAKE", "aws_secret_access_key": "fake", "region_name": "us-east-1"}
-# Gets method, path and what a request would do, and does it or not; what it returns is the answer, if anything.
-Tampering = Callable[[str, str, Callable[[], list[bytes]]], list[bytes] | None]
+# Gets the operation, the body, and what does it; it does it or not. What it returns is the answer; none for no answer.
+Tampering = Callable[[str, bytes, Callable[[], list[bytes]]], list[bytes] | None]
 
 
 class _Silent(WSGIRequestHandler):
@@ -72,23 +74,32 @@ class Door:
 
     def _answer(self, environ, start_response):
         self._connections.add(environ["werkzeug.socket"])
+        # What is done later is done with all that was sent.
+        sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(sent)
 
         def do() -> list[bytes]:
             # moto does not look whether it is asked twice at the same time.
             with self._lock:
-                return list(self._app(environ, start_response))
+                return list(self._app(environ, tell))
 
+        def tell(*head) -> None:
+            if not is_answered:  # nobody hears what is done later
+                start_response(*head)
+
+        is_answered = False
         tampering = self.tampering
         if tampering is None:
             return do()
         what = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] or environ["REQUEST_METHOD"]
-        answer = tampering(what, environ["PATH_INFO"], do)
+        answer = tampering(what, sent, do)
         if answer is None:
             cut(environ["werkzeug.socket"])
-            start_response("500 Cut", [("Content-Length", "0")])
-            return []
-        if answer == [SLOW_DOWN]:
-            start_response("503 Slow Down", [("Content-Length", str(len(SLOW_DOWN)))])
+            tell("500 Cut", [("Content-Length", "0")])
+            answer = []
+        elif answer == [SLOW_DOWN]:
+            tell("503 Slow Down", [("Content-Length", str(len(SLOW_DOWN)))])
+        is_answered = True
         return answer
 
 
@@ -97,10 +108,8 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 
 def cut(connection: socket.socket) -> None:
     """End a connection from both sides."""
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 class Aws:
@@ -114,6 +123,12 @@ class Aws:
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5, max_pool_connections=50)
         self.s3 = boto3.client("s3", endpoint_url=self.s3_door.address, config=once, **CREDENTIALS)
         self.dynamodb = boto3.client("dynamodb", endpoint_url=self.dynamodb_door.address, config=once, **CREDENTIALS)
+
+    def close(self) -> None:
+        self.s3.close()
+        self.dynamodb.close()
+        self.s3_door.shut()
+        self.dynamodb_door.shut()
 
 
 class LandingOnS3:
@@ -157,6 +172,20 @@ class LandingOnS3:
             assert day == f"day={file[:4]}-{file[4:6]}-{file[6:8]}"
             files[name] = events
         return files
+
+    look_seconds = 0.2
+
+    def sizes(self) -> dict[str, int]:
+        found = self.aws.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        return {one["Key"]: one["Size"] for one in found}
+
+    def states(self) -> list[str]:
+        """The states of all commits."""
+        pages = self.aws.dynamodb.get_paginator("scan").paginate(TableName=self.table)
+        return sorted(item["state"]["S"] for page in pages for item in page["Items"] if "state" in item)
+
+    def assert_tidy(self) -> None:
+        assert "open" not in self.states()
 
     def landed_ids(self) -> list[str]:
         return [event["event_id"] for events in self.landed().values() for event in events]

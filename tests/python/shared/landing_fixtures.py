@@ -6,10 +6,12 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def aws_server():
+def aws_server() -> Iterator:
     from shared.aws_server import Aws
 
-    return Aws()
+    opened = Aws()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -14,13 +14,16 @@ FOLDER = PROJECT / "infrastructure"
 STACKS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 Templates = dict[str, dict]
 RULES: dict[str, Callable[[Templates], Iterator[str]]] = {}
-# Why a statement allows something on every resource; the key is its stack and Sid.
+# Why a statement allows something on every resource; the key is its stack, and its Sid or its one action.
 ANY_RESOURCE = {
     ("foundation", "LogIntoEcr"): "ecr:GetAuthorizationToken knows no resource",
     ("foundation", "ListTasks"): "ecs:ListTasks knows no resource; the condition names the cluster",
-    ("foundation", "SparkMetrics"): "cloudwatch:PutMetricData knows no resource; the condition names the namespace",
+    ("foundation", "SparkMetrics"): "cloudwatch:PutMetricData knows no resource; its condition does",
     ("warehouse", "ListTasks"): "ecs:ListTasks knows no resource; the condition names the cluster",
-    ("lake", "SparkMetrics"): "cloudwatch:PutMetricData knows no resource; the condition names the namespace",
+    (
+        "lake",
+        "cloudwatch:PutMetricData",
+    ): "cloudwatch:PutMetricData knows no resource; its condition does",
     ("github", "LogIntoEcr"): "ecr:GetAuthorizationToken knows no resource",
     ("github", "ResourcesWithoutNames"): "CloudFormation makes resources whose names nobody knows before",
 }
@@ -79,15 +82,15 @@ def listed(part) -> list:
 
 
 def literal(part) -> str:
-    """The text of a property, with ``*`` for what is known only once it is deployed."""
+    """The text of a property, with ``<>`` for what is known only once it is deployed."""
     if isinstance(part, str):
         return part
     [(function, given)] = part.items()
     if function == "Fn::Join":
         return given[0].join(literal(one) for one in given[1])
     if function == "Fn::Sub":
-        return re.sub(r"\$\{[^}]*\}", "*", given)
-    return "*"
+        return re.sub(r"\$\{[^}]*\}", "<>", given)
+    return "<>"
 
 
 def statements(templates: Templates) -> Iterator[tuple[str, str, dict]]:
@@ -261,7 +264,7 @@ def _routes_of_the_code() -> dict[str, str | None]:
     from retail_warehouse.serving.predictions_api import predictions_routes
 
     pieces = [predictions_routes(MagicMock(), has_shop=False)]
-    described = create_app(lambda: None, MagicMock(), MagicMock(), extensions=pieces).openapi()
+    described = create_app(lambda: None, MagicMock(), MagicMock(), further=pieces).openapi()
     found = {}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
