@@ -12,10 +12,11 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DBT_PROFILES_DIR := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help build sql check test lint docs lineage dashboard pages predictions shop stream bench erd picture sample lock clean
+.PHONY: help build sql check test test-spark test-image lint docs lineage dashboard pages predictions shop stream \
+	deploy bench erd picture sample lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.core: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
@@ -37,6 +38,10 @@ $(VENV)/.predictions: $(VENV)/.core requirements-predictions.txt
 
 $(VENV)/.sql: $(VENV)/.core requirements-sql.txt
 	@$(BIN)/python tools/install.py requirements-sql.txt
+	@touch $@
+
+$(VENV)/.spark: $(VENV)/.dev requirements-spark.txt
+	@$(BIN)/python tools/install.py requirements-spark.txt
 	@touch $@
 
 $(VENV)/.dashboard: $(VENV)/.core requirements-dashboard.txt
@@ -65,6 +70,13 @@ test: $(VENV)/.dev profiles.yml ## Check everything that CI checks
 	@$(BIN)/python tools/lint.py > target/lint.txt 2>&1 & lint=$$!; \
 		$(BIN)/python -m pytest $(ARGS); tests=$$?; \
 		wait $$lint && echo "Lint: nothing to mend" || { cat target/lint.txt; exit 1; }; exit $$tests
+
+# What is not there is a failure, not skipped: see tests/python/aws/test_spark.py and test_image.py.
+test-spark: $(VENV)/.spark profiles.yml ## Read the Parquet export with Spark (needs Java 17 or 21; installs 500 MB)
+	@SPARK_REQUIRED=1 $(BIN)/python -m pytest tests/python/aws/test_spark.py $(ARGS)
+
+test-image: $(VENV)/.dev profiles.yml ## Build the container image and run it (Docker; or Linux as root with buildah, mmdebstrap)
+	@IMAGE_REQUIRED=1 $(BIN)/python -m pytest tests/python/aws/test_image.py $(ARGS)
 
 lint: $(VENV)/.dev profiles.yml ## Check the style of SQL, Python and workflows that git tracks
 	@$(BIN)/python tools/lint.py
@@ -114,13 +126,17 @@ stream: $(VENV)/.core profiles.yml ## Play a file through API, dbt and look-ups 
 	@WAREHOUSE_PATH=stream/warehouse.duckdb ONLINE_RETAIL_DATA=stream/files ONLINE_RETAIL_LANDING=stream/landing \
 		SERVING_STORE=stream/serving.sqlite $(BIN)/retail-warehouse live $(or $(ARGS),--from seeds/samples/online_retail/data.csv)
 
+deploy: $(VENV)/.core ## Deploy to AWS (ARGS="--email you@example.com" the first time; ARGS="--help" lists the rest)
+	@$(BIN)/python infrastructure/deploy.py $(ARGS)
+
 bench: $(VENV)/.dev profiles.yml ## Measure the full size against a plain script (ARGS="--users 10000" for less)
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-erd: $(VENV)/.dev profiles.yml ## Draw the pictures of the schema and the lineage anew (after make build)
+erd: $(VENV)/.dev profiles.yml ## Draw the pictures of schema, lineage and AWS anew (after make build)
 	@$(BIN)/dbt docs generate --quiet
 	@$(BIN)/python tools/erd.py assets/erd.svg
 	@$(BIN)/python tools/lineage_picture.py assets/lineage.svg
+	@$(BIN)/python tools/aws_picture.py assets/aws.svg
 
 picture: $(VENV)/.dev profiles.yml ## Draw the pictures of dashboard and shop anew (after make predictions; needs Chromium)
 	@$(BIN)/python tools/dashboard_picture.py assets/dashboard.png
@@ -146,6 +162,11 @@ lock: $(VENV)/.dev ## Write the lock files anew from pyproject.toml
 		--constraint requirements-predictions.txt --constraint requirements-dashboard.txt --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements-dev.txt $(ARGS)
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group build --group lineage --extra predictions --extra dashboard \
+		--constraint requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --output-file requirements-image.txt $(ARGS)
+	@$(BIN)/uv pip compile --quiet --group spark --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --output-file requirements-spark.txt $(ARGS)
 
 clean: ## Remove what the build made, but the environment and profiles.yml
 	rm -rf target logs stream predictions .streaming .runs dashboard.html warehouse.duckdb warehouse.duckdb.wal warehouse.duckdb.tmp \

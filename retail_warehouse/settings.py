@@ -106,6 +106,8 @@ class Settings(_Service):
 
     Attributes:
         online_retail_landing: Folder or ``s3://`` prefix of landed rows; empty where none is named.
+        landing_events: ``dynamodb:<table>``, the list of events of a landing on S3 without a disk; empty where rows
+            are landed on a disk.
         serving_store: A path, or ``dynamodb:<table>``.
         api_docs: Whether the API describes itself; by default everywhere but in production.
         trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
@@ -115,6 +117,7 @@ class Settings(_Service):
     """
 
     online_retail_landing: str = ""
+    landing_events: str = ""
     serving_store: str = str(STATE / "serving.sqlite")
     api_docs: bool | None = None
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
@@ -167,6 +170,24 @@ class Settings(_Service):
         if ("://" in name and not name.startswith("s3://")) or name.startswith("~"):
             raise DataError(f"ONLINE_RETAIL_LANDING must be a folder, without ~, or an s3:// prefix (now: {name}).")
         return (STATE / "landing", name) if name.startswith("s3://") else (Path(name), None)
+
+    @property
+    def events_table(self) -> str | None:
+        """The DynamoDB table of the list of events, if rows are landed on S3 without a disk.
+
+        Raises:
+            DataError: The list is named in another way, or rows are landed in a folder.
+        """
+        if not self.landing_events:
+            return None
+        if not self.landing_events.startswith(DYNAMODB) or self.landing_events == DYNAMODB:
+            raise DataError(f"LANDING_EVENTS must be dynamodb:<table> (now: {self.landing_events}).")
+        if not self.online_retail_landing.startswith("s3://"):
+            raise DataError(
+                "LANDING_EVENTS is for rows that are landed on S3: set ONLINE_RETAIL_LANDING to an s3:// prefix, or "
+                "unset LANDING_EVENTS. A folder keeps its own list of events."
+            )
+        return self.landing_events.removeprefix(DYNAMODB)
 
 
 def settings() -> Settings:

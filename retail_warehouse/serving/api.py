@@ -22,7 +22,7 @@ from retail_warehouse.serving.rows_api import ROW_SCHEMAS, rows_routes
 from retail_warehouse.serving.store import ServingStore, StoreError
 from retail_warehouse.serving.tokens import Verifier
 from retail_warehouse.streaming.intake import Intake
-from retail_warehouse.streaming.landing_folder import LandingError
+from retail_warehouse.streaming.landing import InDoubt, LandingError
 from retail_warehouse.streaming.rules import RulesError
 
 _LONG_ANSWERS = 2  # threads that look up what takes long, on this machine
@@ -113,6 +113,12 @@ def _add_refusals(app: FastAPI) -> None:
     async def later(_: Request, error: Exception) -> Response:
         _log.error("%s", error)
         return json_response({"detail": "Try again later"}, 503, {"Retry-After": "5"})
+
+    @app.exception_handler(InDoubt)
+    async def not_known(_: Request, error: InDoubt) -> Response:
+        _log.error("%s", error)
+        detail = "It is not known yet whether the rows were taken; send them again, with the same event_id"
+        return json_response({"detail": detail}, 500, {"Retry-After": "5"})
 
 
 def _add_health(app: FastAPI, intake_now: Callable[[], Intake]) -> None:

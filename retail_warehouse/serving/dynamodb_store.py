@@ -1,19 +1,13 @@
 """The serving store as one DynamoDB table, for services on AWS."""
 
-import contextlib
 import heapq
-import itertools
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
+from retail_warehouse.serving.dynamodb_table import DynamoDbTable, batches
 from retail_warehouse.serving.store import (
     UNKNOWN,
     Delivery,
@@ -28,30 +22,10 @@ from retail_warehouse.serving.store import (
     taken_by,
 )
 
-BATCH = 25  # writes, the most that DynamoDB takes at once
-ATTEMPTS = 12  # of a batch; some 15 s in all
 INDEX = "by_customer"
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds
-_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 5})  # seconds
+_WHAT = "The serving store"  # in messages
 _KEY_BYTES = 2048  # the longest partition key
-_READS = 100  # the most that DynamoDB reads at once by their keys
 _DELIVERIES = "deliveries"  # the partition of the deliveries; a transaction has a # in its key
-_ADVICE = {
-    "AccessDeniedException": (
-        "Allow this role to query, scan, batch-get and batch-write the table and to query its indexes."
-    ),
-    "EndpointConnectionError": "Look whether the region is right and can be reached from here.",
-    "ExpiredTokenException": "Renew the AWS credentials.",
-    "NoCredentialsError": "Give this process AWS credentials, best by a role.",
-    "NoRegionError": "Name the region of the table in AWS_DEFAULT_REGION.",
-    "ResourceInUseException": "It exists already, or is being made or dropped.",
-    "ResourceNotFoundException": "Look whether the region and the name are right, or make the table.",
-    "UnrecognizedClientException": "Look whether the AWS credentials are right.",
-}
-
-
-class _Unprocessed(StoreError):
-    pass
 
 
 class DynamoDbStore:
@@ -83,16 +57,13 @@ class DynamoDbStore:
 
     def __init__(self, table_name: str, client: Any = None) -> None:
         """Name the table; nothing is asked of it yet."""
-        self._table = table_name
-        self._closed = False
-        self._own_client = client is None
-        with _told(table_name, "connect"):
-            self._client = boto3.client("dynamodb", config=_CONFIG) if client is None else client
+        self._table = DynamoDbTable(_WHAT, table_name, StoreError, client)
 
     def put(self, lines: Iterable[Line], streamed: bool = False) -> None:
         """Store lines; one that is there already, by its ``invoice_line_id`` and transaction, is replaced.
 
-        They are written in batches of 25, one after the other. On return all are durable.
+        They are written in batches of 25, one after the other, or those of a stream several at once. On return all are
+        durable.
 
         Args:
             lines: The lines.
@@ -105,12 +76,10 @@ class DynamoDbStore:
                 lines before it may have been written.
         """
         if streamed:
-            lines = self._of_streams(lines)
-        for batch in _batches(lines):
-            # DynamoDB refuses a batch that names an item twice. The last one counts, as everywhere.
-            latest = {line.invoice_line_id: line for line in batch}
-            put_at = time.time_ns()
-            self._write([{"PutRequest": {"Item": _item(line, put_at)}} for line in latest.values()])
+            self._table.write_all(batches(_puts(self._of_streams(lines))))
+            return
+        for batch in batches(lines):
+            self._table.write(_puts(batch))
 
     def _of_streams(self, lines: Iterable[Line]) -> list[Line]:
         lines = list(lines)
@@ -126,7 +95,7 @@ class DynamoDbStore:
         asked = set(lines)
         # DynamoDB refuses a batch that names an item twice.
         keys = {(line.invoice_line_id, line.invoice_no, line.stock_code): _key_of(line) for line in asked}
-        return asked.intersection(map(_line, self._items_of(keys.values())))
+        return asked.intersection(map(_line, self._table.items_of(keys.values())))
 
     def remove(self, lines: Iterable[Line]) -> None:
         """Remove streamed lines, as far as they are there. What a delivery in bulk has in their place stays.
@@ -134,8 +103,8 @@ class DynamoDbStore:
         Raises:
             StoreError: The table cannot be written; some of the lines may have been removed.
         """
-        for batch in _batches({line.invoice_line_id: line for line in self._of_streams(lines)}.values()):
-            self._write([{"DeleteRequest": {"Key": _key_of(line)}} for line in batch])
+        for batch in batches({line.invoice_line_id: line for line in self._of_streams(lines)}.values()):
+            self._table.write([{"DeleteRequest": {"Key": _key_of(line)}} for line in batch])
 
     def lines(
         self,
@@ -183,7 +152,7 @@ class DynamoDbStore:
         # By the table itself, so that an answer is no larger for what is left out.
         chosen = {} if customer_id is None else {"FilterExpression": "customer_id = :customer"}
         values = {} if customer_id is None else {":customer": {"S": customer_id}}
-        yield from self._items(
+        yield from self._table.items(
             "query",
             KeyConditionExpression="#key = :key",
             ExpressionAttributeNames={"#key": "transaction"},
@@ -221,7 +190,7 @@ class DynamoDbStore:
         if customer_id == UNKNOWN or not 0 < len(customer_id.encode(errors="replace")) <= _KEY_BYTES:
             return []
         invoices: dict[str, Invoice] = {}
-        for item in self._items(
+        for item in self._table.items(
             "query",
             IndexName=INDEX,
             KeyConditionExpression="#key = :key",
@@ -255,7 +224,7 @@ class DynamoDbStore:
             StoreError: The table cannot be read.
         """
         if names is None:
-            items = self._items(
+            items = self._table.items(
                 "query",
                 KeyConditionExpression="#key = :key",
                 ExpressionAttributeNames={"#key": "transaction"},
@@ -263,7 +232,7 @@ class DynamoDbStore:
                 ConsistentRead=True,
             )
         else:
-            items = self._items_of([_key_of_delivery(name) for name in names])
+            items = self._table.items_of([_key_of_delivery(name) for name in names])
         return {
             item["invoice_line_id"]["S"]: Delivery(
                 item["file_name"]["S"], int(item["last_row"]["N"]), item["fingerprint"]["S"]
@@ -282,7 +251,7 @@ class DynamoDbStore:
             "last_row": {"N": str(delivery.last_row)},
             "fingerprint": {"S": delivery.fingerprint},
         }
-        self._write([{"PutRequest": {"Item": item}}])
+        self._table.write([{"PutRequest": {"Item": item}}])
 
     def drop_delivery(self, name: str) -> None:
         """Forget a delivery, by its name without packing; its lines stay.
@@ -290,7 +259,7 @@ class DynamoDbStore:
         Raises:
             StoreError: The table cannot be written.
         """
-        self._write([{"DeleteRequest": {"Key": _key_of_delivery(name)}}])
+        self._table.write([{"DeleteRequest": {"Key": _key_of_delivery(name)}}])
 
     def keep_only(self, invoice_line_ids: Iterable[str], of: Collection[str] | None = None) -> int:
         """Remove every line that is not named, and return how many were; see ``ServingStore``.
@@ -306,7 +275,7 @@ class DynamoDbStore:
         is_meant = (lambda line: True) if of is None else taken_by(self.deliveries(of))
 
         def old_keys() -> Iterator[tuple[str, str]]:
-            for item in self._items(
+            for item in self._table.items(
                 "scan",
                 ProjectionExpression="#key, invoice_line_id, put_at",
                 ExpressionAttributeNames={"#key": "transaction"},
@@ -329,63 +298,12 @@ class DynamoDbStore:
 
     def close(self) -> None:
         """Close the connections, unless the client is the caller's."""
-        self._closed = True
-        if self._own_client:
-            self._client.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError(f"The serving store, DynamoDB table {self._table}, is closed. Open it again.")
-
-    def _items(self, operation: str, **arguments: Any) -> Iterator[dict]:
-        self._check_open()
-        with _told(self._table, operation):
-            # A page holds 1 MB.
-            for page in self._client.get_paginator(operation).paginate(TableName=self._table, **arguments):
-                yield from page["Items"]
+        self._table.close()
 
     def _delete(self, items: Iterable[tuple[str, str]]) -> None:
-        for batch in _batches(items):
+        for batch in batches(items):
             keys = [{"transaction": {"S": transaction}, "invoice_line_id": {"S": line}} for transaction, line in batch]
-            self._write([{"DeleteRequest": {"Key": key}} for key in keys])
-
-    def _items_of(self, keys: Iterable[dict]) -> Iterator[dict]:
-        self._check_open()
-        for batch in _batches(keys, _READS):
-            asked = {self._table: {"Keys": batch, "ConsistentRead": True}}
-            for attempt in self._attempts():
-                with attempt, _told(self._table, "batch_get_item"):
-                    answer = self._client.batch_get_item(RequestItems=asked)
-                    yield from answer["Responses"].get(self._table, [])
-                    asked = answer.get("UnprocessedKeys")
-                    if asked:
-                        raise self._too_little("batch_get_item", len(asked[self._table]["Keys"]))
-
-    @staticmethod
-    def _attempts() -> Retrying:
-        """For what DynamoDB leaves unprocessed; errors boto3 tries again by itself."""
-        return Retrying(
-            retry=retry_if_exception_type(_Unprocessed),
-            stop=stop_after_attempt(ATTEMPTS),
-            # A random part of it, so that those that were refused together do not come back together.
-            wait=wait_random_exponential(_FIRST_WAIT, _LONGEST_WAIT),
-            reraise=True,
-        )
-
-    def _too_little(self, operation: str, items: int) -> "_Unprocessed":
-        return _Unprocessed(
-            f"The serving store, DynamoDB table {self._table}: {operation} left {items} items "
-            f"{ATTEMPTS} times. The table has too little capacity now; try again later."
-        )
-
-    def _write(self, requests: list[dict]) -> None:
-        self._check_open()
-        for attempt in self._attempts():
-            with attempt, _told(self._table, "batch_write_item"):
-                response = self._client.batch_write_item(RequestItems={self._table: requests})
-                requests = list(itertools.chain.from_iterable(response.get("UnprocessedItems", {}).values()))
-                if requests:
-                    raise self._too_little("batch_write_item", len(requests))
+            self._table.write([{"DeleteRequest": {"Key": key}} for key in keys])
 
 
 def create_table(client: Any, name: str) -> None:
@@ -399,48 +317,24 @@ def create_table(client: Any, name: str) -> None:
         StoreError: It cannot be made, or exists.
     """
     texts = ("transaction", "invoice_line_id", "customer_id", "invoice_no")
-    with _told(name, "create_table"):
-        client.create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": text, "AttributeType": "S"} for text in texts],
-            KeySchema=_key("transaction", "invoice_line_id"),
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": INDEX,
-                    "KeySchema": _key("customer_id", "invoice_no"),
-                    "Projection": {
-                        "ProjectionType": "INCLUDE",
-                        "NonKeyAttributes": ["invoiced_at", "quantity", "line_amount"],
-                    },
-                }
-            ],
-        )
-        waiter = client.get_waiter("table_exists")
-        waiter.wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 150})  # seconds
+    DynamoDbTable(_WHAT, name, StoreError, client).create(
+        AttributeDefinitions=[{"AttributeName": text, "AttributeType": "S"} for text in texts],
+        KeySchema=_key("transaction", "invoice_line_id"),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": INDEX,
+                "KeySchema": _key("customer_id", "invoice_no"),
+                "Projection": {
+                    "ProjectionType": "INCLUDE",
+                    "NonKeyAttributes": ["invoiced_at", "quantity", "line_amount"],
+                },
+            }
+        ],
+    )
 
 
 def _key(partition: str, sort: str) -> list[dict[str, str]]:
     return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
-
-
-@contextlib.contextmanager
-def _told(table: str, operation: str) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        # Not its text, which can quote items.
-        reason = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-        advice = _ADVICE.get(reason, "Try again; if it stays so, look at the table in the AWS console.")
-        raise StoreError(
-            f"The serving store, DynamoDB table {table}: {operation} failed, {reason}. {advice}"
-        ) from error
-
-
-def _batches(things: Iterable, most: int = BATCH) -> Iterator[list]:
-    iterator = iter(things)
-    while batch := list(itertools.islice(iterator, most)):
-        yield batch
 
 
 def _key_of(line: Line) -> dict[str, dict[str, str]]:
@@ -477,6 +371,13 @@ def _item(line: Line, put_at: int) -> dict[str, dict[str, str]]:
     if line.description is not None:
         item["description"] = {"S": line.description}
     return item
+
+
+def _puts(lines: Iterable[Line]) -> list[dict]:
+    # DynamoDB refuses a batch that names an item twice. The last one counts, as everywhere.
+    latest = {line.invoice_line_id: line for line in lines}
+    put_at = time.time_ns()
+    return [{"PutRequest": {"Item": _item(line, put_at)}} for line in latest.values()]
 
 
 def _line(item: dict[str, dict[str, str]]) -> Line:

@@ -35,4 +35,5 @@ def set_up_logs(level: str, as_json: bool) -> None:
     if as_json:
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter())
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells of each client that is made
     logging.getLogger("retail_warehouse.api").setLevel(level)

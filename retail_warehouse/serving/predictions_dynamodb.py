@@ -1,36 +1,20 @@
 """Where the API finds predictions on AWS: one DynamoDB table."""
 
-import contextlib
-import itertools
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
+from retail_warehouse.serving.dynamodb_table import BATCH, DynamoDbTable
 from retail_warehouse.serving.store import StoreError
 
-BATCH = 25  # writes, the most that DynamoDB takes at once
+_WHAT = "The predictions"  # in messages
 PART = 350 << 10  # bytes of an item; DynamoDB takes 400 KB
-ATTEMPTS = 12  # of a batch; some 15 s in all
-WRITERS = 8  # batches that are written at once
 _BATCH_BYTES = 8 << 20  # of a batch; DynamoDB takes 16 MB
-_CONFIG = Config(
-    connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=50
-)
 _POINTER = {"key": {"S": "current"}, "part": {"N": "0"}}
 _STATISTICS = "statistics"
 _FIRST = "first"
 _MOST_FIRST = 100  # users that are listed
-
-
-class _Unprocessed(StoreError):
-    pass
 
 
 class DynamoDbPredictions:
@@ -54,10 +38,7 @@ class DynamoDbPredictions:
 
     def __init__(self, table_name: str, client: Any = None) -> None:
         """Name the table; nothing is asked of it yet."""
-        self._table = table_name
-        self._own_client = client is None
-        with self._told("connect"):
-            self._client = boto3.client("dynamodb", config=_CONFIG) if client is None else client
+        self._table = DynamoDbTable(_WHAT, table_name, StoreError, client)
 
     def mark(self) -> str | None:
         """Changes with the generation; see ``PredictionsStore``."""
@@ -83,23 +64,23 @@ class DynamoDbPredictions:
                     first.append(user_id)
                 yield from _items(f"{name}/{user_id}", content)
 
-        self._put(items())
-        self._put(iter(_items(f"{name}/{_FIRST}", ",".join(map(str, first)).encode())))
+        self._table.write_all(_batches(items()))
+        self._table.write_all(_batches(iter(_items(f"{name}/{_FIRST}", ",".join(map(str, first)).encode()))))
         before, _ = self._current()
         pointer = _POINTER | {"generation": {"S": name}, "before": {"S": before or ""}}
-        with self._told("put_item"):
-            self._client.put_item(TableName=self._table, Item=pointer)
+        with self._table.told("put_item"):
+            self._table.client.put_item(TableName=self._table.name, Item=pointer)
         self._remove_but({name, before or name})
         return count
 
     def close(self) -> None:
         """Close the connections, unless the client is the caller's."""
-        if self._own_client:
-            self._client.close()
+        self._table.close()
 
     def _current(self) -> tuple[str | None, str | None]:
-        with self._told("get_item"):
-            found = self._client.get_item(TableName=self._table, Key=_POINTER, ConsistentRead=True).get("Item")
+        with self._table.told("get_item"):
+            answer = self._table.client.get_item(TableName=self._table.name, Key=_POINTER, ConsistentRead=True)
+        found = answer.get("Item")
         return (found["generation"]["S"], found["before"]["S"] or None) if found else (None, None)
 
     def content(self, key: str) -> bytes | None:
@@ -108,78 +89,40 @@ class DynamoDbPredictions:
         Raises:
             StoreError: The table cannot be read, or a part is missing.
         """
-        parts: list[dict] = []
-        with self._told("query"):
-            for page in self._client.get_paginator("query").paginate(
-                TableName=self._table,
+        parts = list(
+            self._table.items(
+                "query",
                 KeyConditionExpression="#key = :key",
                 ExpressionAttributeNames={"#key": "key"},
                 ExpressionAttributeValues={":key": {"S": key}},
                 ConsistentRead=True,
-            ):
-                parts += page["Items"]
+            )
+        )
         if not parts:
             return None
         if len(parts) != int(parts[0]["parts"]["N"]):
             raise StoreError(
-                f"The predictions, DynamoDB table {self._table}: a part is missing. Publish them again: "
+                f"{_WHAT}, DynamoDB table {self._table.name}: a part is missing. Publish them again: "
                 "retail-warehouse publish predictions"
             )
         return b"".join(part["content"]["B"] for part in parts)
-
-    def _put(self, items: Iterator[dict]) -> None:
-        with ThreadPoolExecutor(WRITERS) as pool:
-            # No more than a few batches wait at a time.
-            batches = _batches(items)
-            while some := list(itertools.islice(batches, 4 * WRITERS)):
-                list(pool.map(self._write, some))
 
     def _remove_but(self, kept: set[str]) -> None:
         """Remove every generation that is not named; it reads the keys of the whole table."""
 
         def keys() -> Iterator[dict]:
-            with self._told("scan"):
-                for page in self._client.get_paginator("scan").paginate(
-                    TableName=self._table,
-                    ProjectionExpression="#key, part",
-                    ExpressionAttributeNames={"#key": "key"},
-                    ConsistentRead=True,
-                ):
-                    for item in page["Items"]:
-                        generation, slash, _ = item["key"]["S"].partition("/")
-                        if slash and generation not in kept and generation < min(kept):
-                            yield item
+            for item in self._table.items(
+                "scan",
+                ProjectionExpression="#key, part",
+                ExpressionAttributeNames={"#key": "key"},
+                ConsistentRead=True,
+            ):
+                generation, slash, _ = item["key"]["S"].partition("/")
+                if slash and generation not in kept and generation < min(kept):
+                    yield item
 
         for batch in _batches(keys(), is_key=True):
-            self._write(batch)
-
-    def _write(self, requests: list[dict]) -> None:
-        for attempt in Retrying(
-            retry=retry_if_exception_type(_Unprocessed),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(0.1, 5.0),  # seconds
-            reraise=True,
-        ):
-            with attempt, self._told("batch_write_item"):
-                response = self._client.batch_write_item(RequestItems={self._table: requests})
-                requests = list(itertools.chain.from_iterable(response.get("UnprocessedItems", {}).values()))
-                if requests:
-                    raise _Unprocessed(
-                        f"The predictions, DynamoDB table {self._table}: {len(requests)} items were left unwritten "
-                        f"{ATTEMPTS} times. The table has too little capacity now; try again later."
-                    )
-
-    @contextlib.contextmanager
-    def _told(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except (BotoCoreError, ClientError) as error:
-            # Not its text, which can quote items.
-            reason = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-            raise StoreError(
-                f"The predictions, DynamoDB table {self._table}: {operation} failed, {reason}. Look whether the table, "
-                "the region and the credentials are right, and try again."
-            ) from error
+            self._table.write(batch)
 
 
 class DynamoDbGeneration:
@@ -220,18 +163,13 @@ def create_predictions_table(client: Any, name: str) -> None:
     Raises:
         StoreError: It cannot be made, or exists.
     """
-    with DynamoDbPredictions(name, client)._told("create_table"):
-        client.create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "key", "AttributeType": "S"},
-                {"AttributeName": "part", "AttributeType": "N"},
-            ],
-            KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}, {"AttributeName": "part", "KeyType": "RANGE"}],
-        )
-        waiter = client.get_waiter("table_exists")
-        waiter.wait(TableName=name, WaiterConfig={"Delay": 2, "MaxAttempts": 150})  # seconds
+    DynamoDbTable(_WHAT, name, StoreError, client).create(
+        AttributeDefinitions=[
+            {"AttributeName": "key", "AttributeType": "S"},
+            {"AttributeName": "part", "AttributeType": "N"},
+        ],
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}, {"AttributeName": "part", "KeyType": "RANGE"}],
+    )
 
 
 def _items(key: str, content: bytes) -> list[dict]:

@@ -93,7 +93,7 @@ class Readiness(BaseModel):
     """That the service takes in rows."""
 
     detail: str
-    landing: str = Field(description="Identifies the landing folder of this service, whatever its address.")
+    landing: str = Field(description="Identifies the landing of this service, whatever its address.")
 
 
 class FieldProblem(BaseModel):
@@ -118,6 +118,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     415: {"model": Problem, "description": "The body is not said to be JSON, or is compressed"},
     422: {"model": FieldProblems, "description": "The request makes no sense"},
     429: {"model": Problem, "description": "Too many requests"},
+    500: {"model": Problem, "description": "It is not known yet whether the rows were taken; send them again"},
     503: {"model": Problem, "description": "Try again later"},
 }
 

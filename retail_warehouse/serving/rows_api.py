@@ -52,7 +52,7 @@ def rows_routes(intake_now: Callable[[], Intake], access: Access, counted: Metri
             "/transactions",
             summary="Take in rows",
             response_model=RowResults,
-            responses=problems(401, 403, 408, 413, 415, 422, 429, 503),
+            responses=problems(401, 403, 408, 413, 415, 422, 429, 500, 503),
             openapi_extra={
                 "requestBody": {
                     "required": True,

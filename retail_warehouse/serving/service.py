@@ -24,9 +24,10 @@ from retail_warehouse.serving.published import Published
 from retail_warehouse.serving.store import ServingStore, StoreError
 from retail_warehouse.serving.stores import open_predictions, open_store
 from retail_warehouse.serving.tokens import ConfigurationError, verifier_from_environment
-from retail_warehouse.settings import STATE, settings
+from retail_warehouse.settings import STATE, Settings, settings
 from retail_warehouse.streaming.intake import Intake
-from retail_warehouse.streaming.landing_folder import LandingError
+from retail_warehouse.streaming.landing import Landing, LandingError
+from retail_warehouse.streaming.landing_folder import LandingFolder
 from retail_warehouse.streaming.rules import Rules, RulesError, load
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("retail_warehouse.intake")
 # For all that is to be done once the process is told to end; what is left, the next one takes over.
 _END_SECONDS, _LEAST_SECONDS = 4.7, 0.5
+_SEAL_BYTES = 16 << 20  # from which on a file is handed to dbt
 
 
 def serve(
@@ -129,9 +131,9 @@ def _serve(
     published = Published(
         open_predictions(), lambda shop: metrics.predictions(shop.model_version, shop.predicted_at, shop.users)
     )
-    s3 = _s3_prefix(*given.landing)
+    s3 = _s3_prefix(given)
     start = _Start(
-        lambda: _made_ready(store, published, s3, given.landing[0], seal_seconds),
+        lambda: _made_ready(store, published, s3, lambda: _open_landing(given, seal_seconds)),
         lambda: setattr(server, "should_exit", True),
     )
     app = create_app(
@@ -160,9 +162,10 @@ def _serve(
     _finish(start, server, s3)
 
 
-def _s3_prefix(folder: Path, url: str | None) -> "S3Prefix | None":
-    """What moves landed files to S3, if they are to be there."""
-    if not url:
+def _s3_prefix(given: Settings) -> "S3Prefix | None":
+    """What moves landed files from the disk to S3, if they are to be there."""
+    folder, url = given.landing
+    if given.events_table or not url:
         return None
     # boto3 takes a while to import.
     from retail_warehouse.streaming.s3_prefix import S3Prefix
@@ -170,13 +173,24 @@ def _s3_prefix(folder: Path, url: str | None) -> "S3Prefix | None":
     return S3Prefix(url, folder, _log.error)
 
 
+def _open_landing(given: Settings, seal_seconds: float) -> Landing:
+    folder, url = given.landing
+    table = given.events_table
+    if url and table:
+        # boto3 takes a while to import.
+        from retail_warehouse.streaming.landing_s3 import S3Landing
+
+        return S3Landing(url, table)
+    return LandingFolder(folder, _SEAL_BYTES, seal_seconds)
+
+
 def _made_ready(
-    store: ServingStore, published: Published, s3: "S3Prefix | None", folder: Path, seal_seconds: float
+    store: ServingStore, published: Published, s3: "S3Prefix | None", open_landing: Callable[[], Landing]
 ) -> Intake:
     """What takes in rows, once the rules are compiled and the predictions loaded."""
     looking = threading.Thread(target=published.look, name="first look", daemon=True)
     looking.start()
-    intake = Intake(Rules(load(Path.cwd())), store, folder, seal_seconds=seal_seconds, tell=_log.error)
+    intake = Intake(Rules(load(Path.cwd())), store, open_landing(), tell=_log.error)
     looking.join()
     published.start()
     if s3:

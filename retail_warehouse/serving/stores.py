@@ -6,7 +6,8 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.serving.predictions_store import PredictionsStore, SqlitePredictions
 from retail_warehouse.serving.store import ServingStore, StoreError
 from retail_warehouse.settings import DYNAMODB, settings
-from retail_warehouse.streaming.landing_folder import LandingError, handed_over, set_aside_files
+from retail_warehouse.streaming.landing import LandingError
+from retail_warehouse.streaming.landing_folder import handed_over, set_aside_files
 
 
 def open_store() -> ServingStore:

@@ -1,17 +1,15 @@
-"""Takes in events: it judges them, writes them to disk and stores them for look-ups, and only then answers."""
+"""Takes in events: it judges them, lands them and stores them for look-ups, and only then answers."""
 
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from retail_warehouse.serving.store import Line, ServingStore, StoreError, place_of, taken_by
-from retail_warehouse.streaming.lag import seconds_behind
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest
+from retail_warehouse.streaming.landing import InDoubt, Known, Landing, LandingError, Undecided, digest
 from retail_warehouse.streaming.rules import Event, Rejection, Rules, RulesError, ShortenedEvent
 
 # What waits for the writer; more is refused, so that nobody waits for long and memory is bounded.
@@ -51,39 +49,35 @@ class Verdict:
 
 
 class Intake:
-    """A single writer thread. It takes in the events of several requests with one wait for the disk.
+    """A single writer thread. It takes in the events of several requests with one wait for the landing.
 
     Attributes:
-        landing_identity: What tells the landing folder from others.
+        landing_identity: What tells the landing from others.
     """
 
     def __init__(
         self,
         rules: Rules,
         store: ServingStore,
-        folder: Path,
-        seal_bytes: int = 16 << 20,
-        seal_seconds: float = 2.0,
+        landing: Landing,
         tell: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """Open the landing folder and take over what was left there.
+        """Take over what was left in a landing.
 
         Args:
             rules: Judges the events.
             store: Gets the accepted lines.
-            folder: Where events are landed for dbt.
-            seal_bytes: Size from which on a file is moved to dbt.
-            seal_seconds: Age from which on it is.
-            tell: Gets a message where the folder or the store fails while nobody waits for it.
+            landing: Where events are landed for dbt; :meth:`close` closes it.
+            tell: Gets a message where the landing or the store fails while nobody waits for it.
 
         Raises:
-            LandingError: The folder cannot be written.
+            LandingError: The landing cannot be read or written.
             StoreError: The store cannot.
         """
         self._rules = rules
         self._store = store
         self._tell = tell
-        self._landing = LandingFolder(folder, seal_bytes, seal_seconds)
+        self._landing = landing
         self.landing_identity = self._landing.identity
         # What was refused, and may be found by look-ups until it is removed from the store: keys of `Line`.
         self._doubted: dict[str, Line] = {}
@@ -96,8 +90,8 @@ class Intake:
         self._writer.start()
 
     def take(self, events: Sequence[Event]) -> "Future[list[Verdict]]":
-        """Take in events. The result comes once they are on disk. If it is a LandingError, StoreError or RulesError,
-        none of them was taken.
+        """Take in events. The result comes once they are landed. If it is a LandingError, StoreError or RulesError,
+        none of them was taken; if it is InDoubt, that is not known yet.
 
         Raises:
             IntakeFull: Too many wait already.
@@ -116,7 +110,7 @@ class Intake:
 
     def seconds_behind(self) -> float | None:
         """How far dbt is behind what was landed, in seconds; None if that is not known."""
-        return seconds_behind(self._landing.folder)
+        return self._landing.seconds_behind()
 
     def may_hold_refused(self, **key: str) -> bool:
         """Whether the store may still hold lines that were refused, since they could not be removed yet.
@@ -141,7 +135,7 @@ class Intake:
         self._writer.join(seconds)
         if self._writer.is_alive():
             raise LandingError(
-                f"What was landed last is left in {self._landing.folder}, and the next API takes it over: the disk or "
+                f"What was landed last is left in {self._landing.name}, and the next API takes it over: the landing or "
                 "the serving store does not answer."
             )
         self._landing.close()
@@ -171,7 +165,7 @@ class Intake:
                 pass
             if requests:
                 self._take_in(requests)
-            wait = self._tidy(self._landing.seal)
+            wait = self._tidy(self._landing.hand_over)
             if time.monotonic() >= (next_undo if self._doubted else next_take_over):
                 self._tidy(lambda: self._landing.undo(self._remove))
                 next_undo = time.monotonic() + _UNDO_SECONDS
@@ -182,7 +176,7 @@ class Intake:
     def _tidy(self, work: Callable) -> float | None:
         try:
             return work()
-        except (LandingError, StoreError, RulesError) as error:
+        except (LandingError, InDoubt, StoreError, RulesError) as error:
             self._tell(str(error))
         except Exception as error:  # the writer must go on; the text may quote rows
             self._tell(f"{type(error).__name__} while files were handed over.")
@@ -196,11 +190,18 @@ class Intake:
         try:
             in_files = self._in_files([event for events, _ in requests for event in events])
             undecided = {event for event, verdict in in_files.items() if verdict is None}
-            for events, future in requests if undecided else ():
-                if waiting[id(future)] and not undecided.isdisjoint(events):
-                    future.set_exception(StoreError("A file of these rows is being published, or that was cut off."))
-            requests = [(events, future) for events, future in requests if undecided.isdisjoint(events)]
-            verdicts = self._verdicts([event for events, _ in requests for event in events], in_files)
+            why: Exception = StoreError("A file of these rows is being published, or that was cut off.")
+            while True:
+                for events, future in requests if undecided else ():
+                    if waiting[id(future)] and not undecided.isdisjoint(events):
+                        future.set_exception(why)
+                requests = [(events, future) for events, future in requests if undecided.isdisjoint(events)]
+                try:
+                    verdicts = self._verdicts([event for events, _ in requests for event in events], in_files)
+                    break
+                except Undecided as found:
+                    why = found
+                    undecided = {one for events, _ in requests for one in events if one.event_id in found.event_ids}
         except Exception as error:  # every caller that waits must get an answer
             for _, future in requests:
                 if waiting[id(future)] and not future.done():
@@ -250,29 +251,11 @@ class Intake:
         for event in events:
             if event not in in_files:
                 first.setdefault(event.event_id, event)
-        # Before the transaction, since other processes wait while it is open.
-        judged = self._rules.judge(list(first.values()))
-        lines: list[Line] = []
-        with self._landing.transaction(lambda: self._take_back(lines)):
-            known = self._landing.known(list(first))
-            # The one that was received before may come after one that contradicts it: it is judged as it is.
-            late = {
-                event.event_id: event
-                for event in events
-                if event.event_id in known
-                and event not in in_files
-                and event != first[event.event_id]
-                and digest(event.line) == known[event.event_id].digest
-            }
-            if late:
-                judged |= self._rules.judge(list(late.values()))
-            new = [event for event_id, event in first.items() if event_id not in known]
-            if new:
-                self._landing.append([_kept(event, judged[event.event_id]) for event in new])
-                lines += [line for event in new if isinstance(line := judged[event.event_id], Line)]
-                self._store.put(lines, streamed=True)
-        for line in lines if self._doubted else ():
-            self._doubted.pop(line.invoice_line_id, None)
+        if not first:
+            return [in_files[event] for event in events]
+        # Before they are landed, since other processes may wait while that is done.
+        judged = self._judged(events, first, in_files)
+        known = self._land(first, judged)
         verdicts: list[Verdict] = []
         told: set[str] = set()
         for event in events:
@@ -282,7 +265,7 @@ class Intake:
             event_id = event.event_id
             before = known.get(event_id)
             same = digest(event.line) == (before.digest if before else digest(first[event_id].line))
-            judgement = judged[event_id]
+            judgement = judged[event]
             if not same:
                 verdicts.append(Verdict(event_id, "rejected", _CONTRADICTION))
             elif isinstance(judgement, Rejection):
@@ -293,6 +276,39 @@ class Intake:
                 verdicts.append(Verdict(event_id, "duplicate" if before or event_id in told else "accepted"))
             told.add(event_id)
         return verdicts
+
+    def _judged(
+        self, events: Sequence[Event], first: Mapping[str, Event], others: Collection[Event]
+    ) -> dict[Event, Line | Rejection]:
+        """The verdicts on the first event of each id, and on those that contradict it: one of them may be what was
+        received before, and the first what contradicts it."""
+        by_id = self._rules.judge(list(first.values()))
+        judged = {event: by_id[event_id] for event_id, event in first.items()}
+        late = list(dict.fromkeys(event for event in events if event not in judged and event not in others))
+        if late:
+            # Each under its own name, since an id must not repeat.
+            named = self._rules.judge([Event(f"late:{number}", event.line) for number, event in enumerate(late, 2)])
+            judged |= {event: named[f"late:{number}"] for number, event in enumerate(late, 2)}
+        return judged
+
+    def _land(self, first: Mapping[str, Event], judged: Mapping[Event, Line | Rejection]) -> Mapping[str, Known]:
+        """Land the events, store those that are accepted, and return those that were received before."""
+        lines: dict[str, Line] = {
+            event_id: line for event_id, event in first.items() if isinstance(line := judged[event], Line)
+        }
+
+        def lines_of(landed: Sequence[Event]) -> list[Line]:
+            return [lines[event.event_id] for event in landed if event.event_id in lines]
+
+        known = self._landing.take_in(
+            [_kept(event, judged[event]) for event in first.values()],
+            lambda landed: self._store.put(lines_of(landed), streamed=True),
+            lambda refused: self._take_back(lines_of(refused)),
+        )
+        for event_id in lines if self._doubted else ():
+            if event_id not in known:
+                self._doubted.pop(event_id, None)
+        return known
 
     def _take_back(self, lines: Sequence[Line]) -> None:
         """Remove lines from the store that were refused after all."""

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -11,11 +10,21 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from retail_warehouse.streaming.rules import Event, ShortenedEvent
+from retail_warehouse.streaming.lag import seconds_behind
+from retail_warehouse.streaming.landing import (
+    Events,
+    InDoubt,
+    Known,
+    LandingError,
+    digest_of,
+    events_of,
+    folder_of,
+    new_name,
+    record,
+)
+from retail_warehouse.streaming.rules import Event
 
 _BUSY_SECONDS = 30.0
 _VERSION = 1
@@ -30,26 +39,6 @@ _INDEX = """
 """
 
 
-class LandingError(Exception):
-    """The landing folder does not take events; the message names it and says what to do."""
-
-
-class InDoubt(Exception):
-    """Whether events are taken in is not known: they can be neither kept nor taken back now."""
-
-
-class Known(NamedTuple):
-    """An event that was received before.
-
-    Args:
-        digest: Of its line (see :func:`digest`).
-        landing_file: Name of the file that holds it.
-    """
-
-    digest: bytes
-    landing_file: str
-
-
 def handed_over(folder: Path) -> list[Path]:
     """The files of a landing folder that dbt reads, which never change any more, by their days and names."""
     return sorted(folder.glob("day=*/*.ndjson"))
@@ -61,14 +50,17 @@ def set_aside_files(folder: Path) -> list[Path]:
 
 
 class LandingFolder:
-    """Appends events to a file of its own below ``.open`` and moves it to ``day=.../`` when it is large or old enough,
-    so that dbt never sees a file that grows. Several processes may land in one folder; what one leaves behind when it
-    is killed, the next one to look takes over. Not safe to use from several threads at once.
+    """A :class:`Landing` in a folder of this machine. It appends events to a file of its own below ``.open`` and moves
+    it to ``day=.../`` when it is large or old enough, so that dbt never sees a file that grows. Several processes may
+    land in one folder; what one leaves behind when it is killed, the next one to look takes over. Not safe to use from
+    several threads at once.
 
     An index of all events, ``.index.sqlite``, tells which were received before. It is made anew from the files if it is
     missing.
 
     Attributes:
+        folder: The folder.
+        name: The same, for messages.
         identity: What tells this landing from others; it lasts as long as the index.
     """
 
@@ -84,10 +76,11 @@ class LandingFolder:
             LandingError: The folder cannot be made or written.
         """
         self.folder = folder
+        self.name = str(folder)
         self._seal_bytes = seal_bytes
         self._seal_seconds = seal_seconds
         self._open = folder / ".open"
-        self._name: str | None = None
+        self._file_name: str | None = None
         self._file = -1
         self._size = self._position = 0
         self._began = 0.0
@@ -203,7 +196,7 @@ class LandingFolder:
         """Mark what stands behind a size of the file as refused, which needs no space on the disk."""
         if self._file < 0:
             return
-        path = self._open / (self._name or "")
+        path = self._open / (self._file_name or "")
         try:
             path.rename(path.with_name(f"{path.name}.{size}{_REFUSED}"))
             sync_folder(self._open)
@@ -230,7 +223,7 @@ class LandingFolder:
         with self._errors():
             if self._file < 0:
                 self._start()
-            text = b"".join(_record(event, position) for position, event in enumerate(events, start=self._position + 1))
+            text = b"".join(record(event, position) for position, event in enumerate(events, start=self._position + 1))
             # What is written elsewhere for it is about as large.
             if shutil.disk_usage(self._open).free < _RESERVE + 4 * len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -241,11 +234,11 @@ class LandingFolder:
             while written < len(text):
                 written += os.pwrite(self._file, text[written:], start + written)
             sync(self._file)
-            self._enter(self._index, self._name or "", events)
+            self._enter(self._index, self._file_name or "", events)
 
     def _start(self) -> None:
         while True:
-            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}"
+            name = new_name()
             file = os.open(self._open / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 # Held for as long as the process lives: whoever gets it finds a file that nobody writes any more.
@@ -257,24 +250,44 @@ class LandingFolder:
             except OSError:
                 os.close(file)
                 raise
-        self._file, self._name, self._size, self._position = file, name, 0, 0
+        self._file, self._file_name, self._size, self._position = file, name, 0, 0
         self._began = time.monotonic()
 
-    def seal(self, force: bool = False) -> float | None:
+    def take_in(self, events: Sequence[Event], store: Events, take_back: Events) -> dict[str, Known]:
+        """Land events, except those that were received before, and return these; see :class:`Landing`.
+
+        Raises:
+            LandingError: The folder cannot be written; none was taken.
+            InDoubt: Nothing can be taken back, so that the events may be taken in later.
+        """
+        stored: list[Event] = []
+        with self.transaction(lambda: take_back(stored)):
+            known = self.known([event.event_id for event in events])
+            new = [event for event in events if event.event_id not in known]
+            if new:
+                self.append(new)
+                stored += new
+                store(new)
+        return known
+
+    def hand_over(self, force: bool = False) -> float | None:
         """Hand the file to dbt if it is large or old enough, and return in how many seconds it will be; none where
         there is no file.
+
+        Args:
+            force: Hand it over in any case.
 
         Raises:
             LandingError: It cannot be moved, and is kept.
         """
-        if self._file < 0 or self._name is None:
+        if self._file < 0 or self._file_name is None:
             return None
         age = time.monotonic() - self._began
         if not force and self._size < self._seal_bytes and age < self._seal_seconds:
             return self._seal_seconds - age
         with self._errors():
-            path = self._open / self._name
-            target = self._move(path, self._name) if self._size else path.unlink()
+            path = self._open / self._file_name
+            target = self._move(path, self._file_name) if self._size else path.unlink()
             # From here on it must not grow, whatever happens.
             self._let_go()
             if target:
@@ -282,12 +295,11 @@ class LandingFolder:
         return None
 
     def _let_go(self) -> None:
-        file, self._file, self._name, self._size, self._position = self._file, -1, None, 0, 0
+        file, self._file, self._file_name, self._size, self._position = self._file, -1, None, 0, 0
         os.close(file)
 
     def _move(self, path: Path, name: str) -> Path:
-        day = datetime.strptime(name[:8], "%Y%m%d").date()
-        target = self.folder / f"day={day}"
+        target = self.folder / folder_of(name)
         target.mkdir(exist_ok=True, mode=0o700)
         path.rename(target / f"{name}.ndjson")
         return target
@@ -298,7 +310,7 @@ class LandingFolder:
 
     # What others left behind
 
-    def undo(self, remove: Callable[[Sequence[Event]], None]) -> int:
+    def undo(self, remove: Events) -> int:
         """Finish what could not be taken back at once, by whichever process. `remove` gets the refused events that were
         not taken in since. Returns the number of files.
 
@@ -331,7 +343,7 @@ class LandingFolder:
         with self._errors():
             paths = sorted(self._open.iterdir())
         for path in paths:
-            if path.name == self._name or path.suffix != suffix:
+            if path.name == self._file_name or path.suffix != suffix:
                 continue
             with self._errors():
                 try:
@@ -350,7 +362,7 @@ class LandingFolder:
             finally:
                 os.close(file)
 
-    def take_over(self, store: Callable[[Sequence[Event]], None]) -> int:
+    def take_over(self, store: Events) -> int:
         """Hand over the files of processes that died, without events that they had not yet entered into the index
         while another process took them in. `store` gets the events of such a file, to store those that are accepted
         where they are looked up. Returns the number of files.
@@ -364,7 +376,7 @@ class LandingFolder:
             taken += 1
         return taken
 
-    def _take_over(self, path: Path, store: Callable[[Sequence[Event]], None]) -> None:
+    def _take_over(self, path: Path, store: Events) -> None:
         with self.transaction():
             with self._errors():
                 found = list(_read(path))
@@ -383,11 +395,15 @@ class LandingFolder:
                 whole = path.with_suffix(".whole")
                 make_private(whole)
                 with whole.open("wb") as file:
-                    file.writelines(_record(event, position) for position, event in enumerate(kept, start=1))
+                    file.writelines(record(event, position) for position, event in enumerate(kept, start=1))
                     file.flush()
                     os.fsync(file.fileno())
                 self._sync(self._move(whole, path.name))
             path.unlink()
+
+    def seconds_behind(self) -> float | None:
+        """How far dbt is behind what was landed, in seconds; see :class:`Landing`."""
+        return seconds_behind(self.folder)
 
     def close(self) -> None:
         """Hand over what was landed and give back what is held open.
@@ -396,7 +412,7 @@ class LandingFolder:
             LandingError: The last file cannot be moved; the next process takes it over.
         """
         try:
-            self.seal(force=True)
+            self.hand_over(force=True)
         finally:
             self._index.close()
             if self._file >= 0:
@@ -443,38 +459,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def digest(line: str) -> bytes:
-    """A digest of the content of an event."""
-    return hashlib.blake2b(line.encode(), digest_size=16).digest()
-
-
-def digest_of(event: Event) -> bytes:
-    """The digest of an event's line, also where only its beginning was kept."""
-    return event.digest if isinstance(event, ShortenedEvent) else digest(event.line)
-
-
-def _record(event: Event, position: int) -> bytes:
-    row = {"event_id": event.event_id, "landing_position": position, "line": event.line}
-    if isinstance(event, ShortenedEvent):
-        row |= {"digest": event.digest.hex(), "reason": event.reason, "detail": event.detail}
-    return json.dumps(row).encode() + b"\n"
-
-
 def _read(path: Path, size: int | None = None) -> Iterator[Event]:
     """The events of a file, or of its first bytes, up to the first that was not written whole."""
     with path.open("rb") as file:
-        for text in file:
-            if not text.endswith(b"\n") or (size is not None and file.tell() > size):
-                return
-            try:
-                row = json.loads(text)
-                event = Event(row["event_id"], row["line"])
-                if "reason" in row:
-                    verdict = (bytes.fromhex(row["digest"]), row["reason"], row["detail"])
-                    event = ShortenedEvent(event.event_id, event.line, *verdict)
-            except (ValueError, KeyError, TypeError):
-                return
-            yield event
+        yield from events_of(file if size is None else file.read(size).splitlines(keepends=True))
 
 
 def _write_ahead(index: sqlite3.Connection) -> None:

@@ -37,6 +37,8 @@ NOTES = ".merged"
 _LANDED = re.compile(r"day=[0-9-]{10}/[^/]+[.]ndjson")
 # The first and the last of the landed files, with their days, and how often their rows were merged.
 _MERGED = re.compile(r"(day=[^/]+)/(.+)--(day=[^/]+)--(.+)[.]merged-([0-9]+)[.]ndjson")
+#: For so long after it was begun, a file on S3 is not merged.
+UNSETTLED = timedelta(minutes=5)
 _TOGETHER = 32  # files that become one
 _LARGEST = 256 << 20  # bytes of a merged file
 # Of one step, which holds up the next micro-batch.
@@ -87,6 +89,9 @@ class Place(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """The landed and merged files, as paths below the place, and their bytes."""
+
+    def is_settled(self, name: str, size: int) -> bool:
+        """Whether nobody who lands looks for a file any more, so that it may be merged."""
 
     def notes(self) -> dict[str, bytes]:
         """What is written in ``.merged``, by name."""
@@ -139,6 +144,10 @@ class Folder:
                             if file.name.endswith(".ndjson"):
                                 found[f"{day.name}/{file.name}"] = file.stat().st_size
         return found
+
+    def is_settled(self, name: str, size: int) -> bool:
+        """See :class:`Place`. What is handed over is settled."""
+        return True
 
     def notes(self) -> dict[str, bytes]:
         """See :class:`Place`."""
@@ -221,6 +230,12 @@ class S3:
         """See :class:`Place`."""
         return {name: size for name, size in self._found("day=") if name.endswith(".ndjson")}
 
+    def is_settled(self, name: str, size: int) -> bool:
+        """See :class:`Place`. Whoever landed a file may ask for some seconds whether it is there, and an empty one
+        holds its name for good (see ``landing_s3.py``)."""
+        began = _ends(name)[1].rpartition("/")[2]
+        return size > 0 and began < f"{datetime.now(UTC) - UNSETTLED:%Y%m%dT%H%M%S%f}"
+
     def notes(self) -> dict[str, bytes]:
         """See :class:`Place`."""
         names = [name for name, _ in self._found(f"{NOTES}/") if name.endswith(".json")]
@@ -270,16 +285,16 @@ def is_merged(name: str) -> bool:
     return bool(_MERGED.fullmatch(name))
 
 
-def was_merged(place: Place, name: str) -> bool:
-    """Whether the rows of a landed file are in a merged one."""
+def merged_rows(place: Place, name: str) -> list[bytes]:
+    """The rows of a landed file that are in a merged one, as they stand there; none if it was not merged."""
     end, place_of_row = name[: -len(".ndjson")], _place_of_rows(name)
     for merged in place.sizes():
         first, last = _ends(merged)
         if is_merged(merged) and first <= end <= last:
             with place.read(merged) as file:
-                if any(row.startswith(place_of_row) for row in file):
-                    return True
-    return False
+                if rows := [row for row in file if row.startswith(place_of_row)]:
+                    return rows
+    return []
 
 
 # What dbt reads
@@ -390,8 +405,9 @@ class Merging:
         for name in sorted(sizes):
             fingerprint, tested = processed.get(name, ("", ""))
             size, _, settings = fingerprint.partition(" bytes")
+            is_settled = _can_be_merged(name) and self._place.is_settled(name, sizes[name])
             # One that was changed by hand is built anew first.
-            if size == str(sizes[name]) and _can_be_merged(name):
+            if is_settled and size == str(sizes[name]):
                 groups.setdefault((_level(name), tested, settings), []).append(name)
         chosen: dict[str, tuple[list[str], str]] = {}
         count = total = 0

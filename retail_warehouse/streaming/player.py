@@ -29,7 +29,8 @@ from tenacity import (
 from retail_warehouse import raw_files
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import artifacts, dbt_succeeds, require_project_folder
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder, digest, make_private
+from retail_warehouse.streaming.landing import LandingError, digest
+from retail_warehouse.streaming.landing_folder import LandingFolder, make_private
 from retail_warehouse.streaming.rows import COLUMNS, MOST_CHARACTERS, Row
 from retail_warehouse.streaming.rules import Event
 
@@ -284,17 +285,14 @@ class FolderTarget:
             line = row["raw_record"] if "raw_record" in row else Row(**row).event().line
             events.setdefault(row["event_id"], Event(row["event_id"], line))
         try:
-            with self._landing.transaction():
-                known = self._landing.known(list(events))
-                new = [event for event in events.values() if event.event_id not in known]
-                if new:
-                    self._landing.append(new)
-            self._landing.seal()
+            known = self._landing.take_in(list(events.values()), lambda new: None, lambda refused: None)
+            self._landing.hand_over()
         except LandingError as error:
             raise DataError(str(error)) from error
         other = [event for event in events.values() if event.event_id in known]
         contradictions = sum(digest(event.line) != known[event.event_id].digest for event in other)
-        progress = Progress(len(new), len(rows) - len(new) - contradictions, contradictions)
+        landed = len(events) - len(known)
+        progress = Progress(landed, len(rows) - landed - contradictions, contradictions)
         if contradictions:
             progress.reasons["duplicate_key"] = contradictions
         return progress

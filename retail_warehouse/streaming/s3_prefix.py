@@ -18,8 +18,9 @@ from tenacity import (
     wait_exponential,
 )
 
-from retail_warehouse.streaming.landing_folder import LandingError, handed_over
-from retail_warehouse.streaming.merging import S3, was_merged
+from retail_warehouse.streaming.landing import LandingError
+from retail_warehouse.streaming.landing_folder import handed_over
+from retail_warehouse.streaming.merging import S3, merged_rows
 
 _PAUSE = 1.0  # seconds between looks
 _LONGEST_PAUSE = 60.0  # seconds, while S3 does not answer
@@ -63,7 +64,7 @@ class S3Prefix:
             name = path.relative_to(self._folder).as_posix()
             key = self._prefix + name
             try:
-                if name in self._left and was_merged(S3(self.url, self._client), name):
+                if name in self._left and merged_rows(S3(self.url, self._client), name):
                     path.unlink(missing_ok=True)
                     continue
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=path.read_bytes())

@@ -26,6 +26,8 @@ from retail_warehouse.generate import instacart
 # Fixtures of several modules.
 pytest_plugins = (
     "shared.api_fixtures",
+    "shared.aws_fixtures",
+    "shared.landing_fixtures",
     "shared.prediction_fixtures",
     "shared.run_fixtures",
     "shared.store_fixtures",

@@ -27,6 +27,8 @@ def rewrite_utility(statement: Statement) -> str | None:
         NotEmulated: the stand-in cannot run it.
     """
     first, second = statement.word(0), statement.word(1)
+    if first == "create" and second in ("user", "role"):
+        return _user(statement)
     if first in _QUERIES:
         return _schema_of_this_database(statement) if (first, second) == ("create", "schema") else None
     if first == "show":
@@ -53,6 +55,17 @@ def rewrite_utility(statement: Statement) -> str | None:
     if first in _SAME:
         return _folded(statement)
     raise NotEmulated(" ".join(statement.words(0, 2)))
+
+
+def _user(statement: Statement) -> str:
+    """A user or a role; ``password disable`` is a login without a password.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
+    """
+    for index in range(2, len(statement)):
+        if statement.word(index) == "disable" and statement.word(index - 1) == "password":
+            statement.replace(index, index, "null")
+    return _folded(statement)
 
 
 def _folded(statement: Statement) -> str:

@@ -1,10 +1,12 @@
-"""The pictures in the README show the schema and the lineage as they are."""
+"""The pictures of the pages show schema, lineage and templates as they are."""
 
 import json
 import re
 
+import aws_picture
 import erd
 import lineage_picture
+from cfnlint.decode import cfn_yaml
 from conftest import PROJECT
 
 
@@ -72,3 +74,51 @@ def test_lineage_shows_every_mart_and_raw_table_and_nothing_hidden(built):
     }
     layers = {node["fqn"][1] for node in nodes if node["resource_type"] == "model"}
     assert {box.split(".")[0] for box in diagram.nodes()} == layers | {"source"}
+
+
+def test_the_picture_of_aws_is_current():
+    drawn = aws_picture.diagram().draw(format="svg", prog="dot").decode()
+    assert labels((PROJECT / "assets/aws.svg").read_text()) == labels(drawn), "run `make erd`"
+    assert "(../assets/aws.svg)" in (PROJECT / "docs/aws.md").read_text()
+
+
+# Types that a reader of the picture does not miss: what holds the others together.
+NOT_DRAWN = (
+    "AWS::EC2::",
+    "AWS::IAM::",
+    "AWS::Logs::",
+    "AWS::CloudWatch::",
+    "AWS::ServiceDiscovery::",
+    "AWS::Cognito::",
+)
+NOT_DRAWN += ("AWS::ECS::Cluster", "AWS::ECS::TaskDefinition", "AWS::ApiGatewayV2::", "AWS::Glue::Database")
+NOT_DRAWN += ("AWS::S3::BucketPolicy", "AWS::SNS::", "AWS::RedshiftServerless::Namespace")
+
+
+def unlike_the_templates(boxes: dict) -> list[str]:
+    """What a box says of a stack and is not so, and what a stack has and no box shows."""
+    drawn = {stack: {type_ for _, of, types in boxes.values() if of == stack for type_ in types} for stack in STACKS}
+    found = [f"{stack} is no stack" for _, stack, _ in boxes.values() if stack and stack not in STACKS]
+    for stack, types in STACKS.items():
+        found += [f"{stack} has no {type_}" for type_ in drawn[stack] - types]
+        found += [
+            f"{type_} of {stack} is not drawn" for type_ in types - drawn[stack] if not type_.startswith(NOT_DRAWN)
+        ]
+    return found
+
+
+STACKS = {
+    path.stem: {resource["Type"] for resource in cfn_yaml.load(str(path))["Resources"].values()}
+    for path in (PROJECT / "infrastructure").glob("*.yaml")
+}
+
+
+def test_the_picture_of_aws_is_that_of_the_templates():
+    assert unlike_the_templates(aws_picture.BOXES) == []
+    for name, other in {
+        "bucket": ("a queue", "foundation", ("AWS::SQS::Queue",)),
+        "redshift": ("Redshift", "lake", ("AWS::RedshiftServerless::Workgroup",)),
+        "athena": ("Athena", "lakes", ()),
+    }.items():
+        assert unlike_the_templates(aws_picture.BOXES | {name: other})
+    assert {end for arrow in aws_picture.ARROWS for end in arrow} == set(aws_picture.BOXES)

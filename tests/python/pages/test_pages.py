@@ -32,6 +32,8 @@ from retail_warehouse.settings import ProjectSettings, RunSettings, Settings, To
 
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 PAGES = [*(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md")), *DOCS]
+# Of runs and deployments; the page that is about them names them.
+RECORDS = ("redshift_runs.md", "aws_runs.md")
 OVERVIEW = PROJECT / "models/overview.md"
 SETTINGS = PROJECT / "docs/settings.md"
 CLOUD = "# needs an AWS account"
@@ -141,7 +143,8 @@ def in_prose(text: str) -> list[str]:
 
 
 def in_cloud(text: str) -> list[str]:
-    return [line for block in blocks(text, "console") if block.startswith(CLOUD) for line in block.splitlines()]
+    found = [block for block in blocks(text, "console") if block.startswith(CLOUD)]
+    return [line for block in found for line in block.replace("\\\n", " ").splitlines()]
 
 
 # Page, words, and whether nothing is left out.
@@ -203,7 +206,7 @@ def recipe(target: str) -> list[str]:
     return [command.strip() for command in re.findall(r"[.]venv/bin/((?:dbt|retail-warehouse) [^&|;>\n]*)", recipe_)]
 
 
-TARGETS = set(re.findall(r"^(\w+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([\w-]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 NAMED = sorted({words[1] for _, words, _ in ALL if words[0] == "make" and len(words) > 1} & TARGETS)
 RECIPES = {target: recipe(target) for target in NAMED}
 
@@ -391,7 +394,7 @@ def test_every_page_can_be_found():
     """From the README, and from the overview of dbt's documentation, beside which dbt puts the folder `docs`."""
     overview = OVERVIEW.read_text()
     for page in DOCS:
-        if page.name != "redshift_runs.md":
+        if page.name not in RECORDS:
             assert f"(docs/{page.name})" in TEXTS[PROJECT / "README.md"], page.name
             assert f"(docs/{page.name})" in overview, page.name
     assert set(re.findall(r"\(docs/([^)#]*)\)", overview)) <= {page.name for page in DOCS}
@@ -403,7 +406,7 @@ def test_a_page_begins_with_its_question():
         first = TEXTS[page].splitlines()[0]
         assert re.fullmatch(r"# [A-Z].*\?", first), f"{page.name}: {first}"
         assert re.fullmatch(r"[a-z_]+\.md", page.name)
-        assert page.name == "redshift_runs.md" or blocks(TEXTS[page], "(?:console|sql)"), f"{page.name} has no example"
+        assert page.name in RECORDS or blocks(TEXTS[page], "(?:console|sql)"), f"{page.name} has no example"
 
 
 def test_the_readme_is_one_page():
@@ -447,7 +450,7 @@ def variables_of_the_code() -> set[str]:
         PROJECT / "dbt_project.yml",
     ]
     asked = (
-        r"""(?:env_var\(|environ(?:\.get)?[(\[]|getenv\(|_variable\(|envvar=)\s*['"]([A-Z][A-Z0-9_]+)['"]""",
+        r"""(?:env_var\(|os[.]environ(?:\.get)?[(\[]|getenv\(|_variable\(|envvar=)\s*['"]([A-Z][A-Z0-9_]+)['"]""",
         r"\w+_variable: ([A-Z][A-Z0-9_]+)",
     )
     found = {

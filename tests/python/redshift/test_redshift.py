@@ -13,8 +13,8 @@ import redshift_sequence
 from conftest import PROJECT, WITH_ARTIFACTS, Dbt
 from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
-from shared import aws
-from shared.production import Production, make_stores
+from shared.aws_fixtures import Deployed
+from shared.production import BUCKET, Production
 
 from retail_warehouse.dashboard import page, source
 from retail_warehouse.errors import DataError
@@ -38,27 +38,29 @@ USERS = "select user_id from features.ftr_targets where orders_back = 0"
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory):
+def production(tmp_path_factory, start_emulator, deploying):
     """Two deliveries: the first loaded and built command by command, the second by runs, of which one was killed."""
     folder = tmp_path_factory.mktemp("redshift")
     (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
-    with aws.emulated() as emulator:
-        make_stores(emulator)
-        s3 = aws.client("s3", emulator)
-        with StandIn(folder / "stand_in", log=folder / "statements.jsonl", s3_client=s3) as stand_in:
-            stand_in.create_role("analysts")
-            production = Production(stand_in, Dbt(folder), emulator)
-            deliveries = redshift_sequence.deliveries(folder / "data")
-            production.put_delivery(deliveries["first"])
-            production.load_first(deliveries["first"])
-            production.put_delivery(deliveries["second"])
-            production.put(Path(deliveries["second"]["ONLINE_RETAIL_LANDING"]), "streamed")
-            production.kill("nightly", "load_instacart: done")
-            for what in ("nightly", "train", "nightly"):
-                production.run(what)
-            redshift_sequence.run(production, [redshift_sequence.LAST_UNIT_TESTS])
-            production.data = deliveries["second"] | {"PREDICTIONS_DATA": str(folder / "runs/predictions")}
-            yield production
+    deployed = Deployed(start_emulator(), [])
+    deploying(deployed.aws, deployed.said, bucket=BUCKET).deploy()
+    # COPY and UNLOAD work under a role of their own.
+    copy_role = deployed.environment("retail-warehouse-batch")["REDSHIFT_IAM_ROLE"]
+    s3 = deployed.aws.client("s3", **deployed.aws.as_role(copy_role))
+    with StandIn(folder / "stand_in", log=folder / "statements.jsonl", s3_client=s3) as stand_in:
+        stand_in.create_role("analysts")
+        production = Production(stand_in, Dbt(folder), deployed)
+        deliveries = redshift_sequence.deliveries(folder / "data")
+        production.put_delivery(deliveries["first"])
+        production.load_first(deliveries["first"])
+        production.put_delivery(deliveries["second"])
+        production.put(Path(deliveries["second"]["ONLINE_RETAIL_LANDING"]), "streamed")
+        production.kill("nightly", "load_instacart: done")
+        for what in ("nightly", "train", "nightly"):
+            production.run(what)
+        redshift_sequence.run(production, [redshift_sequence.LAST_UNIT_TESTS])
+        production.data = deliveries["second"] | {"PREDICTIONS_DATA": str(folder / "runs/predictions")}
+        yield production
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_published_transactions_are_those_of_duckdb(production, here, on_duckdb,
     # And so it stands where the API of the run looks.
     last = pairs[-20:]
     wanted = [line for line in lines[0][0] if (line.invoice_no, line.stock_code) in last]
-    with contextlib.closing(DynamoDbStore("lines", production.dynamodb)) as store:
+    with contextlib.closing(DynamoDbStore("retail-lines", production.dynamodb)) as store:
         assert looked_up(store, last) == wanted
         assert {name: delivery.last_row for name, delivery in store.deliveries().items()} == names[0]
 
@@ -156,7 +158,7 @@ def test_published_predictions_are_those_of_duckdb(production, here, on_duckdb, 
         store = SqlitePredictions(tmp_path / f"{name}.sqlite")
         publish_predictions.publish(store, warehouse, models)
         generations.append(store.open())
-    generations.append(DynamoDbPredictions("lines-predictions", production.dynamodb).open())
+    generations.append(DynamoDbPredictions("retail-lines-predictions", production.dynamodb).open())
     of_redshift, of_duckdb, of_run = generations
     users = [user for (user,) in on_duckdb.query(USERS)]
     assert Shop(of_redshift.statistics()).users == len(users) > 100

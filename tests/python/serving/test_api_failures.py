@@ -19,7 +19,8 @@ from retail_warehouse.serving.sqlite_store import SqliteStore
 from retail_warehouse.serving.store import StoreError
 from retail_warehouse.streaming import intake as intake_module
 from retail_warehouse.streaming import landing_folder
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.landing import LandingError
+from retail_warehouse.streaming.landing_folder import LandingFolder
 from retail_warehouse.streaming.rows import Row
 from retail_warehouse.streaming.rules import Event
 
@@ -278,7 +279,8 @@ import resource, sys
 from pathlib import Path
 from retail_warehouse.streaming.rows import Row
 from retail_warehouse.serving.connections import Connections
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.landing import LandingError
+from retail_warehouse.streaming.landing_folder import LandingFolder
 from retail_warehouse.streaming.rules import Event
 
 landing = LandingFolder(Path(sys.argv[1]), 1 << 30, 60)

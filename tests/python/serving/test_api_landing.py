@@ -12,8 +12,10 @@ from shared.api_server import GOOD, landed, landed_ids, row, statuses, wait_unti
 
 from retail_warehouse.serving.sqlite_store import SqliteStore
 from retail_warehouse.streaming import intake as intake_module
+from retail_warehouse.streaming import landing as landings
 from retail_warehouse.streaming import landing_folder
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.landing import LandingError
+from retail_warehouse.streaming.landing_folder import LandingFolder
 
 
 def test_a_file_is_handed_over_by_size(serve):
@@ -49,7 +51,7 @@ def test_a_clock_that_jumps_loses_nothing(serve, monkeypatch):
         def now(cls, zone=None):
             return next(given)
 
-    monkeypatch.setattr(landing_folder, "datetime", Jumping)
+    monkeypatch.setattr(landings, "datetime", Jumping)
     api = serve(seal_bytes=1)
     for number in range(2, 7):
         assert statuses(api.post(row(number))) == ["accepted"]

@@ -11,16 +11,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import requests
 from conftest import PROJECT
-from shared.api_answers import PAIR, answers, pages, sealed
+from shared.api_answers import PAIR, answers, pages, patiently, sealed
 from shared.api_server import Client, Process, landed_ids, row, statuses, wait_until
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.serving import service
+from retail_warehouse.serving.dynamodb_store import create_table
 from retail_warehouse.streaming import intake as intake_module
 from retail_warehouse.streaming import rules
 from retail_warehouse.streaming.landing_folder import LandingFolder
@@ -29,31 +29,30 @@ from retail_warehouse.streaming.rules import Event, Rules
 pytestmark = pytest.mark.usefixtures("compiled")  # processes copy what it leaves in the project
 
 
-def test_two_apis_on_one_folder_land_each_event_once(serve, compiled, monkeypatch):
-    monkeypatch.setattr(intake_module, "_TAKE_OVER_SECONDS", 0.05)
-    apis = [serve(seal_bytes=8_000), serve(Rules(compiled), seal_seconds=0.1)]
-    folder = apis[0].folder
+def test_two_apis_land_each_event_once(serve, compiled, landing, monkeypatch):
+    monkeypatch.setattr(intake_module, "_TAKE_OVER_SECONDS", max(0.05, landing.look_seconds))
+    apis = [serve(landing=landing.open()), serve(Rules(compiled), landing=landing.open())]
     numbers = range(2, 302)
     accepted: list[str] = []
-    sizes: dict[Path, int] = {}
+    sizes: dict[str, int] = {}
     grown, done = [], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.002):
-            for path in sealed(folder):
-                if sizes.setdefault(path, size := path.stat().st_size) != size:
-                    grown.append(path)
+        while not done.wait(landing.look_seconds):
+            for name, size in landing.sizes().items():
+                if sizes.setdefault(name, size) != size:
+                    grown.append(name)
 
     def send(at: int) -> None:
         chance = random.Random(at)
         client = apis[at % 2].another()
         for _ in range(15):
             sent = [row(number, Quantity=str(number % 7)) for number in chance.choices(numbers, k=30)]
-            results = client.post(sent).json()["rows"]
+            results = patiently(lambda sent=sent: client.post(sent)).json()["rows"]
             assert {result["status"] for result in results} <= {"accepted", "duplicate"}
             accepted.extend(result["event_id"] for result in results if result["status"] == "accepted")
             contradiction = row(int(results[0]["event_id"].partition(":")[2]), Quantity="100")
-            assert statuses(client.post(contradiction)) == ["rejected"]
+            assert statuses(patiently(lambda row=contradiction: client.post(row))) == ["rejected"]
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -61,18 +60,18 @@ def test_two_apis_on_one_folder_land_each_event_once(serve, compiled, monkeypatc
         list(pool.map(send, range(4)))
     assert statuses(apis[0].post([row(n, Quantity=str(n % 7)) for n in numbers])).count("rejected") == 0
     assert apis[1].pair().json()["line_count"] == len(numbers)
+    done.set()
+    watcher.join()
     for api in apis:
         api.close()
         assert api.told == []
-    done.set()
-    watcher.join()
     everything = {f"till:{number}" for number in numbers}
     assert len(accepted) == len(set(accepted)) > 250
-    ids = landed_ids(folder)
+    ids = landing.landed_ids()
     assert len(ids) == len(everything)
     assert set(ids) == everything
     assert grown == []
-    assert list((folder / ".open").iterdir()) == []
+    landing.assert_tidy()
 
 
 def test_apis_that_start_at_once_make_one_index(tmp_path):
@@ -98,9 +97,9 @@ def test_apis_that_start_at_once_make_one_index(tmp_path):
         assert len(landed_ids(folder)) == 4
 
 
-@pytest.mark.parametrize("hand_over", ["30", "0.2"])
-def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
-    api = Process(tmp_path, "--hand-over", hand_over).ready()
+def kill_while_it_is_sent_to(api: Process, after: int = 600) -> tuple[list[list[dict]], list[str]]:
+    """Kill an API while three clients send, once so many rows are acknowledged. Returns what was sent, and the ids of
+    what was acknowledged."""
     sent: list[list[dict]] = []
     acknowledged: list[str] = []
 
@@ -120,11 +119,18 @@ def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
 
     with ThreadPoolExecutor(3) as pool:
         sending = [pool.submit(send, at) for at in range(3)]
-        wait_until(lambda: len(acknowledged) > 600, 30)
+        wait_until(lambda: len(acknowledged) > after, 30)
         api.process.send_signal(signal.SIGKILL)
         for one in sending:
             one.result()
     api.process.wait()
+    return sent, acknowledged
+
+
+@pytest.mark.parametrize("hand_over", ["30", "0.2"])
+def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
+    api = Process(tmp_path, "--hand-over", hand_over).ready()
+    sent, acknowledged = kill_while_it_is_sent_to(api)
     if hand_over == "30":
         [left] = (api.folder / ".open").iterdir()
         with left.open("ab") as file:
@@ -140,6 +146,33 @@ def test_acknowledged_rows_survive_kill_9(tmp_path, hand_over):
     assert len(ids) == len(set(ids))
     assert set(ids) == {one["event_id"] for rows in sent for one in rows}
     assert list((api.folder / ".open").iterdir()) == []
+
+
+QUICK = "from retail_warehouse.streaming import landing_s3; landing_s3.LOOKED_INTO = 1.0; "
+QUICK += "from retail_warehouse.cli import main; main()"
+
+
+def test_acknowledged_rows_survive_kill_9_without_a_disk(tmp_path, on_s3):
+    """The second API has nothing of the first one's disk."""
+    given = on_s3.environment | {"SERVING_STORE": f"dynamodb:{on_s3.table}-lines"}
+    create_table(on_s3.aws.dynamodb, f"{on_s3.table}-lines")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    sent, acknowledged = kill_while_it_is_sent_to(Process(tmp_path / "a", **given).ready(), after=200)
+    assert not (tmp_path / "a/project/.streaming/landing").exists()
+    assert not (tmp_path / "a/landing").exists()
+    assert set(acknowledged) <= set(on_s3.landed_ids()), "dbt sees them"
+    api = Process(tmp_path / "b", program=("-c", QUICK), **given).ready()
+    found = {one["invoice_line_id"] for page in pages(api, "/transactions", PAIR) for one in page["lines"]}
+    assert set(acknowledged) <= found, "they can be looked up"
+    assert found <= set(on_s3.landed_ids())
+    for rows in sent:
+        assert {"accepted", "duplicate"} >= set(statuses(patiently(lambda rows=rows: api.post(rows))))
+    assert api.end() == 0
+    ids = on_s3.landed_ids()
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {one["event_id"] for rows in sent for one in rows}
+    on_s3.assert_tidy()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -282,6 +315,8 @@ def test_what_was_compiled_is_kept_though_whoever_asked_for_it_is_killed(tmp_pat
     [
         ({"ONLINE_RETAIL_LANDING": ""}, "Set ONLINE_RETAIL_LANDING to the folder"),
         ({"ONLINE_RETAIL_LANDING": "gs://bucket"}, "must be a folder, without ~, or an s3:"),
+        ({"LANDING_EVENTS": "events"}, "LANDING_EVENTS must be dynamodb:<table> .now: events"),
+        ({"LANDING_EVENTS": "dynamodb:events"}, "LANDING_EVENTS is for rows that are landed on S3"),
         ({"ONLINE_RETAIL_LANDING": "/proc/nothing"}, "Events cannot be landed in /proc/nothing: "),
         ({"SERVING_STORE": "/proc/nothing/serving.sqlite"}, "cannot be made"),
         ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),
@@ -304,7 +339,8 @@ def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, envi
             wait_until(lambda: self.should_exit)
 
     monkeypatch.setattr(service, "_Server", Fake)
-    for name in ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL"):
+    names = ("COGNITO_ISSUER", "COGNITO_CLIENT_IDS", "COGNITO_JWKS_URL", "RETAIL_WAREHOUSE_ENV", "LOG_LEVEL")
+    for name in (*names, "LANDING_EVENTS"):
         monkeypatch.delenv(name, raising=False)
     for name, text in ({"ONLINE_RETAIL_LANDING": str(tmp_path / "landing")} | environment).items():
         monkeypatch.setenv(name, text)

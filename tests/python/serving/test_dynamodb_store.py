@@ -1,6 +1,7 @@
 """The serving store in DynamoDB, on a server that stands in for it."""
 
 import random
+import time
 from contextlib import closing
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from botocore.stub import Stubber
 from shared.dynamodb import SECRET, client_of
 from shared.serving_lines import line
 
-from retail_warehouse.serving import dynamodb_store
+from retail_warehouse.serving import dynamodb_table
 from retail_warehouse.serving.dynamodb_store import DynamoDbStore, create_table
 from retail_warehouse.serving.store import StoreError
 
@@ -43,7 +44,7 @@ class Throttled:
 def waits(monkeypatch) -> list[float]:
     """Waits that would have been."""
     waits = []
-    monkeypatch.setattr(dynamodb_store.time, "sleep", waits.append)
+    monkeypatch.setattr(time, "sleep", waits.append)
     return waits
 
 
@@ -65,8 +66,8 @@ def test_waits_grow_and_differ_and_end(dynamodb_client, table, waits, monkeypatc
     with pytest.raises(StoreError, match=r"table lines: batch_write_item left 1 items .* try again later") as told:
         DynamoDbStore(table, throttled).put([line()])
     assert "536365" not in str(told.value)
-    assert len(throttled.batches) == dynamodb_store.ATTEMPTS
-    assert len(set(waits)) == len(waits) == dynamodb_store.ATTEMPTS - 1
+    assert len(throttled.batches) == dynamodb_table.ATTEMPTS
+    assert len(set(waits)) == len(waits) == dynamodb_table.ATTEMPTS - 1
     waits.clear()
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     with pytest.raises(StoreError):
@@ -164,4 +165,4 @@ def test_the_environment_names_the_region(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with closing(DynamoDbStore("lines")) as store:
-        assert store._client.meta.region_name == "eu-central-1"
+        assert store._table.client.meta.region_name == "eu-central-1"

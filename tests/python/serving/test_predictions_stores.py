@@ -140,7 +140,8 @@ def test_what_fails_in_the_middle_leaves_what_there_was(store):
     if isinstance(store, SqlitePredictions):
         assert [path.name for path in store._path.parent.iterdir()] == [store._path.name]
     else:
-        keys = {item["key"]["S"].partition("/")[0] for item in store._client.scan(TableName="predictions")["Items"]}
+        items = store._table.client.scan(TableName="predictions")["Items"]
+        keys = {item["key"]["S"].partition("/")[0] for item in items}
         assert len(keys) == 3, "the present generation, the one before, and the pointer"
         with pytest.raises(StoreError, match="removed"):
             generation.user(1)

@@ -2,8 +2,11 @@
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
+
+import requests
 
 from retail_warehouse.serving.sqlite_store import SqliteStore
 from retail_warehouse.serving.store import StoreError
@@ -39,6 +42,14 @@ class FaultyStore(SqliteStore):
 def answers(call) -> tuple[int, str | None, str]:
     answer = call()
     return answer.status_code, answer.headers.get("Retry-After"), answer.text
+
+
+def patiently(post) -> requests.Response:
+    """The answer, where 503 says that another process takes in the same rows just now."""
+    deadline = time.monotonic() + 20
+    while (answer := post()).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return answer
 
 
 AWAY = (503, "5", '{"detail":"Try again later"}')

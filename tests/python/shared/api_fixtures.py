@@ -34,7 +34,7 @@ def issuer(tmp_path_factory):
 @pytest.fixture
 def serve(tmp_path, judge, issuer):
     """Starts APIs on the test's folder, one after the other unless they get rules of their own."""
-    from retail_warehouse.streaming.landing_folder import LandingError
+    from retail_warehouse.streaming.landing import LandingError
     from shared.api_server import Server
 
     started: list[Server] = []

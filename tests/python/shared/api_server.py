@@ -23,6 +23,8 @@ from retail_warehouse.serving.sqlite_store import SqliteStore
 from retail_warehouse.serving.store import ServingStore
 from retail_warehouse.serving.tokens import READ, WRITE, LocalIssuer
 from retail_warehouse.streaming.intake import Intake
+from retail_warehouse.streaming.landing import Landing
+from retail_warehouse.streaming.landing_folder import LandingFolder
 from retail_warehouse.streaming.rules import Rules
 
 GOOD = {
@@ -63,6 +65,28 @@ def landed(folder: Path) -> dict[str, list[dict]]:
 
 def landed_ids(folder: Path) -> list[str]:
     return [event["event_id"] for events in landed(folder).values() for event in events]
+
+
+class LandingInFolder:
+    """A landing in a folder, as tests ask for it that look at both kinds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {"ONLINE_RETAIL_LANDING": str(folder)}
+
+    def open(self) -> LandingFolder:
+        return LandingFolder(self.folder, 8_000, 0.1)
+
+    look_seconds = 0.002
+
+    def landed_ids(self) -> list[str]:
+        return landed_ids(self.folder)
+
+    def sizes(self) -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in self.folder.glob("day=*/*")}
+
+    def assert_tidy(self) -> None:
+        assert list((self.folder / ".open").iterdir()) == []
 
 
 def wait_until(condition, seconds: float = 10) -> None:
@@ -115,12 +139,14 @@ class Server(Client):
         proxies: Sequence[str] = (),
         docs: bool = True,
         rejected_megabytes: int = 1024,
+        landing: Landing | None = None,
         **more,
     ) -> None:
         self.folder, self.issuer = folder / "landing", issuer
         self.told: list[str] = []
         self.store = store or SqliteStore(folder / "serving.sqlite")
-        self.intake = Intake(rules, self.store, self.folder, seal_bytes, seal_seconds, self.told.append)
+        landing = landing or LandingFolder(self.folder, seal_bytes, seal_seconds)
+        self.intake = Intake(rules, self.store, landing, self.told.append)
         limits = (lookups, posts, docs, rejected_megabytes)
         self.app = create_app(lambda: self.intake, self.store, issuer.verifier(), *limits, **more)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -173,7 +199,9 @@ def _hear_hangups() -> None:
 class Process(Client):
     """`retail-warehouse serve`, in a copy of what the rules are compiled from, with a key of its own."""
 
-    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *options: str, program: Sequence[str] = ("-m", "retail_warehouse"), **environment: str
+    ) -> None:
         self.project, self.folder, self.output = folder / "project", folder / "landing", folder / "output.txt"
         if not self.project.exists():
             copy_rules(self.project)
@@ -182,8 +210,7 @@ class Process(Client):
             port = free.getsockname()[1]
         command = [
             sys.executable,
-            "-m",
-            "retail_warehouse",
+            *program,
             "serve",
             "--port",
             str(port),
@@ -191,7 +218,11 @@ class Process(Client):
             "100000",
             *options,
         ]
-        given = {name: text for name, text in os.environ.items() if not name.startswith(("COGNITO", "RETAIL", "LOG_"))}
+        given = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("COGNITO", "RETAIL", "LOG_", "LANDING_"))
+        }
         given |= {"PYTHONPATH": str(PROJECT), "ONLINE_RETAIL_LANDING": str(self.folder), **environment}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(

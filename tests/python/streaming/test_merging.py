@@ -5,6 +5,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -150,13 +151,8 @@ class Mortal:
     """A place whose every change may be the last."""
 
     def __init__(self, place: merging.Place, clock: Clock) -> None:
-        self.name, self.sizes, self.notes, self.alone, self.read = (
-            place.name,
-            place.sizes,
-            place.notes,
-            place.alone,
-            place.read,
-        )
+        self.name, self.sizes, self.is_settled = place.name, place.sizes, place.is_settled
+        self.notes, self.alone, self.read = place.notes, place.alone, place.read
         self._place = place
         self._clock = clock
         self._write = clock.around(place.write)
@@ -282,6 +278,27 @@ def test_a_file_that_was_put_before_a_kill_and_merged_since_is_not_put_again(s3,
     assert S3Prefix("s3://bucket/landing", tmp_path / "local", client=s3).move() == 1
     assert read(place, set()) == (names | {between}, rows + Counter(rows_of(between, content("other:2"))))
     assert not list((tmp_path / "local").rglob("*.ndjson"))
+
+
+def test_what_may_still_be_asked_for_on_s3_is_not_merged(s3, warehouse, monkeypatch):
+    monkeypatch.setattr(merging, "_TOGETHER", 2)
+    files = landed(5)
+    names = sorted(files)
+    now = datetime.now(UTC)
+    young = f"day={now:%Y-%m-%d}/{now - merging.UNSETTLED / 2:%Y%m%dT%H%M%S%f}-1-ab.ndjson"
+    files |= {names[1]: b"", young: content("young:2")}
+    fill(s3, files)
+    warehouse.process(files)
+    place = place_of("s3://bucket/landing", s3)
+    work = Merging(place, MODELS)
+    # An empty one holds its name for a commit that was refused, whatever its age.
+    assert set(work.step(FILE).removed) == {names[0], *names[2:]}
+    assert set(place.sizes()) > {names[1], young}
+    merged = [json.loads(one) for one in merging.merged_rows(place, names[2])]
+    assert [(one["landing_file"], one["line"]) for one in merged] == [
+        (name, line) for name, _, _, line in rows_of(names[2], files[names[2]])
+    ]
+    assert merging.merged_rows(place, young) == []
 
 
 def test_who_makes_a_file_on_s3_that_is_there_already_gives_up(s3, warehouse, monkeypatch):

@@ -12,7 +12,8 @@ from moto.server import ThreadedMotoServer
 from shared.streamed import GOOD, land
 
 from retail_warehouse.streaming import rules
-from retail_warehouse.streaming.landing_folder import LandingError, LandingFolder
+from retail_warehouse.streaming.landing import LandingError
+from retail_warehouse.streaming.landing_folder import LandingFolder
 from retail_warehouse.streaming.micro_batches import MicroBatches
 from retail_warehouse.streaming.s3_prefix import S3Prefix
 from retail_warehouse.streaming.set_aside import SetAside, is_caused_by_rows, pending_files

@@ -122,6 +122,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     second["till:12"] = rows["till:12"]
     land(landing, "a", second)
     land(landing, "c", {"till:13": GOOD})
+    land(landing, "z", {})  # as a refused commit leaves it on S3
     verdict = {"reason": "wrong_field_count", "detail": "9 fields, the header has 8"}
     land(landing, "f", {"till:200": GOOD}, digest="00", **verdict)
     micro_batch()
@@ -136,10 +137,11 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     assert sorted(path.name for path in landing.glob("day=*/*")) == [
         "a--day=2026-11-22--b.merged-1.ndjson",
         "c--day=2026-11-22--f.merged-1.ndjson",
+        "z.ndjson",
     ]
     micro_batch()
     assert dbt.query("select count(*) from online_retail.invoice_lines") == accepted
-    assert dbt.query(processed) == [("2 files",)]
+    assert dbt.query(processed) == [("3 files",)]
     told = dbt("test", "--select", "streamed_lines_has_no_rejected_rows", "assert_landed_lines_are_kept", **environment)
     assert told.ok, told.output
     assert "WARN 1 streamed_lines_has_no_rejected_rows" in told.output, told.output
@@ -179,7 +181,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     names = relations(dbt)
     shutil.copy(dbt.warehouse, tmp_path / "streamed.duckdb")
     assert dbt(*BUILD, "--full-refresh", **environment).ok
-    assert dbt.query(processed) == [("3 files",)]
+    assert dbt.query(processed) == [("4 files",)]
     # Which of two copies of a line counts as the repeated one depends on when they came.
     compared = [name for name in names if not name.endswith(("__streamed_lines", "__data_files"))]
     assert_equals(dbt, tmp_path / "streamed.duckdb", compared)
@@ -209,7 +211,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     landing.rename(tmp_path / "elsewhere")
     gone = dbt("build", "--selector", "micro_batch", **environment)
     assert not gone.ok
-    assert "none of the 5 files of streamed rows" in gone.output
+    assert "none of the 6 files of streamed rows" in gone.output
     unset = dbt(*BUILD, **environment | {"ONLINE_RETAIL_LANDING": ""})
     assert "ONLINE_RETAIL_LANDING is not set" in unset.output
     assert dbt.query("select count(*) from online_retail.invoice_lines") == before

@@ -1,0 +1,97 @@
+"""What the role of the batch task, and that of Redshift's COPY and UNLOAD, may do on the deployed stacks, and what not.
+
+That runs work under both is shown by `test_redshift.py`."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from retail_warehouse.serving.predictions_dynamodb import DynamoDbPredictions
+from retail_warehouse.serving.store import StoreError
+
+READ, WRITE, DELETE = "GetObject", "PutObject", "DeleteObject"
+# What a role may do below each prefix; nothing below others.
+BATCH = {
+    "raw": {READ},
+    "streamed": {READ, WRITE, DELETE},
+    "redshift_load": {WRITE},
+    "features": {READ},
+    "models": {READ, WRITE},
+    "predictions": {READ, WRITE},
+    "exports": {DELETE},
+    "site": {WRITE},
+    "runs": {READ, WRITE, DELETE},
+    "athena": set(),
+    "elsewhere": set(),
+}
+COPY = {prefix: set() for prefix in BATCH} | {
+    "redshift_load": {READ},
+    "predictions": {READ},
+    "exports": {READ, WRITE, DELETE},
+    "features": {READ, WRITE, DELETE},
+}
+
+
+def may(action) -> bool:
+    try:
+        action()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+            raise
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def batch(deployed):
+    return deployed.aws.as_role(deployed.task("retail-warehouse-batch")["taskRoleArn"])
+
+
+@pytest.fixture(scope="module")
+def copy_role(deployed):
+    return deployed.aws.as_role(deployed.environment("retail-warehouse-batch")["REDSHIFT_IAM_ROLE"])
+
+
+@pytest.mark.parametrize(("who", "wanted"), [("batch", BATCH), ("copy_role", COPY)])
+def test_the_bucket_is_open_by_prefix(deployed, request, who, wanted):
+    bucket, owner = deployed.outputs("foundation")["Bucket"], deployed.aws.client("s3")
+    s3 = deployed.aws.client("s3", **request.getfixturevalue(who))
+    found = {}
+    for prefix in wanted:
+        key = {"Bucket": bucket, "Key": f"{prefix}/of-a-test"}
+        owner.put_object(**key, Body=b"x")
+        actions = {
+            READ: lambda key=key: s3.get_object(**key),
+            WRITE: lambda key=key: s3.put_object(**key, Body=b"y"),
+            DELETE: lambda key=key: s3.delete_object(**key),
+        }
+        found[prefix] = {name for name, action in actions.items() if may(action)}
+        owner.delete_object(**key)
+    assert found == wanted
+    assert may(lambda: s3.list_objects_v2(Bucket=bucket))
+    assert not may(lambda: s3.delete_bucket_policy(Bucket=bucket))
+    assert not may(lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}))
+
+
+def test_the_batch_publishes_what_the_api_reads(deployed, batch):
+    foundation = deployed.outputs("foundation")
+    table = foundation["PredictionsTable"]
+    with_rights = DynamoDbPredictions(table, deployed.aws.client("dynamodb", **batch))
+    assert with_rights.replace(b"statistics", [(1, b"one"), (2, b"two")]) == 2
+    assert with_rights.replace(b"statistics", [(1, b"another")]) == 1
+    api = deployed.aws.as_role(deployed.task("retail-api")["taskRoleArn"])
+    reader = DynamoDbPredictions(table, deployed.aws.client("dynamodb", **api))
+    assert reader.open().user(1) == b"another"
+    assert reader.open().user(2) is None
+    with pytest.raises(StoreError, match="AccessDenied"):
+        reader.replace(b"", [(1, b"forged")])
+    assert reader.open().user(1) == b"another"
+    deployed.aws.client("dynamodb").delete_item(TableName=table, Key={"key": {"S": "current"}, "part": {"N": "0"}})
+
+
+def test_neither_has_anything_to_do_with_the_list_of_events(deployed, batch, copy_role):
+    table, key = deployed.outputs("foundation")["EventsTable"], {"event_id": {"S": "till:1"}}
+    for role in (batch, copy_role):
+        dynamodb = deployed.aws.client("dynamodb", **role)
+        assert not may(lambda dynamodb=dynamodb: dynamodb.get_item(TableName=table, Key=key))
+        assert not may(lambda dynamodb=dynamodb: dynamodb.put_item(TableName=table, Item=key))
+        assert not may(lambda role=role: deployed.aws.client("iam", **role).list_roles())
