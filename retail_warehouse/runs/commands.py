@@ -56,7 +56,8 @@ def _prepared(what: str):
         )
     settings()
     credentials_of(TARGET)
-    require_installed()
+    if what != "micro-batch":
+        require_installed()
     if what == "nightly":
         site.require_installed()
     tables, code = project_digests()

@@ -7,6 +7,7 @@ import click
 
 from retail_warehouse import building
 from retail_warehouse.errors import DataError
+from retail_warehouse.redshift_connection import connected
 
 TARGET = "prod"
 
@@ -30,7 +31,12 @@ class Dbt:
     def _options(self) -> list[str]:
         return ["--target", TARGET, *(["--vars", self.vars] if self.vars else [])]
 
-    def _parsed(self) -> Any:
+    def manifest(self) -> Any:
+        """The project as dbt has parsed it.
+
+        Raises:
+            DataError: It cannot be parsed.
+        """
         if self._manifest is None:
             # Not before it is needed: dbt takes seconds to import.
             from dbt.cli.main import dbtRunner
@@ -51,7 +57,7 @@ class Dbt:
             DataError: A model or a test has failed, or dbt could not run; it has told why.
         """
         options = [*arguments, "--exclude-resource-type", "unit_test", *self._options()]
-        status = building.build(options, manifest=self._parsed())
+        status = building.build(options, manifest=self.manifest())
         if status:
             raise DataError("dbt build has failed; what failed is told above, and in the log of dbt.")
         return " ".join(("dbt build", *arguments))
@@ -65,6 +71,26 @@ class Dbt:
         self._invoke("run-operation", macro, "--args", json.dumps(arguments))
         return macro
 
+    def last_processed(self) -> str | None:
+        """When the warehouse last took in a file, by its ledger; empty if it has taken in none, and none where there is
+        no ledger.
+
+        Raises:
+            DataError: The warehouse cannot be reached.
+        """
+        with connected(TARGET) as (connection, _):
+            from redshift_connector import ProgrammingError
+
+            cursor = connection.cursor()
+            try:
+                cursor.execute("select max(processed_at) from audit.processed_files")
+            except ProgrammingError as error:
+                if "does not exist" in str(error):
+                    return None
+                raise DataError(f"The target {TARGET} refuses a query: {error}") from error
+            [(last,)] = cursor.fetchall()
+            return last.isoformat() if last else ""
+
     def write_docs(self) -> None:
         """Write the pages of the documentation, manifest and catalogue into dbt's target folder.
 
@@ -76,7 +102,7 @@ class Dbt:
     def _invoke(self, *arguments: str) -> None:
         from dbt.cli.main import dbtRunner
 
-        result = dbtRunner(self._parsed()).invoke(["--quiet", *arguments, *self._options()])
+        result = dbtRunner(self.manifest()).invoke(["--quiet", *arguments, *self._options()])
         if not result.success:
             raise DataError(f"dbt {' '.join(arguments[:2])} has failed: {_short(result.exception) or 'see above'}")
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -169,24 +170,28 @@ def _note(run: Run, step: Step, given: str, after: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """ECS stops a task with SIGTERM: dbt cancels what it runs, as after Ctrl-C, and the lock is given back."""
+def _signals_noticed() -> Iterator[threading.Event]:
+    """Ctrl-C, and SIGTERM with which ECS stops a task, interrupt: dbt cancels what it runs, and the lock is given back.
+    The event says so afterwards, since dbt makes a failure of its own of an interrupt."""
+    noticed = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        noticed.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
+        yield noticed
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _error_of(problem: BaseException, held: lock.Lock | None) -> str:
+def _error_of(problem: BaseException, held: lock.Lock | None, is_interrupted: bool) -> str:
     """What to tell about a failure, in one line."""
     if held is not None and held.is_lost:
         return "The lock was lost: the bucket could not be reached, or another run has taken over."
-    if isinstance(problem, KeyboardInterrupt):
+    if is_interrupted or isinstance(problem, KeyboardInterrupt):
         return "It was interrupted; the next run goes on with this step."
     if isinstance(problem, click.ClickException):
         return problem.format_message()
@@ -213,7 +218,7 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
     summary: dict[str, Any] = {"run": run.name, "status": FAILED, "seconds": 0.0, "steps": steps}
     held: lock.Lock | None = None
     code = OK
-    with _interrupted_by_sigterm():
+    with _signals_noticed() as noticed:
         try:
             with lock.held(run.bucket, run.name) as held:
                 run.state = State.read(run.bucket)
@@ -232,7 +237,7 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
         except NothingToDo as reason:
             summary |= {"status": SKIPPED, "reason": str(reason)}
         except (Exception, KeyboardInterrupt) as problem:
-            summary["error"] = _error_of(problem, held)
+            summary["error"] = _error_of(problem, held, noticed.is_set())
             failed = [name for name, about in steps.items() if about["status"] == FAILED]
             summary |= {"failed_step": failed[0]} if failed else {}
             code = FAILURE

@@ -39,10 +39,12 @@ class State:
     Attributes:
         steps: Steps that are done, by name.
         built_with: The digest of the dbt project that the tables were last built with; empty before the first build.
+        processed_at: When the warehouse had last taken in a file after that build, by its ledger.
     """
 
     steps: dict[str, Done] = field(default_factory=dict)
     built_with: str = ""
+    processed_at: str = ""
 
     @classmethod
     def read(cls, bucket: Bucket) -> "State":
@@ -58,7 +60,8 @@ class State:
             told = json.loads(found[0])
             if told["format"] != _FORMAT:
                 raise ValueError(f"format {told['format']}")
-            return cls({name: Done(**one) for name, one in told["steps"].items()}, told["built_with"])
+            steps = {name: Done(**one) for name, one in told["steps"].items()}
+            return cls(steps, told["built_with"], told["processed_at"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{bucket.url(KEY)} cannot be read ({error}). Remove it: the next run then does every step again."
@@ -71,6 +74,7 @@ class State:
             in_full: And build all tables anew.
         """
         self.steps = {}
+        self.processed_at = ""
         if in_full and self.built_with:
             self.built_with = "to be built in full"
 
@@ -80,8 +84,9 @@ class State:
         Raises:
             DataError: It cannot be written.
         """
-        told = {"format": _FORMAT, "steps": {name: asdict(one) for name, one in self.steps.items()}}
-        bucket.write(KEY, json.dumps({**told, "built_with": self.built_with}, indent=1).encode())
+        told: dict[str, object] = {"format": _FORMAT, "steps": {name: asdict(one) for name, one in self.steps.items()}}
+        told |= {"built_with": self.built_with, "processed_at": self.processed_at}
+        bucket.write(KEY, json.dumps(told, indent=1).encode())
 
 
 def digest_of(value: object) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
+from retail_warehouse.redshift_connection import connected
 from retail_warehouse.redshift_load import parquet
-from retail_warehouse.runs import publishing, site
+from retail_warehouse.runs import merging, publishing, site
 from retail_warehouse.runs.bucket import EXPORTS, FEATURES, MODELS, PREDICTIONS, RAW, REDSHIFT_LOAD, STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import NothingToDo, Run, Step
@@ -87,12 +88,27 @@ def build(run: Run) -> str:
     is_changed = run.state.built_with not in ("", run.tables_digest)
     said = run.dbt.build(*selected, *(("--full-refresh",) if is_changed else ()))
     run.state.built_with = run.tables_digest
+    run.state.processed_at = run.dbt.last_processed() or ""
     return said
 
 
 def build_streamed(run: Run) -> str:
     """Build what further streamed rows change, but the reports; the tests run with the next nightly build."""
     return run.dbt.build("--selector", "micro_batch")
+
+
+def merge_streamed(run: Run) -> str:
+    """Make few files of the many that were landed and are built; the rows stay the same."""
+    from retail_warehouse.streaming.merging import S3
+    from retail_warehouse.streaming.micro_batches import models_by_landed_file
+
+    if not run.files(STREAMED):
+        raise NothingToDo("Nothing has streamed in.")
+    place = S3(run.bucket.url(STREAMED), run.bucket.client)
+    with connected(TARGET) as (connection, _):
+        removed, made = merging.merge(connection, place, models_by_landed_file(run.dbt.manifest()))
+    run.written(STREAMED)
+    return f"{removed:,} landed files have become {made:,}"
 
 
 def publish_lines(run: Run) -> str:
@@ -210,6 +226,25 @@ def sources_of(run: Run) -> list[str]:
     return [source for source, has_some in has_files.items() if has_some]
 
 
+def forget_another_warehouse(run: Run) -> None:
+    """Do all steps again where the warehouse is not the one that they were done on: it was made anew, or restored from
+    a time before the last build. Only a nightly run asks, since a question wakes a warehouse that sleeps, at a price.
+
+    Raises:
+        DataError: The warehouse cannot be reached, or the bucket cannot be written.
+    """
+    if not {"load_instacart", "load_online_retail"} & run.state.steps.keys():
+        return
+    found = run.dbt.last_processed()
+    if found is not None and found >= run.state.processed_at:
+        return
+    run.tell("The warehouse was made anew or restored since the last run: all steps are done again.")
+    if found is None:
+        run.state.built_with = ""
+    run.state.forget(in_full=True)
+    run.state.write(run.bucket)
+
+
 _LAND_INSTACART = Step(land_instacart, of=(_INSTACART,))
 _LOAD_INSTACART = Step(load_instacart, after=("land_instacart",))
 _LAND_STREAMED = Step(land_streamed, of=(STREAMED,))
@@ -235,11 +270,14 @@ _OF_SOURCE = {
 
 def nightly(run: Run) -> list[Step]:
     """Everything, with predictions by the model that was trained last, if there is one."""
+    forget_another_warehouse(run)
     sources = sources_of(run)
     steps = [step for source in sources for step in _OF_SOURCE[source]]
     steps += [_BUILD, _PUBLISH_LINES, Step(export, after=("build",))]
     if "instacart" in sources and run.files(MODELS):
         steps += [_FEATURES, *_PREDICTIONS]
+    if run.files(STREAMED):
+        steps.append(Step(merge_streamed, after=("build",)))
     return [*steps, Step(docs, after=("build",)), Step(dashboard, after=("build",))]
 
 

@@ -62,7 +62,8 @@ class DynamoDbStore:
     def put(self, lines: Iterable[Line], streamed: bool = False) -> None:
         """Store lines; one that is there already, by its ``invoice_line_id`` and transaction, is replaced.
 
-        They are written in batches of 25, one after the other. On return all are durable.
+        They are written in batches of 25, one after the other, or those of a stream several at once. On return all are
+        durable.
 
         Args:
             lines: The lines.
@@ -75,12 +76,10 @@ class DynamoDbStore:
                 lines before it may have been written.
         """
         if streamed:
-            lines = self._of_streams(lines)
+            self._table.write_all(batches(_puts(self._of_streams(lines))))
+            return
         for batch in batches(lines):
-            # DynamoDB refuses a batch that names an item twice. The last one counts, as everywhere.
-            latest = {line.invoice_line_id: line for line in batch}
-            put_at = time.time_ns()
-            self._table.write([{"PutRequest": {"Item": _item(line, put_at)}} for line in latest.values()])
+            self._table.write(_puts(batch))
 
     def _of_streams(self, lines: Iterable[Line]) -> list[Line]:
         lines = list(lines)
@@ -372,6 +371,13 @@ def _item(line: Line, put_at: int) -> dict[str, dict[str, str]]:
     if line.description is not None:
         item["description"] = {"S": line.description}
     return item
+
+
+def _puts(lines: Iterable[Line]) -> list[dict]:
+    # DynamoDB refuses a batch that names an item twice. The last one counts, as everywhere.
+    latest = {line.invoice_line_id: line for line in lines}
+    put_at = time.time_ns()
+    return [{"PutRequest": {"Item": _item(line, put_at)}} for line in latest.values()]
 
 
 def _line(item: dict[str, dict[str, str]]) -> Line:

@@ -108,7 +108,7 @@ class MicroBatches:
             raise DataError("dbt cannot parse the project.")
         self._dbt = dbtRunner(manifest=parsed.result)
         place = landing or settings().online_retail_landing
-        self._merging = Merging(place_of(place), _models_by_landed_file(parsed.result)) if place else None
+        self._merging = Merging(place_of(place), models_by_landed_file(parsed.result)) if place else None
         if not self._is_built():
             tell(f"Building {warehouse()} for the first time")
             built = self._build_everything()
@@ -300,7 +300,7 @@ def _move_landing(file: Path, old: Path | None, new: Path) -> None:
         )
 
 
-def _models_by_landed_file(manifest: Any) -> list[str]:
+def models_by_landed_file(manifest: Any) -> list[str]:
     """The models that note in the ledger which landed files they have processed: those with a key that read the staged
     lines, through whatever models."""
 

@@ -29,6 +29,7 @@ pytest_plugins = (
     "shared.aws_fixtures",
     "shared.landing_fixtures",
     "shared.prediction_fixtures",
+    "shared.run_fixtures",
     "shared.store_fixtures",
     "shared.token_fixtures",
 )

@@ -31,18 +31,14 @@ class Task(Client):
         ports = {str(mapping["containerPort"]): str(self.port)}
         program, *arguments = [ports.get(word, word) for word in container["command"]]
         assert program == "retail-warehouse"
-        role = deployed.aws.as_role(task["taskRoleArn"])
-        aws = deployed.aws.environment
-        jwks = f"{deployed.aws.url}/{deployed.outputs('api')['Pool']}/.well-known/jwks.json"
+        given = deployed.environment("retail-api")
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "PYTHONPATH": str(PROJECT),
-            **{given["name"]: given["value"] for given in container["environment"]},
-            **{name.upper(): text for name, text in role.items()},
-            **aws,
-            "REQUESTS_CA_BUNDLE": aws["AWS_CA_BUNDLE"],
-            "COGNITO_JWKS_URL": jwks,
+            **given,
+            "REQUESTS_CA_BUNDLE": given["AWS_CA_BUNDLE"],
+            "COGNITO_JWKS_URL": f"{deployed.aws.url}/{deployed.outputs('api')['Pool']}/.well-known/jwks.json",
         }
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ READ, WRITE, DELETE = "GetObject", "PutObject", "DeleteObject"
 # What a role may do below each prefix; nothing below others.
 BATCH = {
     "raw": {READ},
-    "streamed": {READ},
+    "streamed": {READ, WRITE, DELETE},
     "redshift_load": {WRITE},
     "features": {READ},
     "models": {READ, WRITE},
@@ -48,9 +48,7 @@ def batch(deployed):
 
 @pytest.fixture(scope="module")
 def copy_role(deployed):
-    [container] = deployed.task("retail-warehouse-batch")["containerDefinitions"]
-    environment = {given["name"]: given["value"] for given in container["environment"]}
-    return deployed.aws.as_role(environment["REDSHIFT_IAM_ROLE"])
+    return deployed.aws.as_role(deployed.environment("retail-warehouse-batch")["REDSHIFT_IAM_ROLE"])
 
 
 @pytest.mark.parametrize(("who", "wanted"), [("batch", BATCH), ("copy_role", COPY)])

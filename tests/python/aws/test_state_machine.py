@@ -113,7 +113,7 @@ def test_schedules_and_the_marker_start_the_runs_of_their_names(deployed):
     }
 
 
-def test_a_marker_starts_a_nightly_run_and_a_file_does_not(deployed):
+def test_a_marker_starts_a_nightly_run_and_a_file_does_not(deployed, tasks):
     client, arn = deployed.aws.client("stepfunctions"), deployed.outputs("warehouse")["Runs"]
     s3, bucket = deployed.aws.client("s3"), deployed.outputs("foundation")["Bucket"]
 
@@ -128,3 +128,5 @@ def test_a_marker_starts_a_nightly_run_and_a_file_does_not(deployed):
     while len(inputs()) == len(before) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [json.loads(text) for text in inputs()[: len(inputs()) - len(before)]] == [{"run": "nightly"}]
+    for one in client.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
+        client.stop_execution(executionArn=one["executionArn"])

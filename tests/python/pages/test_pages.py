@@ -435,7 +435,7 @@ def test_nothing_is_said_twice():
     assert [paragraph for paragraph, count in paragraphs.items() if count > 1] == []
 
 
-SETTINGS_OF_PYTHON = (ProjectSettings, TokenSettings, RunSettings, Settings)
+SETTINGS_OF_PYTHON = (ProjectSettings, RunSettings, TokenSettings, Settings)
 
 
 def variables_of_the_code() -> set[str]:

@@ -1,7 +1,10 @@
 """The whole project through the real dbt-redshift and its driver, on the stand-in, compared with DuckDB row by row."""
 
+import base64
+import contextlib
 import json
 import os
+import re
 from pathlib import Path
 
 import duckdb
@@ -10,10 +13,17 @@ import redshift_sequence
 from conftest import PROJECT, WITH_ARTIFACTS, Dbt
 from redshift_stand_in import INSTALL, StandIn, find_postgres
 from redshift_stand_in.compare import compare
-from shared import aws
-from shared.production import Production, make_stores
+from shared.aws_fixtures import Deployed
+from shared.production import BUCKET, Production
 
 from retail_warehouse.dashboard import page, source
+from retail_warehouse.errors import DataError
+from retail_warehouse.serving import publish, publish_predictions
+from retail_warehouse.serving.dynamodb_store import DynamoDbStore
+from retail_warehouse.serving.predictions_dynamodb import DynamoDbPredictions
+from retail_warehouse.serving.predictions_store import SqlitePredictions
+from retail_warehouse.serving.shop_statistics import Shop
+from retail_warehouse.serving.sqlite_store import SqliteStore
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,30 +33,34 @@ pytestmark = [
     ),
 ]
 READER = "role:analysts"
+STREAMED_LATER = "600009,é1234,Ångström,7,12/9/2011 12:56,0.001,17850,United Kingdom"
+USERS = "select user_id from features.ftr_targets where orders_back = 0"
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory):
+def production(tmp_path_factory, start_emulator, deploying):
     """Two deliveries: the first loaded and built command by command, the second by runs, of which one was killed."""
     folder = tmp_path_factory.mktemp("redshift")
     (folder / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
-    with aws.emulated() as emulator:
-        make_stores(emulator)
-        s3 = aws.client("s3", emulator)
-        with StandIn(folder / "stand_in", log=folder / "statements.jsonl", s3_client=s3) as stand_in:
-            stand_in.create_role("analysts")
-            production = Production(stand_in, Dbt(folder), emulator)
-            deliveries = redshift_sequence.deliveries(folder / "data")
-            production.put_delivery(deliveries["first"])
-            production.load_first(deliveries["first"])
-            production.put_delivery(deliveries["second"])
-            production.put(Path(deliveries["second"]["ONLINE_RETAIL_LANDING"]), "streamed")
-            production.kill("nightly", "load_instacart: done")
-            for what in ("nightly", "train", "nightly"):
-                production.run(what)
-            redshift_sequence.run(production, [redshift_sequence.LAST_UNIT_TESTS])
-            production.data = deliveries["second"] | {"PREDICTIONS_DATA": str(folder / "runs/predictions")}
-            yield production
+    deployed = Deployed(start_emulator(), [])
+    deploying(deployed.aws, deployed.said, bucket=BUCKET).deploy()
+    # COPY and UNLOAD work under a role of their own.
+    copy_role = deployed.environment("retail-warehouse-batch")["REDSHIFT_IAM_ROLE"]
+    s3 = deployed.aws.client("s3", **deployed.aws.as_role(copy_role))
+    with StandIn(folder / "stand_in", log=folder / "statements.jsonl", s3_client=s3) as stand_in:
+        stand_in.create_role("analysts")
+        production = Production(stand_in, Dbt(folder), deployed)
+        deliveries = redshift_sequence.deliveries(folder / "data")
+        production.put_delivery(deliveries["first"])
+        production.load_first(deliveries["first"])
+        production.put_delivery(deliveries["second"])
+        production.put(Path(deliveries["second"]["ONLINE_RETAIL_LANDING"]), "streamed")
+        production.kill("nightly", "load_instacart: done")
+        for what in ("nightly", "train", "nightly"):
+            production.run(what)
+        redshift_sequence.run(production, [redshift_sequence.LAST_UNIT_TESTS])
+        production.data = deliveries["second"] | {"PREDICTIONS_DATA": str(folder / "runs/predictions")}
+        yield production
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +96,79 @@ def test_runs_did_what_was_to_be_done_and_no_more(production):
     assert (again["code"], again["status"]) == (0, "skipped"), again["output"]
     assert {"predict", "publish_predictions", "build"} < set(again["steps"])
     assert {step["status"] for step in again["steps"].values()} == {"unchanged"}
+
+
+def test_the_site_is_in_the_bucket(production):
+    pages = {name: production.bucket.read(f"site/{name}")[0].decode() for name in ("index.html", "lineage.html")}
+    assert "rpt_monthly_totals" in pages["index.html"]
+    assert '<style id="retail-warehouse">' in pages["index.html"]
+    [packed] = re.findall(r'atob\("([^"]+)"\)', pages["lineage.html"])
+    edges = json.loads(base64.b64decode(packed))["lineage"]["edges"]
+    assert any(
+        edge["target"].endswith(".rpt_monthly_totals") and edge["targetColumn"] == "net_amount" for edge in edges
+    )
+    assert "target prod" in production.bucket.read("site/dashboard.html")[0].decode()
+    assert production.s3.head_object(Bucket=production.bucket.name, Key="site/index.html")["ContentType"] == "text/html"
+
+
+@pytest.fixture
+def here(production, on_duckdb, monkeypatch):
+    """The settings of both warehouses in this process."""
+    for name, value in production.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(production.folder))
+    monkeypatch.setenv("WAREHOUSE_PATH", str(on_duckdb.warehouse))
+    monkeypatch.chdir(PROJECT)
+
+
+def looked_up(store, pairs) -> list:
+    return [line for invoice_no, stock_code in pairs for line in store.lines(invoice_no, stock_code)]
+
+
+def test_published_transactions_are_those_of_duckdb(production, here, on_duckdb, monkeypatch, tmp_path):
+    monkeypatch.setattr(publish, "_LARGE_PART", 1_000)
+    pairs = on_duckdb.query("select distinct invoice_no, stock_code from online_retail.invoice_lines order by all")
+    of_files, names, lines = [], [], []
+    for target in ("prod", None):
+        with contextlib.closing(SqliteStore(tmp_path / f"{target}.sqlite")) as store:
+            of_files.append(publish.publish_deliveries(store, target=target))
+            assert publish.publish_deliveries(store, target=target) == 0
+            names.append({name: delivery.last_row for name, delivery in store.deliveries().items()})
+            of_those = looked_up(store, pairs)
+            publish.publish(store, only=False, target=target)
+            lines.append((of_those, looked_up(store, pairs)))
+    assert of_files[0] == of_files[1] > 4_000
+    assert names[0] == names[1]
+    assert set(names[0]) == {"data.csv", "later.csv"}
+    assert lines[0] == lines[1]
+    assert len(lines[0][0]) < len(lines[0][1]), "those that were streamed come with all of the warehouse"
+    # And so it stands where the API of the run looks.
+    last = pairs[-20:]
+    wanted = [line for line in lines[0][0] if (line.invoice_no, line.stock_code) in last]
+    with contextlib.closing(DynamoDbStore("retail-lines", production.dynamodb)) as store:
+        assert looked_up(store, last) == wanted
+        assert {name: delivery.last_row for name, delivery in store.deliveries().items()} == names[0]
+
+
+def test_published_predictions_are_those_of_duckdb(production, here, on_duckdb, tmp_path):
+    features, models = production.folder / "runs/features", production.folder / "runs/models"
+    unloaded = publish_predictions.Unloaded(str(features), production.data["PREDICTIONS_DATA"])
+    generations = []
+    for name, warehouse in (("redshift", unloaded), ("duckdb", on_duckdb.warehouse)):
+        store = SqlitePredictions(tmp_path / f"{name}.sqlite")
+        publish_predictions.publish(store, warehouse, models)
+        generations.append(store.open())
+    generations.append(DynamoDbPredictions("retail-lines-predictions", production.dynamodb).open())
+    of_redshift, of_duckdb, of_run = generations
+    users = [user for (user,) in on_duckdb.query(USERS)]
+    assert Shop(of_redshift.statistics()).users == len(users) > 100
+    assert of_redshift.statistics() == of_duckdb.statistics() == of_run.statistics()
+    for user in users:
+        assert of_redshift.user(user) == of_duckdb.user(user) is not None
+    assert [of_run.user(user) for user in users[:9]] == [of_redshift.user(user) for user in users[:9]]
+    elsewhere = publish_predictions.Unloaded(str(features), str(tmp_path))
+    with pytest.raises(DataError, match=r"There is no .*/predicted_reorders[.]parquet[.] Unload the features"):
+        publish_predictions.publish(store, elsewhere, models)
 
 
 def test_the_second_delivery_was_built_incrementally(production):
@@ -159,12 +246,7 @@ def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
     assert "unload_features unloads from Amazon Redshift: add --target prod." in here.output
 
 
-def test_the_dashboard_shows_what_it_shows_on_duckdb(production, on_duckdb, monkeypatch):
-    for name, value in production.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DBT_PROFILES_DIR", str(production.folder))
-    monkeypatch.setenv("WAREHOUSE_PATH", str(on_duckdb.warehouse))
-    monkeypatch.chdir(PROJECT)
+def test_the_dashboard_shows_what_it_shows_on_duckdb(here):
     theirs, ours = source.read("prod"), source.read()
     assert theirs.missing == ours.missing == []
     assert theirs.origin == "target prod"
@@ -191,7 +273,7 @@ def raw(production) -> dict[str, int]:
     return {name: production.stand_in.query(f"select count(*) from raw_instacart.{name}")[0][0] for name in names}
 
 
-def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, tmp_path):
+def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production):
     before = raw(production)
     assert all(before.values())
     here = {"source": "instacart", "location": "s3://bucket/redshift_load/instacart/"}
@@ -209,15 +291,16 @@ def test_a_load_is_repeatable_and_a_failed_one_leaves_the_old_rows(production, t
     ):
         assert text in printed.output
     # The last of the tables in turn is missing.
-    folder = production.stand_in.s3 / "bucket" / "redshift_load" / "instacart"
-    (folder / "products.parquet").rename(tmp_path / "products.parquet")
+    products = "redshift_load/instacart/products.parquet"
+    content, etag, _ = production.bucket.read(products)
+    production.bucket.delete(products, etag)
     try:
         failed = load(production, **here)
         assert not failed.ok
         assert "products" in failed.output
         assert raw(production) == before
     finally:
-        (tmp_path / "products.parquet").rename(folder / "products.parquet")
+        production.bucket.write(products, content)
 
 
 def test_wrong_arguments_of_a_load_are_told(production, dbt):
@@ -229,6 +312,7 @@ def test_wrong_arguments_of_a_load_are_told(production, dbt):
         ("location", 5, "location must be a prefix"),
         ("iam_role", "Default", "must be the ARN of a role"),
         ("dry_run", "no", "dry_run must be true or false"),
+        ("tables", ["orders", "ordres"], "The source instacart has no raw table ordres; it has aisles, "),
     ):
         arguments = {"source": "instacart", "location": "s3://bucket/redshift_load", argument: wrong}
         outcome = load(production, **arguments)
@@ -317,3 +401,23 @@ def test_the_comparison_notices_what_redshift_computes_otherwise(production, dbt
     assert comparison.expected == len(FAULTS) + 2
     assert "main.numbers.word" in production.stand_in.trailing_blanks()
     production.stand_in.query("drop table main.numbers, main.sound, main.average, main.joined")
+
+
+def test_a_micro_batch_loads_and_builds_what_has_streamed_in(production):
+    """The last test of this module: it changes the warehouse."""
+    raw_files = "select xmin::text, count(*) from raw_online_retail.invoice_lines group by 1"
+    before = production.stand_in.query(raw_files)
+    event = {"event_id": "till-9:2", "landing_position": 1, "line": STREAMED_LATER}
+    production.bucket.write("streamed/day=2026-11-26/later.ndjson", json.dumps(event).encode() + b"\n")
+    done = production.run("micro-batch")
+    assert (done["code"], done["status"]) == (0, "succeeded"), done["output"]
+    assert {name: step["status"] for name, step in done["steps"].items()} == dict.fromkeys(
+        ("land_streamed", "load_streamed", "build_streamed", "publish_lines"), "done"
+    )
+    found = production.stand_in.query(
+        "select invoice_no, quantity from online_retail.invoice_lines where invoice_line_id = 'till-9:2'"
+    )
+    assert found == [("600009", 7)]
+    assert production.stand_in.query(raw_files) == before, "what was loaded from files is left alone"
+    again = production.run("micro-batch")
+    assert (again["code"], again["status"]) == (0, "skipped"), again["output"]

@@ -34,3 +34,8 @@ def client(service: str, environment: dict[str, str]):
 
 def make_bucket(s3, name: str) -> None:
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+
+def put(bucket, key: str, text: str) -> None:
+    """Write an object of a :class:`retail_warehouse.runs.bucket.Bucket`."""
+    bucket.write(key, text.encode())

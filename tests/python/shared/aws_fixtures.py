@@ -27,6 +27,17 @@ class Deployed:
         """The task definition of a family, as CloudFormation has resolved it."""
         return self.aws.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
 
+    def environment(self, family: str) -> dict[str, str]:
+        """What the container of a task finds: its environment, credentials of its role, and where AWS is here."""
+        task = self.task(family)
+        [container] = task["containerDefinitions"]
+        role = self.aws.as_role(task["taskRoleArn"])
+        return {
+            **{given["name"]: given["value"] for given in container["environment"]},
+            **{name.upper(): text for name, text in role.items()},
+            **self.aws.environment,
+        }
+
 
 @pytest.fixture(scope="session")
 def _infrastructure_on_path():
@@ -46,7 +57,7 @@ def start_emulator(tmp_path_factory, _infrastructure_on_path):
     def start() -> Emulator:
         folder = tmp_path_factory.mktemp("aws")
         (folder / "mocks.json").write_text(json.dumps(MOCKS))
-        mocked = {"SFN_MOCK_CONFIG": str(folder / "mocks.json"), "SFN_WAIT_SCALE": "0"}
+        mocked = {"SFN_MOCK_CONFIG": str(folder / "mocks.json"), "SFN_WAIT_SCALE": "0.001"}
         started.append(Emulator(folder, **mocked))
         return started[-1].wait()
 

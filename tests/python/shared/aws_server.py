@@ -72,16 +72,16 @@ class Door:
         for connection in self._connections:
             cut(connection)
 
-    def _answer(self, environ, start_response):
-        self._connections.add(environ["werkzeug.socket"])
+    def _answer(self, request, start_response):
+        self._connections.add(request["werkzeug.socket"])
         # What is done later is done with all that was sent.
-        sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(sent)
+        sent = request["wsgi.input"].read(int(request.get("CONTENT_LENGTH") or 0))
+        request["wsgi.input"] = io.BytesIO(sent)
 
         def do() -> list[bytes]:
             # moto does not look whether it is asked twice at the same time.
             with self._lock:
-                return list(self._app(environ, tell))
+                return list(self._app(request, tell))
 
         def tell(*head) -> None:
             if not is_answered:  # nobody hears what is done later
@@ -91,10 +91,10 @@ class Door:
         tampering = self.tampering
         if tampering is None:
             return do()
-        what = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] or environ["REQUEST_METHOD"]
+        what = request.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] or request["REQUEST_METHOD"]
         answer = tampering(what, sent, do)
         if answer is None:
-            cut(environ["werkzeug.socket"])
+            cut(request["werkzeug.socket"])
             tell("500 Cut", [("Content-Length", "0")])
             answer = []
         elif answer == [SLOW_DOWN]:
@@ -141,7 +141,7 @@ class LandingOnS3:
         self.url = f"s3://{self.bucket}/streamed"
         aws.s3.create_bucket(Bucket=self.bucket)
         create_events_table(aws.dynamodb, self.table)
-        self.environment = {
+        self.requestment = {
             "ONLINE_RETAIL_LANDING": self.url,
             "LANDING_EVENTS": f"dynamodb:{self.table}",
             "AWS_ENDPOINT_URL_S3": aws.s3_door.address,

@@ -1,4 +1,4 @@
-"""A warehouse in production: the stand-in for Redshift, an emulated bucket, and `retail-warehouse run`."""
+"""A warehouse in production: the stand-in for Redshift, the deployed stacks, and `retail-warehouse run`."""
 
 import json
 import shutil
@@ -11,28 +11,28 @@ from redshift_stand_in import StandIn
 
 from retail_warehouse.runs.bucket import Bucket
 from retail_warehouse.runs.lock import KEY
-from retail_warehouse.serving import dynamodb_store, predictions_dynamodb
-from shared import aws
+from shared.aws_fixtures import Deployed
 
 BUCKET = "bucket"
 
 
 class Production:
-    """The stand-in with a bucket, where runs do what they do on AWS."""
+    """The stand-in and the stacks of `infrastructure/`, where runs do what they do on AWS: with the environment of the
+    batch task, under its role."""
 
-    def __init__(self, stand_in: StandIn, dbt: Dbt, emulator: dict[str, str]) -> None:
+    def __init__(self, stand_in: StandIn, dbt: Dbt, deployed: Deployed) -> None:
         self.stand_in = stand_in
-        self.s3 = aws.client("s3", emulator)
+        self.s3, self.dynamodb = (deployed.aws.client(service) for service in ("s3", "dynamodb"))
         self.bucket = Bucket(BUCKET, self.s3)
         self.data: dict[str, str] = {}
         self.summaries: list[dict] = []
         self._dbt = dbt
+        task = deployed.environment("retail-warehouse-batch")
         self._runs = {
-            **emulator,
-            "RETAIL_WAREHOUSE_BUCKET": BUCKET,
+            **{name: text for name, text in task.items() if not name.startswith("REDSHIFT_")},
+            "REDSHIFT_IAM_ROLE": task["REDSHIFT_IAM_ROLE"],
             "RUN_FOLDER": str(dbt.folder / "runs"),
             "RUN_VARS": redshift_sequence.VARS,
-            "SERVING_STORE": "dynamodb:lines",
         }
         self.environment = {**stand_in.environment, "PARQUET_EXPORT": "s3://bucket/exports", **WITH_ARTIFACTS}
 
@@ -103,11 +103,3 @@ class Production:
             assert landed.exitcode == 0, self._dbt.output.read_text()
         shutil.copytree(data["PREDICTIONS_DATA"], self.stand_in.s3 / location.removeprefix("s3://") / "predictions")
         redshift_sequence.run(self, redshift_sequence.first(location))
-
-
-def make_stores(emulator: dict[str, str]) -> None:
-    """The bucket and the tables, as a deployment makes them."""
-    aws.make_bucket(aws.client("s3", emulator), BUCKET)
-    dynamodb = aws.client("dynamodb", emulator)
-    dynamodb_store.create_table(dynamodb, "lines")
-    predictions_dynamodb.create_predictions_table(dynamodb, "lines-predictions")

@@ -211,7 +211,7 @@ def test_late_wrong_and_repeated_rows(dbt, tmp_path):
     landing.rename(tmp_path / "elsewhere")
     gone = dbt("build", "--selector", "micro_batch", **environment)
     assert not gone.ok
-    assert "none of the 5 files of streamed rows" in gone.output
+    assert "none of the 6 files of streamed rows" in gone.output
     unset = dbt(*BUILD, **environment | {"ONLINE_RETAIL_LANDING": ""})
     assert "ONLINE_RETAIL_LANDING is not set" in unset.output
     assert dbt.query("select count(*) from online_retail.invoice_lines") == before
