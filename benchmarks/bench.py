@@ -319,8 +319,8 @@ def report(
         lines += [
             "",
             f"{scaled.share:.0%} of the size, {scaled.lines:,} raw rows, with `DUCKDB_MEMORY_LIMIT={SCALED_LIMIT}`: "
-            f"{run.seconds:.1f} s, {growth:.2f} of linear growth from {full.share:.0%}; peak {run.memory:,.0f} MB, file "
-            f"{run.file:,.0f} MB.",
+            f"{run.seconds:.1f} s, {growth:.2f} of linear growth from {full.share:.0%}; peak {run.memory:,.0f} MB, "
+            f"file {run.file:,.0f} MB.",
         ]
     lines += [
         "",

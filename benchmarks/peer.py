@@ -1,7 +1,7 @@
 """Compares the marts with those of a public dbt project for the same files: the results, the keys and both times.
 
-python benchmarks/peer.py --write writes peer.md beside it. `peer.sql` holds the sixteen models by the definitions of that
-project; they are built in DuckDB as well, so that the times compare the work and not the databases.
+python benchmarks/peer.py --write writes peer.md beside it. `peer.sql` holds the sixteen models by the definitions of
+that project; they are built in DuckDB as well, so that the times compare the work and not the databases.
 """
 
 import os
@@ -185,14 +185,15 @@ def report(found: list[Comparison], seconds: tuple[float, float], commit: str, l
     text = [
         "# The marts beside those of another project",
         "",
-        f"[{PEER}](https://github.com/{PEER}) (commit {COMMIT[:7]}) is a public dbt project of sixteen models for the",
-        "Instacart files, on PostgreSQL. `peer.sql` builds its models by its definitions, in SQL of our own, in DuckDB;",
-        "`python benchmarks/peer.py --write` builds both from the same files and compares what means the same in both.",
+        f"[{PEER}](https://github.com/{PEER})",
+        f"(commit {COMMIT[:7]}) is a public dbt project of sixteen models for the Instacart files, on PostgreSQL.",
+        "`peer.sql` builds its models by its definitions, in SQL of our own, in DuckDB.",
+        "`python benchmarks/peer.py --write` builds both from the same files and compares what means the same.",
         "",
         f"Commit {commit}, {lines:,} raw rows, {machine()}.",
         "",
-        f"Processor time of its sixteen models without any test: {seconds[0]:.0f} s. Of ours with every test:",
-        f"{seconds[1]:.0f} s, in which every row is judged, what is rejected is kept with a reason, and further reports are made.",
+        f"Processor time of its sixteen models, without any test: {seconds[0]:.0f} s. Of ours, with every test:",
+        f"{seconds[1]:.0f} s; every row is judged, what is rejected is kept with a reason, and there are more reports.",
         "",
         "| its model | key | rows | rows here | the same | keys that repeat | what is defined otherwise |",
         "|---|---|---|---|---|---|---|",
@@ -206,7 +207,9 @@ def report(found: list[Comparison], seconds: tuple[float, float], commit: str, l
 def compare(work: Path) -> list[Comparison]:
     """Compare all models of the two warehouses `peer.duckdb` and `dbt.duckdb` in a folder."""
     with duckdb.connect() as connection:
-        connection.execute(f"attach '{work}/peer.duckdb' as peer (read_only); attach '{work}/dbt.duckdb' as dbt (read_only)")
+        connection.execute(
+            f"attach '{work}/peer.duckdb' as peer (read_only); attach '{work}/dbt.duckdb' as dbt (read_only)"
+        )
         connection.execute("use dbt")
         return [compared(connection, model) for model in MODELS]
 
@@ -219,8 +222,8 @@ def build_peer(folder: Path, work: Path) -> None:
 
 @contextmanager
 def processor_time(seconds: list[float]) -> Iterator[None]:
-    """Append the processor time of the processes that were started within and have ended, which says more than the clock
-    where other programs run beside them."""
+    """Append the processor time of the processes that were started within and have ended, which says more than the
+    clock where other programs run beside them."""
     before = os.times()
     yield
     after = os.times()

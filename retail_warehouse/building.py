@@ -115,8 +115,8 @@ class _Listener:
 
 
 def build(arguments: list[str], is_verbose: bool = False, manifest: Any = None) -> int:
-    """Run ``dbt build`` and print what the warehouse holds afterwards. Without arguments, unit tests that passed in such
-    a build before are left out while nothing has changed that they depend on.
+    """Run ``dbt build`` and print what the warehouse holds afterwards. Without arguments, unit tests that passed in
+    such a build before are left out while nothing has changed that they depend on.
 
     Args:
         arguments: Further arguments of ``dbt build``.

@@ -44,6 +44,7 @@ class PassedBefore:
     """
 
     def __init__(self) -> None:
+        """Read the note, and compare it with the code."""
         settings = ProjectSettings()
         self._note = settings.dbt_target_path / "unit_tests_passed"
         self._fingerprint = fingerprint(settings.dbt_profiles_dir)

@@ -121,8 +121,8 @@ def bad_value(data_type: str, arguments: dict) -> str:
 
 
 def rules(node: dict) -> list[tuple[str, dict]]:
-    """What a test looks for, as name and arguments of a generic test: of `valid_values` a rule for each column and bound,
-    of a singular test nothing but itself."""
+    """What a test looks for, as name and arguments of a generic test: of `valid_values` a rule for each column and
+    bound, of a singular test nothing but itself."""
     if "test_metadata" not in node:
         return [("singular", {})]
     name, arguments = node["test_metadata"]["name"], node["test_metadata"]["kwargs"]
@@ -184,7 +184,7 @@ def test_every_data_test_can_fail(built, tmp_path):
         def failures(node: dict) -> int:
             return connection.execute(f"select count(*) from ({node['compiled_code']}\n)").fetchall()[0][0]
 
-        for node, name, arguments in [(node, *rule) for node in tests for rule in rules(node)]:
+        for node, name, arguments in [(test, *rule) for test in tests for rule in rules(test)]:
             if failures(node) != 0:
                 problems.append(f"{node['name']} fails before its fault")
             planted += 1

@@ -105,10 +105,9 @@ def test_every_table_of_predictions_is_read_by_the_model_of_its_name(manifest, m
 
 
 def test_every_model_and_seed_is_keyed(manifest, models):
-    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them; outside of
-    marts, reports and features `not_null` may be a part of `valid_values`. A view that only selects from a tested table,
-    or joins it by foreign keys to tables whose keys are tested, or that a tested table only selects from, names it under
-    `meta.tested_through`."""
+    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them. `not_null`
+    may be a part of `valid_values`. A view that only selects from a tested table, or joins it by foreign keys to tables
+    whose keys are tested, or that a tested table only selects from, names it under `meta.tested_through`."""
     ids = {node["name"]: id_ for id_, node in models.items()}
     tests = {}
     for node in manifest["nodes"].values():
