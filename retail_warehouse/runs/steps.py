@@ -8,8 +8,9 @@ from pathlib import Path
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
+from retail_warehouse.redshift_connection import connected
 from retail_warehouse.redshift_load import parquet
-from retail_warehouse.runs import publishing, site
+from retail_warehouse.runs import merging, publishing, site
 from retail_warehouse.runs.bucket import EXPORTS, FEATURES, MODELS, PREDICTIONS, RAW, REDSHIFT_LOAD, STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import NothingToDo, Run, Step
@@ -94,6 +95,20 @@ def build(run: Run) -> str:
 def build_streamed(run: Run) -> str:
     """Build what further streamed rows change, but the reports; the tests run with the next nightly build."""
     return run.dbt.build("--selector", "micro_batch")
+
+
+def merge_streamed(run: Run) -> str:
+    """Make few files of the many that were landed and are built; the rows stay the same."""
+    from retail_warehouse.streaming.merging import S3
+    from retail_warehouse.streaming.micro_batches import models_by_landed_file
+
+    if not run.files(STREAMED):
+        raise NothingToDo("Nothing has streamed in.")
+    place = S3(run.bucket.url(STREAMED), run.bucket.client)
+    with connected(TARGET) as (connection, _):
+        removed, made = merging.merge(connection, place, models_by_landed_file(run.dbt.manifest()))
+    run.written(STREAMED)
+    return f"{removed:,} landed files have become {made:,}"
 
 
 def publish_lines(run: Run) -> str:
@@ -261,6 +276,8 @@ def nightly(run: Run) -> list[Step]:
     steps += [_BUILD, _PUBLISH_LINES, Step(export, after=("build",))]
     if "instacart" in sources and run.files(MODELS):
         steps += [_FEATURES, *_PREDICTIONS]
+    if run.files(STREAMED):
+        steps.append(Step(merge_streamed, after=("build",)))
     return [*steps, Step(docs, after=("build",)), Step(dashboard, after=("build",))]
 
 

@@ -271,12 +271,13 @@ def test_what_is_done_depends_on_what_is_there(run, bucket):
     ]
     put(bucket, "raw/instacart/orders.csv", "x")
     put(bucket, "models/abc/card.json", "x")
+    put(bucket, "streamed/day=2026-11-26/a.ndjson", "{}")
     run._files.clear()
     everything = names(steps.nightly(run))
     assert everything == [
         *("land_instacart", "load_instacart", "land_online_retail", "load_online_retail", "build", "publish_lines"),
         *("export", "features", "predict", "load_predictions", "build_predictions", "publish_predictions"),
-        *("docs", "dashboard"),
+        *("merge_streamed", "docs", "dashboard"),
     ]
     page = (PROJECT / "docs/runs.md").read_text()
     for name in {*everything, "train", "land_streamed", "load_streamed", "build_streamed"}:
