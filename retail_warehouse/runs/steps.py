@@ -18,6 +18,8 @@ from retail_warehouse.runs.run import NothingToDo, Run, Step
 _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
 # Of the source online_retail, what changes when rows are streamed.
 _STREAMED_TABLES = ("data_files", "streamed_lines")
+# Landed files from which on a micro-batch merges too.
+_MANY_FILES = 256
 
 
 # Raw files to raw tables
@@ -253,6 +255,7 @@ _BUILD_STREAMED = Step(build_streamed, after=("load_streamed",))
 _LAND_ONLINE_RETAIL = Step(land_online_retail, of=(_ONLINE_RETAIL, STREAMED), with_it=(_LAND_STREAMED,))
 _LOAD_ONLINE_RETAIL = Step(load_online_retail, after=("land_online_retail",), with_it=(_LOAD_STREAMED,))
 _BUILD = Step(build, after=("load_instacart", "load_online_retail"), with_it=(_BUILD_STREAMED,))
+_MERGE_STREAMED = Step(merge_streamed, after=("build", "build_streamed"))
 _PUBLISH_LINES = Step(publish_lines, after=("build", "build_streamed"))
 _FEATURES = Step(features, after=("build.load_instacart",))
 _TRAIN = Step(train, after=("features",))
@@ -277,12 +280,12 @@ def nightly(run: Run) -> list[Step]:
     if "instacart" in sources and run.files(MODELS):
         steps += [_FEATURES, *_PREDICTIONS]
     if run.files(STREAMED):
-        steps.append(Step(merge_streamed, after=("build",)))
+        steps.append(_MERGE_STREAMED)
     return [*steps, Step(docs, after=("build",)), Step(dashboard, after=("build",))]
 
 
 def micro_batch(run: Run) -> list[Step]:
-    """What has streamed in.
+    """What has streamed in; of many files it makes few.
 
     Raises:
         NothingToDo: The tables are not built by this code yet.
@@ -293,7 +296,9 @@ def micro_batch(run: Run) -> list[Step]:
         raise NothingToDo("The project has changed since the last build: the next nightly run builds its tables anew.")
     if "load_online_retail" not in run.state.steps:
         raise NothingToDo("Online Retail is not loaded yet: the next nightly run does that.")
-    return [_LAND_STREAMED, _LOAD_STREAMED, _BUILD_STREAMED, _PUBLISH_LINES]
+    steps = [_LAND_STREAMED, _LOAD_STREAMED, _BUILD_STREAMED, _PUBLISH_LINES]
+    # What is merged is landed and loaded once more by the next run, which wakes a warehouse that sleeps.
+    return [*steps, _MERGE_STREAMED] if len(run.files(STREAMED)) >= _MANY_FILES else steps
 
 
 def train_and_predict(run: Run) -> list[Step]:

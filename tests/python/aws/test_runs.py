@@ -303,6 +303,8 @@ def test_runs_that_have_to_wait_for_the_first_build_are_skipped(run):
         steps.micro_batch(run)
     run.state.steps["load_online_retail"] = None
     assert names(steps.micro_batch(run)) == ["land_streamed", "load_streamed", "build_streamed", "publish_lines"]
+    run._files["streamed"] = dict.fromkeys(map(str, range(256)))
+    assert names(steps.micro_batch(run))[-1] == "merge_streamed"
 
 
 def test_tables_are_built_in_full_after_a_change_of_the_project(run, bucket):

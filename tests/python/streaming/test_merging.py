@@ -478,4 +478,4 @@ def test_models_that_note_landed_files_are_found_in_the_manifest():
         node("a", (staged,), resource_type="test"),
     ]
     manifest = SimpleNamespace(nodes={one.unique_id: one for one in nodes})
-    assert micro_batches._models_by_landed_file(manifest) == [staged, "invoice_lines"]
+    assert micro_batches.models_by_landed_file(manifest) == [staged, "invoice_lines"]
