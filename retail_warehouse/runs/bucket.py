@@ -91,6 +91,7 @@ class Bucket:
 
     Attributes:
         name: Its name.
+        client: A boto3 client of S3.
     """
 
     def __init__(self, name: str, client: Any = None) -> None:
@@ -101,7 +102,7 @@ class Bucket:
             client: A boto3 client of S3; by default one of the environment's credentials.
         """
         self.name = name
-        self._client = client or boto3.client("s3", config=Config(max_pool_connections=2 * _AT_A_TIME))
+        self.client = client or boto3.client("s3", config=Config(max_pool_connections=2 * _AT_A_TIME))
 
     def url(self, *parts: str) -> str:
         """The ``s3://`` address of a prefix."""
@@ -129,7 +130,7 @@ class Bucket:
         prefix = "/".join(parts) + "/"
         found: dict[str, Found] = {}
         with self._told(f"{self.url(*parts)} cannot be listed"):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
                 for item in page.get("Contents", []):
                     name = item["Key"].removeprefix(prefix)
                     if name and not name.endswith("/") and name.rpartition("/")[2] != MARKER:
@@ -199,7 +200,7 @@ class Bucket:
 
     def _get_once(self, key: str, part: Path, found: Found) -> None:
         try:
-            body = self._client.get_object(Bucket=self.name, Key=key, IfMatch=found.etag)["Body"]
+            body = self.client.get_object(Bucket=self.name, Key=key, IfMatch=found.etag)["Body"]
         except ClientError as error:
             if code_of(error) in (*_NOT_AS_ASKED, *_GONE):
                 raise Changed(key) from error
@@ -219,7 +220,7 @@ class Bucket:
         """
         with self._told(f"{self.url(key)} cannot be read"):
             try:
-                body = self._client.get_object(Bucket=self.name, Key=key)["Body"]
+                body = self.client.get_object(Bucket=self.name, Key=key)["Body"]
             except ClientError as error:
                 if code_of(error) in _GONE:
                     return False
@@ -243,7 +244,7 @@ class Bucket:
         kind, _ = mimetypes.guess_type(path.name)
         more = {"ContentType": kind} if kind else {}
         with self._told(f"{self.url(key)} cannot be written"):
-            self._client.upload_file(str(path), self.name, key, ExtraArgs=more)
+            self.client.upload_file(str(path), self.name, key, ExtraArgs=more)
 
     def remove(self, prefix: str, names: Iterable[str]) -> None:
         """Remove objects below a prefix.
@@ -253,7 +254,7 @@ class Bucket:
         """
         for name in names:
             with self._told(f"{self.url(prefix, name)} cannot be removed"):
-                self._client.delete_object(Bucket=self.name, Key=f"{prefix}/{name}")
+                self.client.delete_object(Bucket=self.name, Key=f"{prefix}/{name}")
 
     # Small objects, and conditions
 
@@ -266,7 +267,7 @@ class Bucket:
         """
         with self._told(f"{self.url(key)} cannot be read"):
             try:
-                answer = self._client.get_object(Bucket=self.name, Key=key)
+                answer = self.client.get_object(Bucket=self.name, Key=key)
             except ClientError as error:
                 if code_of(error) in _GONE:
                     return None
@@ -293,7 +294,7 @@ class Bucket:
         condition = {"IfNoneMatch": "*"} if only_new else {"IfMatch": instead_of} if instead_of else {}
         with self._told(f"{self.url(key)} cannot be written"):
             try:
-                return self._client.put_object(Bucket=self.name, Key=key, Body=content, **condition)["ETag"]
+                return self.client.put_object(Bucket=self.name, Key=key, Body=content, **condition)["ETag"]
             except ClientError as error:
                 if condition and code_of(error) in (*_NOT_AS_ASKED, *_GONE):
                     raise Changed(key) from error
@@ -307,7 +308,7 @@ class Bucket:
         """
         with self._told(f"{self.url(key)} cannot be removed"):
             try:
-                self._client.delete_object(Bucket=self.name, Key=key, IfMatch=etag)
+                self.client.delete_object(Bucket=self.name, Key=key, IfMatch=etag)
             except ClientError as error:
                 if code_of(error) not in (*_NOT_AS_ASKED, *_GONE):
                     raise

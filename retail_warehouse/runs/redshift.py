@@ -31,7 +31,12 @@ class Dbt:
     def _options(self) -> list[str]:
         return ["--target", TARGET, *(["--vars", self.vars] if self.vars else [])]
 
-    def _parsed(self) -> Any:
+    def manifest(self) -> Any:
+        """The project as dbt has parsed it.
+
+        Raises:
+            DataError: It cannot be parsed.
+        """
         if self._manifest is None:
             # Not before it is needed: dbt takes seconds to import.
             from dbt.cli.main import dbtRunner
@@ -52,7 +57,7 @@ class Dbt:
             DataError: A model or a test has failed, or dbt could not run; it has told why.
         """
         options = [*arguments, "--exclude-resource-type", "unit_test", *self._options()]
-        status = building.build(options, manifest=self._parsed())
+        status = building.build(options, manifest=self.manifest())
         if status:
             raise DataError("dbt build has failed; what failed is told above, and in the log of dbt.")
         return " ".join(("dbt build", *arguments))
@@ -97,7 +102,7 @@ class Dbt:
     def _invoke(self, *arguments: str) -> None:
         from dbt.cli.main import dbtRunner
 
-        result = dbtRunner(self._parsed()).invoke(["--quiet", *arguments, *self._options()])
+        result = dbtRunner(self.manifest()).invoke(["--quiet", *arguments, *self._options()])
         if not result.success:
             raise DataError(f"dbt {' '.join(arguments[:2])} has failed: {_short(result.exception) or 'see above'}")
 

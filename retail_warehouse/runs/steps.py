@@ -8,8 +8,9 @@ from pathlib import Path
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
+from retail_warehouse.redshift_connection import connected
 from retail_warehouse.redshift_load import parquet
-from retail_warehouse.runs import publishing, site
+from retail_warehouse.runs import merging, publishing, site
 from retail_warehouse.runs.bucket import EXPORTS, FEATURES, MODELS, PREDICTIONS, RAW, REDSHIFT_LOAD, STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import NothingToDo, Run, Step
@@ -17,6 +18,8 @@ from retail_warehouse.runs.run import NothingToDo, Run, Step
 _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
 # Of the source online_retail, what changes when rows are streamed.
 _STREAMED_TABLES = ("data_files", "streamed_lines")
+# Landed files from which on a micro-batch merges too.
+_MANY_FILES = 256
 
 
 # Raw files to raw tables
@@ -94,6 +97,20 @@ def build(run: Run) -> str:
 def build_streamed(run: Run) -> str:
     """Build what further streamed rows change, but the reports; the tests run with the next nightly build."""
     return run.dbt.build("--selector", "micro_batch")
+
+
+def merge_streamed(run: Run) -> str:
+    """Make few files of the many that were landed and are built; the rows stay the same."""
+    from retail_warehouse.streaming.merging import S3
+    from retail_warehouse.streaming.micro_batches import models_by_landed_file
+
+    if not run.files(STREAMED):
+        raise NothingToDo("Nothing has streamed in.")
+    place = S3(run.bucket.url(STREAMED), run.bucket.client)
+    with connected(TARGET) as (connection, _):
+        removed, made = merging.merge(connection, place, models_by_landed_file(run.dbt.manifest()))
+    run.written(STREAMED)
+    return f"{removed:,} landed files have become {made:,}"
 
 
 def publish_lines(run: Run) -> str:
@@ -238,6 +255,7 @@ _BUILD_STREAMED = Step(build_streamed, after=("load_streamed",))
 _LAND_ONLINE_RETAIL = Step(land_online_retail, of=(_ONLINE_RETAIL, STREAMED), with_it=(_LAND_STREAMED,))
 _LOAD_ONLINE_RETAIL = Step(load_online_retail, after=("land_online_retail",), with_it=(_LOAD_STREAMED,))
 _BUILD = Step(build, after=("load_instacart", "load_online_retail"), with_it=(_BUILD_STREAMED,))
+_MERGE_STREAMED = Step(merge_streamed, after=("build", "build_streamed"))
 _PUBLISH_LINES = Step(publish_lines, after=("build", "build_streamed"))
 _FEATURES = Step(features, after=("build.load_instacart",))
 _TRAIN = Step(train, after=("features",))
@@ -261,11 +279,13 @@ def nightly(run: Run) -> list[Step]:
     steps += [_BUILD, _PUBLISH_LINES, Step(export, after=("build",))]
     if "instacart" in sources and run.files(MODELS):
         steps += [_FEATURES, *_PREDICTIONS]
+    if run.files(STREAMED):
+        steps.append(_MERGE_STREAMED)
     return [*steps, Step(docs, after=("build",)), Step(dashboard, after=("build",))]
 
 
 def micro_batch(run: Run) -> list[Step]:
-    """What has streamed in.
+    """What has streamed in; of many files it makes few.
 
     Raises:
         NothingToDo: The tables are not built by this code yet.
@@ -276,7 +296,9 @@ def micro_batch(run: Run) -> list[Step]:
         raise NothingToDo("The project has changed since the last build: the next nightly run builds its tables anew.")
     if "load_online_retail" not in run.state.steps:
         raise NothingToDo("Online Retail is not loaded yet: the next nightly run does that.")
-    return [_LAND_STREAMED, _LOAD_STREAMED, _BUILD_STREAMED, _PUBLISH_LINES]
+    steps = [_LAND_STREAMED, _LOAD_STREAMED, _BUILD_STREAMED, _PUBLISH_LINES]
+    # What is merged is landed and loaded once more by the next run, which wakes a warehouse that sleeps.
+    return [*steps, _MERGE_STREAMED] if len(run.files(STREAMED)) >= _MANY_FILES else steps
 
 
 def train_and_predict(run: Run) -> list[Step]:

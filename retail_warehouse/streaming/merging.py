@@ -360,11 +360,23 @@ class Merging:
         Raises:
             MergeError: Files cannot be read or written; all rows are there, and the next step goes on.
         """
+        return self.step_with(lambda: duckdb.connect(str(warehouse)))
+
+    def step_with(self, connect: Callable[[], contextlib.AbstractContextManager[Any]]) -> Merged:
+        """The same with a ledger elsewhere.
+
+        Args:
+            connect: Opens what holds ``audit.processed_files``: it executes SQL as DuckDB does, and keeps what is
+                changed when it executes ``commit``.
+
+        Raises:
+            MergeError: Files cannot be read or written; all rows are there, and the next step goes on.
+        """
         try:
             with contextlib.ExitStack() as stack:
                 try:
                     stack.enter_context(self._place.alone())
-                    connection = stack.enter_context(duckdb.connect(str(warehouse)))
+                    connection = stack.enter_context(connect())
                 except (_Taken, duckdb.IOException):
                     return Merged()
                 self._repair(connection)

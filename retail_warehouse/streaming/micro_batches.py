@@ -108,7 +108,7 @@ class MicroBatches:
             raise DataError("dbt cannot parse the project.")
         self._dbt = dbtRunner(manifest=parsed.result)
         place = landing or settings().online_retail_landing
-        self._merging = Merging(place_of(place), _models_by_landed_file(parsed.result)) if place else None
+        self._merging = Merging(place_of(place), models_by_landed_file(parsed.result)) if place else None
         if not self._is_built():
             tell(f"Building {warehouse()} for the first time")
             built = self._invoke("build", "--exclude-resource-type", "unit_test", "test")
@@ -253,7 +253,7 @@ class MicroBatches:
                 signal.signal(number, handler)
 
 
-def _models_by_landed_file(manifest: Any) -> list[str]:
+def models_by_landed_file(manifest: Any) -> list[str]:
     """The models that note in the ledger which landed files they have processed: those with a key that read the staged
     lines, through whatever models."""
 

@@ -74,7 +74,7 @@ def test_a_file_that_is_replaced_while_it_is_copied_stops_the_run(bucket, tmp_pa
 def test_a_broken_connection_leaves_no_part_of_a_file(bucket, tmp_path, monkeypatch):
     put(bucket, "raw/x/a.csv", "whole")
     files = bucket.files("raw/x")
-    real, tries = bucket._client.get_object, []
+    real, tries = bucket.client.get_object, []
 
     class Broken:
         def read(self, size):
@@ -89,12 +89,12 @@ def test_a_broken_connection_leaves_no_part_of_a_file(bucket, tmp_path, monkeypa
         tries.append(asked)
         return {"Body": Broken()} if len(tries) < 3 else real(**asked)
 
-    monkeypatch.setattr(bucket._client, "get_object", get)
+    monkeypatch.setattr(bucket.client, "get_object", get)
     assert bucket.download("raw/x", tmp_path / "x", files, quiet) == 1
     assert len(tries) == 3
     assert [(path.name, path.read_text()) for path in (tmp_path / "x").iterdir()] == [("a.csv", "whole")]
     tries.clear()
-    monkeypatch.setattr(bucket._client, "get_object", lambda **asked: {"Body": Broken()})
+    monkeypatch.setattr(bucket.client, "get_object", lambda **asked: {"Body": Broken()})
     put(bucket, "raw/x/a.csv", "more")
     with pytest.raises(OSError, match="read in part"):
         bucket.download("raw/x", tmp_path / "x", bucket.files("raw/x"), quiet)
@@ -125,8 +125,8 @@ def test_many_small_files_are_bundled_and_each_is_held_against_the_bucket(run, b
     bucket.remove("streamed", ["day=2026-11-26/1.ndjson"])
     there = bucket.files(STREAMED)
     asked = []
-    real = bucket._client.get_object
-    monkeypatch.setattr(bucket._client, "get_object", lambda **given: asked.append(given["Key"]) or real(**given))
+    real = bucket.client.get_object
+    monkeypatch.setattr(bucket.client, "get_object", lambda **given: asked.append(given["Key"]) or real(**given))
     other = Run("nightly", bucket, tmp_path / "other", Dbt())
     copied = other.copy(STREAMED)
     assert sorted(asked) == [

@@ -271,12 +271,13 @@ def test_what_is_done_depends_on_what_is_there(run, bucket):
     ]
     put(bucket, "raw/instacart/orders.csv", "x")
     put(bucket, "models/abc/card.json", "x")
+    put(bucket, "streamed/day=2026-11-26/a.ndjson", "{}")
     run._files.clear()
     everything = names(steps.nightly(run))
     assert everything == [
         *("land_instacart", "load_instacart", "land_online_retail", "load_online_retail", "build", "publish_lines"),
         *("export", "features", "predict", "load_predictions", "build_predictions", "publish_predictions"),
-        *("docs", "dashboard"),
+        *("merge_streamed", "docs", "dashboard"),
     ]
     page = (PROJECT / "docs/runs.md").read_text()
     for name in {*everything, "train", "land_streamed", "load_streamed", "build_streamed"}:
@@ -302,6 +303,8 @@ def test_runs_that_have_to_wait_for_the_first_build_are_skipped(run):
         steps.micro_batch(run)
     run.state.steps["load_online_retail"] = None
     assert names(steps.micro_batch(run)) == ["land_streamed", "load_streamed", "build_streamed", "publish_lines"]
+    run._files["streamed"] = dict.fromkeys(map(str, range(256)))
+    assert names(steps.micro_batch(run))[-1] == "merge_streamed"
 
 
 def test_tables_are_built_in_full_after_a_change_of_the_project(run, bucket):

@@ -33,7 +33,11 @@ pytestmark = [
     ),
 ]
 READER = "role:analysts"
-STREAMED_LATER = "600009,é1234,Ångström,7,12/9/2011 12:56,0.001,17850,United Kingdom"
+STREAMED_LATER = "{},é1234,Ångström,{},12/9/2011 12:56,0.001,17850,United Kingdom"
+STREAMED_LEDGER = """
+    select file_name, model_name, processed_at from audit.processed_files
+    where table_name = 'streamed_lines' order by file_name, model_name
+"""
 USERS = "select user_id from features.ftr_targets where orders_back = 0"
 
 
@@ -86,7 +90,8 @@ def test_runs_did_what_was_to_be_done_and_no_more(production):
     assert steps.pop("land_instacart") == steps.pop("load_instacart") == "unchanged"
     assert set(steps.values()) == {"done"}
     assert list(steps) == [
-        *("land_online_retail", "load_online_retail", "build", "publish_lines", "export", "docs", "dashboard"),
+        *("land_online_retail", "load_online_retail", "build", "publish_lines", "export"),
+        *("merge_streamed", "docs", "dashboard"),
     ]
     assert list(train["steps"]) == [
         *("features", "train", "predict", "load_predictions", "build_predictions", "publish_predictions"),
@@ -403,21 +408,36 @@ def test_the_comparison_notices_what_redshift_computes_otherwise(production, dbt
     production.stand_in.query("drop table main.numbers, main.sound, main.average, main.joined")
 
 
-def test_a_micro_batch_loads_and_builds_what_has_streamed_in(production):
+def test_micro_batches_load_and_build_what_has_streamed_in_and_merge_many_files(production):
     """The last test of this module: it changes the warehouse."""
     raw_files = "select xmin::text, count(*) from raw_online_retail.invoice_lines group by 1"
+    lines = "select * from online_retail.invoice_lines order by invoice_line_id"
     before = production.stand_in.query(raw_files)
-    event = {"event_id": "till-9:2", "landing_position": 1, "line": STREAMED_LATER}
-    production.bucket.write("streamed/day=2026-11-26/later.ndjson", json.dumps(event).encode() + b"\n")
+    for number in range(256):
+        event = {
+            "event_id": f"till-9:{number + 2}",
+            "landing_position": 1,
+            "line": STREAMED_LATER.format(700_000 + number, number + 1),
+        }
+        name = f"20261120T{number:012d}-1-ab.ndjson"
+        production.bucket.write(f"streamed/day=2026-11-20/{name}", json.dumps(event).encode() + b"\n")
     done = production.run("micro-batch")
     assert (done["code"], done["status"]) == (0, "succeeded"), done["output"]
-    assert {name: step["status"] for name, step in done["steps"].items()} == dict.fromkeys(
-        ("land_streamed", "load_streamed", "build_streamed", "publish_lines"), "done"
-    )
+    steps = ("land_streamed", "load_streamed", "build_streamed", "publish_lines", "merge_streamed")
+    assert {name: step["status"] for name, step in done["steps"].items()} == dict.fromkeys(steps, "done")
+    assert done["steps"]["merge_streamed"]["told"] == "256 landed files have become 8"
     found = production.stand_in.query(
-        "select invoice_no, quantity from online_retail.invoice_lines where invoice_line_id = 'till-9:2'"
+        "select count(*), min(invoice_no), sum(quantity) from online_retail.invoice_lines where file_name = 'till-9'"
     )
-    assert found == [("600009", 7)]
+    assert found == [(256, "700000", sum(range(1, 257)))]
     assert production.stand_in.query(raw_files) == before, "what was loaded from files is left alone"
+    # The merged files stand in the ledger for what was built, and nothing is built anew for them.
+    assert len(production.bucket.files("streamed/day=2026-11-20")) == 8
+    built, ledger = production.stand_in.query(lines), production.stand_in.query(STREAMED_LEDGER)
+    assert sum(".merged-1." in name for name, *_ in ledger) == 8 * len({model for _, model, _ in ledger})
+    done = production.run("micro-batch")
+    assert (done["code"], done["status"]) == (0, "succeeded"), done["output"]
+    assert production.stand_in.query(STREAMED_LEDGER) == ledger
+    assert production.stand_in.query(lines) == built
     again = production.run("micro-batch")
     assert (again["code"], again["status"]) == (0, "skipped"), again["output"]

@@ -1,0 +1,117 @@
+"""Merges landed files in the bucket, with the ledger that is on Redshift: an API lands thousands a day."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+
+from retail_warehouse.errors import DataError
+from retail_warehouse.streaming.merging import MergeError, Merging, Place
+
+_COLUMNS = {
+    **dict.fromkeys(("model_name", "source_name", "table_name", "file_name", "fingerprint", "encoding"), "varchar"),
+    **{"processed_at": "timestamp", "tested_at": "timestamp", "content": "varchar"},
+}
+_NAMES = ", ".join(_COLUMNS)
+_ROW = ", ".join(f"cast(? as {'varchar(2000)' if type_ == 'varchar' else type_})" for type_ in _COLUMNS.values())
+_ENTRIES = f"select {_NAMES} from audit.processed_files where table_name = 'streamed_lines'"
+_AT_A_TIME = 500  # rows of one statement; the driver binds at most 32,767 values
+
+
+class Ledger:
+    """The entries of streamed rows in the ledger on Redshift, as a DuckDB connection would hold them. A commit changes
+    the ledger on Redshift in one transaction, or not at all."""
+
+    def __init__(self, connection: Any) -> None:
+        """Read them.
+
+        Args:
+            connection: Of redshift_connector, where each statement is a transaction unless one was begun.
+        """
+        self._connection = connection
+        self._local = duckdb.connect()
+        self._local.execute("create schema audit")
+        columns = ", ".join(f"{name} {type_}" for name, type_ in _COLUMNS.items())
+        self._local.execute(f"create table audit.processed_files ({columns})")
+        rows = self._ask(_ENTRIES)
+        if rows:
+            values = ", ".join(f"unnest(${place}::{type_}[])" for place, type_ in enumerate(_COLUMNS.values(), start=1))
+            self._local.execute(
+                f"insert into audit.processed_files select {values}", [list(c) for c in zip(*rows, strict=True)]
+            )
+        self._before = set(rows)
+
+    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:
+        cursor = self._connection.cursor()
+        cursor.paramstyle = "qmark"
+        cursor.execute(sql, tuple(values))
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def execute(self, sql: str, values: Sequence[object] | None = None) -> duckdb.DuckDBPyConnection:
+        """Run a statement here; a commit is one on Redshift before."""
+        if sql == "commit":
+            self._change()
+        return self._local.execute(sql, values)
+
+    def _change(self) -> None:
+        after = set(self._local.execute(_ENTRIES).fetchall())
+        new = sorted(after - self._before, key=repr)
+        # A model enters or leaves a file once, so that these two tell an entry.
+        gone = sorted({(row[0], row[3]) for row in self._before - after})
+        self._ask("begin")
+        try:
+            for some in _parts(gone):
+                pairs = " or ".join("(model_name = ? and file_name = ?)" for _ in some)
+                self._ask(
+                    f"delete from audit.processed_files where table_name = 'streamed_lines' and ({pairs})",
+                    [value for pair in some for value in pair],
+                )
+            for some in _parts(new):
+                rows = " union all ".join(f"select {_ROW}" for _ in some)
+                self._ask(
+                    f"insert into audit.processed_files ({_NAMES}) {rows}", [value for row in some for value in row]
+                )
+            self._ask("commit")
+        except BaseException:
+            with contextlib.suppress(Exception):  # the connection may be gone, and the transaction with it
+                self._ask("rollback")
+            raise
+        self._before = after
+
+    def close(self) -> None:
+        """Give back its memory."""
+        self._local.close()
+
+
+def _parts(rows: list[tuple]) -> Iterator[list[tuple]]:
+    for begin in range(0, len(rows), _AT_A_TIME):
+        yield rows[begin : begin + _AT_A_TIME]
+
+
+def merge(connection: Any, place: Place, models: Sequence[str]) -> tuple[int, int]:
+    """Merge all that can be merged.
+
+    Args:
+        connection: Of redshift_connector, where each statement is a transaction unless one was begun.
+        place: Where the landed files are.
+        models: Names of the models that note in the ledger which landed files they have processed.
+
+    Returns:
+        How many files were merged, and how many they have become.
+
+    Raises:
+        DataError: Files or the ledger cannot be read or written; all rows are there, and the next run goes on.
+    """
+    removed = made = 0
+    try:
+        with contextlib.closing(Ledger(connection)) as ledger:
+            while True:
+                merged = Merging(place, models).step_with(lambda: contextlib.nullcontext(ledger))
+                if not merged.removed:
+                    return removed, made
+                removed, made = removed + len(merged.removed), made + len(merged.made)
+    except MergeError as error:
+        raise DataError(str(error)) from error
+    except Exception as error:  # of the driver
+        raise DataError(f"Landed files in {place.name} are not merged: {error}") from error
