@@ -141,7 +141,7 @@ class LandingOnS3:
         self.url = f"s3://{self.bucket}/streamed"
         aws.s3.create_bucket(Bucket=self.bucket)
         create_events_table(aws.dynamodb, self.table)
-        self.requestment = {
+        self.environment = {
             "ONLINE_RETAIL_LANDING": self.url,
             "LANDING_EVENTS": f"dynamodb:{self.table}",
             "AWS_ENDPOINT_URL_S3": aws.s3_door.address,
