@@ -30,6 +30,7 @@ FULL_SIZE_USERS = 206_209
 FULL_SIZE_INVOICES = 25_900
 SHARES = (0.1, 0.3, 1.0)
 BUILD = ("build", "--exclude-resource-type", "unit_test")
+SCALED_LIMIT = "6GB"
 NEW_ORDERS = ("build", "--selector", "new_orders")
 COMPARED_SCHEMAS = ("instacart", "online_retail", "reports", "reference", "audit")
 
@@ -219,6 +220,17 @@ def arrive(data: Data, work: Path, rounds: int) -> Arrival:
     return arrival
 
 
+def scale_up(share: float, users: int, official: Path | None, work: Path) -> Data:
+    """Build more than the full size once, with a limit of memory that makes DuckDB spill to disk."""
+    data = generate(share, users, official, work)
+    for path in work.glob("dbt.duckdb*"):
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    run, results = run_dbt(data, work, *BUILD, DUCKDB_MEMORY_LIMIT=SCALED_LIMIT)
+    run.seconds = results["elapsed_time"]
+    data.dbt.append(run)
+    return data
+
+
 def generate(share: float, users: int, official: Path | None, work: Path) -> Data:
     """Write the raw files of one size: a share of the users, and of the invoice lines."""
     data = Data(share, work / f"instacart_{share}", work / f"online_retail_{share}")
@@ -263,7 +275,13 @@ def machine() -> str:
 
 
 def report(
-    sizes: list[Data], compared: int, limited: Run | None, arrival: Arrival, unit_tests: float, commit: str
+    sizes: list[Data],
+    compared: int,
+    limited: Run | None,
+    arrival: Arrival,
+    unit_tests: float,
+    commit: str,
+    scaled: Data | None = None,
 ) -> str:
     """The results as Markdown, ratios first."""
     full, small = sizes[-1], sizes[0]
@@ -295,6 +313,15 @@ def report(
             f"With `DUCKDB_MEMORY_LIMIT=2GB` the same build takes {limited.seconds / median(full.dbt):.2f} of the "
             f"time, peak {limited.memory:,.0f} MB.",
         ]
+    if scaled:
+        [run] = scaled.dbt
+        growth = run.seconds / median(full.dbt) / (scaled.lines / full.lines)
+        lines += [
+            "",
+            f"{scaled.share:.0%} of the size, {scaled.lines:,} raw rows, with `DUCKDB_MEMORY_LIMIT={SCALED_LIMIT}`: "
+            f"{run.seconds:.1f} s, {growth:.2f} of linear growth from {full.share:.0%}; peak {run.memory:,.0f} MB, "
+            f"file {run.file:,.0f} MB.",
+        ]
     lines += [
         "",
         f"One hundredth of the orders as further files: `dbt {' '.join(NEW_ORDERS)}` {added:.1f} s, of which "
@@ -302,6 +329,16 @@ def report(
         "schema `instacart` are equal to those of (b).",
         "",
         f"Apart: dbt's start-up {statistics.median(full.start_up):.1f} s, unit tests {unit_tests:.1f} s.",
+        *by_size(sizes),
+        *("", "Slowest ten nodes (two run at a time):", "", "| seconds | node |", "|---|---|"),
+        *(f"| {seconds:.1f} | {name} |" for seconds, name in full.nodes[:10]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def by_size(sizes: list[Data]) -> list[str]:
+    """The table of the sizes."""
+    lines = [
         "",
         "| share of the rows | a: s | b: s | c: s | a / b | a: MB | b: MB | a: file MB | b: file MB |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -312,9 +349,7 @@ def report(
         files = [f"{median(runs, 'file'):,.0f}" for runs in (data.dbt, data.plain)]
         cells = [f"{data.share:.0%}", *seconds, f"{ratio(data.dbt, data.plain):.2f}", *memory, *files]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Slowest ten nodes (two run at a time):", "", "| seconds | node |", "|---|---|"]
-    lines += [f"| {seconds:.1f} | {name} |" for seconds, name in full.nodes[:10]]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 @click.command()
@@ -326,8 +361,13 @@ def report(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the complete Online Retail file; without it, one is generated.",
 )
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=1, min_open=True),
+    help=f"Also build so many times the size once, with {SCALED_LIMIT} of memory; 3 needs 12 GB of disk.",
+)
 @click.option("--write", is_flag=True, help="Write benchmarks/RESULTS.md.")
-def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
+def main(users: int, rounds: int, official: Path | None, scale: float | None, write: bool) -> None:
     """Time dbt build, the plain script and reading the files, in turns, at 10 %, 30 % and 100 % of the size."""
     with tempfile.TemporaryDirectory(prefix="bench_", ignore_cleanup_errors=True) as name:
         work = Path(name)
@@ -348,10 +388,11 @@ def main(users: int, rounds: int, official: Path | None, write: bool) -> None:
         if users == FULL_SIZE_USERS:
             limited, results = run_dbt(sizes[-1], work, *BUILD, DUCKDB_MEMORY_LIMIT="2GB")
             limited.seconds = results["elapsed_time"]
+        scaled = scale_up(scale, users, official and official.resolve(), work) if scale else None
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    text = report(sizes, compared, limited, arrival, unit_tests["elapsed_time"], commit)
+    text = report(sizes, compared, limited, arrival, unit_tests["elapsed_time"], commit, scaled)
     click.echo(text)
     if write:
         (HERE / "RESULTS.md").write_text(text)

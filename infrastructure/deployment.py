@@ -364,12 +364,25 @@ class Deployment:
             "  Until the first nightly run is done, the alarm NoNightlyRun says so.",
             "",
             *self._command_in_the_batch(),
+            *self._variables_of_github(),
             "",
             *self._idle_costs(),
             "",
             "Nobody has told yet that this worked: note your deployment in docs/aws_runs.md.",
         ]
         return "\n".join(lines)
+
+    def _variables_of_github(self) -> list[str]:
+        roles = self.stacks.outputs(self.stack("github"))
+        if not roles:
+            return []
+        return [
+            "",
+            "Variables of the repository, for the workflow Deploy:",
+            f"  AWS_REGION={self.region}",
+            f"  AWS_DEPLOY_ROLE={roles['DeployRole']}",
+            f"  AWS_STACK_ROLE={roles['StackRole']}",
+        ]
 
     def _command_in_the_batch(self) -> list[str]:
         found = self.stacks.outputs(self.stack("foundation"))

@@ -31,6 +31,7 @@ PRECIOUS = {
     "AWS::RedshiftServerless::Namespace",
     "AWS::S3::Bucket",
 }
+_MINUTE = 60.0  # seconds
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN_KEYS = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure"}
 _REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
@@ -348,7 +349,8 @@ class Stacks:
         self._tell(f"{name}: deleted")
 
     def _wait(self, name: str) -> str:
-        """The status of a stack once it has settled."""
+        """The status of a stack once it has settled; told every minute until then."""
+        begun = told = time.monotonic()
         while True:
             try:
                 with aws_errors_told():
@@ -359,6 +361,9 @@ class Stacks:
                 raise
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
                 return stack["StackStatus"]
+            if time.monotonic() - told > _MINUTE:
+                told = time.monotonic()
+                self._tell(f"{stack['StackName']}: {stack['StackStatus']}, {told - begun:.0f} s")
             time.sleep(self._pause)
 
     def _first_failure(self, name: str) -> str:

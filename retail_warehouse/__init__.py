@@ -1,1 +1,1 @@
-"""Tools around the Retail Warehouse dbt project: sample and full-size data."""
+"""Tools around the Retail Warehouse dbt project: raw files, streaming, API, predictions and dashboard."""

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from retail_warehouse.project import short_error, warehouse
 from retail_warehouse.settings import ProjectSettings
+from retail_warehouse.unit_tests import PassedBefore
 
 #: Options of dbt that say what it shall tell; with one of them it tells it itself.
 _OF_OUTPUT = ("--log-", "--debug", "--no-debug", "--quiet", "--no-quiet")
@@ -114,11 +115,12 @@ class _Listener:
 
 
 def build(arguments: list[str], is_verbose: bool = False, manifest: Any = None) -> int:
-    """Run ``dbt build`` and print what the warehouse holds afterwards.
+    """Run ``dbt build`` and print what the warehouse holds afterwards. Without arguments, unit tests that passed in
+    such a build before are left out while nothing has changed that they depend on.
 
     Args:
         arguments: Further arguments of ``dbt build``.
-        is_verbose: dbt prints what it prints by itself. So it does where an argument says what it shall print.
+        is_verbose: Show dbt's own output. Arguments that control dbt's output imply it.
         manifest: What ``dbt parse`` has returned, by the same options; without it the project is parsed.
 
     Returns:
@@ -138,9 +140,11 @@ def build(arguments: list[str], is_verbose: bool = False, manifest: Any = None) 
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
+    before = None if arguments else PassedBefore()
+    without = ["--exclude-resource-type", "unit_test"] if before and before.count else []
     try:
         parsed = {"manifest": manifest} if manifest is not None else {}
-        outcome = dbtRunner(callbacks=[listener], **parsed).invoke([*options, "build", *arguments])
+        outcome = dbtRunner(callbacks=[listener], **parsed).invoke([*options, "build", *without, *arguments])
     finally:
         listener.end()
         DuckDBConnectionManager.close_all_connections()
@@ -149,8 +153,10 @@ def build(arguments: list[str], is_verbose: bool = False, manifest: Any = None) 
     if not outcome.success:
         _tell_failure(outcome.exception, results, seconds, is_verbose)
         return 1 if outcome.exception is None else 2
+    if before and not before.count:
+        before.note(sum(one.node.resource_type == "unit_test" for one in results))
     if results:
-        _tell_success(results, seconds, listener.adapter == "duckdb")
+        _tell_success(results, seconds, listener.adapter == "duckdb", before.count if before and without else 0)
     return 0
 
 
@@ -185,10 +191,12 @@ def _tell_failure(exception: BaseException | None, results: list[Any], seconds: 
         _tell(f"All that dbt said is in {log}; make build VERBOSE=1 shows it.")
 
 
-def _tell_success(results: list[Any], seconds: float, is_duckdb: bool) -> None:
+def _tell_success(results: list[Any], seconds: float, is_duckdb: bool, passed_before: int) -> None:
     warned = [one for one in results if one.status == "warn"]
     done = [one for one in results if one.status in ("success", "pass", "warn")]
     _tell(f"\nBuilt and tested in {seconds:.0f} s: {_counted(done)}.")
+    if passed_before:
+        _tell(f"{passed_before} unit tests passed before, and what they depend on has not changed since.")
     if is_duckdb and warehouse().is_file():
         with duckdb.connect(str(warehouse()), read_only=True) as connection:
             for line in warehouse_summary(connection):

@@ -15,7 +15,7 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.project import artifacts, dbt_says, require_project_folder, short_error
 
 _INSTACART = [name.removesuffix(".csv") for name in official.INSTACART]
-#: Source: the variable of its folder, the model on which its gate stands, and the models that list what is wrong.
+#: Source: the variable of its folder, and its gate, the model that counts rejected rows.
 _SOURCES = {
     "instacart": ("INSTACART_DATA", "int_instacart_rejections_counted"),
     "online_retail": ("ONLINE_RETAIL_DATA", "int_online_retail_rejections_counted"),

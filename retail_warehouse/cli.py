@@ -1,28 +1,23 @@
-"""The ``retail-warehouse`` command."""
+"""The ``retail-warehouse`` command. What takes long to import is imported by the command that needs it, so that the
+others start at once."""
 
 import shlex
-from importlib import metadata
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
-from retail_warehouse import building
-from retail_warehouse import check as checking
 from retail_warehouse.dashboard.commands import dashboard
 from retail_warehouse.errors import errors_reported
-from retail_warehouse.fetch import instacart as fetch_instacart
-from retail_warehouse.fetch import online_retail as fetch_online_retail
-from retail_warehouse.generate import instacart, online_retail
+from retail_warehouse.fetch import ONLINE_RETAIL_URL
+from retail_warehouse.generate import SAMPLE_INVOICES, SAMPLE_SEED, SAMPLE_USERS
 from retail_warehouse.predictions import commands as predictions
-from retail_warehouse.redshift_load import parquet
 from retail_warehouse.runs import commands as runs
 from retail_warehouse.serving import commands as serving
 from retail_warehouse.streaming import commands as streaming
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(metadata.version("retail-warehouse"), prog_name="retail-warehouse")
+@click.version_option(package_name="retail-warehouse", prog_name="retail-warehouse")
 def main() -> None:
     """Tools around the Retail Warehouse dbt project."""
 
@@ -35,6 +30,8 @@ def build_the_warehouse(verbose: bool, arguments: tuple[str, ...]) -> None:
 
     Ends as dbt does: with 1 where a model or test failed, with 2 where dbt could not run.
     """
+    from retail_warehouse import building
+
     raise SystemExit(building.build(list(arguments), verbose))
 
 
@@ -43,11 +40,11 @@ def generate() -> None:
     """Write raw files with made-up, life-like data."""
 
 
-def _seed_option(default: int):
+def _seed_option():
     return click.option(
         "--seed",
         type=click.IntRange(min=0),
-        default=default,
+        default=SAMPLE_SEED,
         show_default=True,
         help="Another seed, another data set.",
     )
@@ -75,14 +72,18 @@ def _tell_next(variable: str, out: Path, flags: str = "") -> None:
 @click.option(
     "--users",
     type=click.IntRange(min=1),
-    default=instacart.SAMPLE_USERS,
+    default=SAMPLE_USERS,
     show_default=True,
     help="Number of users; 206209 is full size.",
 )
-@_seed_option(instacart.SAMPLE_SEED)
+@_seed_option()
 @_out_option
 def generate_instacart(users: int, seed: int, out: Path) -> None:
     """Write the six official Instacart files. The same arguments give the same bytes."""
+    from tqdm import tqdm
+
+    from retail_warehouse.generate import instacart
+
     batches = instacart.batch_count(users)
     with errors_reported(), tqdm(desc=f"Shopping for {users:,} users", total=batches, disable=None) as bar:
         rows = instacart.generate(users, seed, out, on_batch=bar.update)
@@ -93,14 +94,16 @@ def generate_instacart(users: int, seed: int, out: Path) -> None:
 @click.option(
     "--invoices",
     type=click.IntRange(min=1),
-    default=online_retail.SAMPLE_INVOICES,
+    default=SAMPLE_INVOICES,
     show_default=True,
     help="Number of invoices; 25900 is full size.",
 )
-@_seed_option(online_retail.SAMPLE_SEED)
+@_seed_option()
 @_out_option
 def generate_online_retail(invoices: int, seed: int, out: Path) -> None:
     """Write an Online Retail file. The same arguments give the same bytes."""
+    from retail_warehouse.generate import online_retail
+
     with errors_reported():
         rows = online_retail.generate(invoices, seed, out)
     _tell(rows, "ONLINE_RETAIL_DATA", out)
@@ -113,14 +116,16 @@ def fetch() -> None:
 
 @fetch.command("online-retail")
 @_out_option
-@click.option("--url", default=fetch_online_retail.URL, show_default=True, help="Address of the official archive.")
+@click.option("--url", default=ONLINE_RETAIL_URL, show_default=True, help="Address of the official archive.")
 def fetch_the_online_retail_file(out: Path, url: str) -> None:
     """Download the official Online Retail archive, check it, and convert its workbook to CSV.
 
     If the connection breaks, run it again: it resumes. CC BY 4.0, Daqing Chen, 2015.
     """
+    from retail_warehouse.fetch import online_retail
+
     with errors_reported():
-        fetch_online_retail.fetch(out, url, click.echo)
+        online_retail.fetch(out, url, click.echo)
     _tell_next("ONLINE_RETAIL_DATA", out, " --vars '{online_retail_complete: true}'")
 
 
@@ -132,11 +137,13 @@ def fetch_the_online_retail_file(out: Path, url: str) -> None:
 )
 def check_the_instacart_files(out: Path | None) -> None:
     """Say how to get the Instacart files, whose terms you must accept yourself, and check what you downloaded."""
+    from retail_warehouse.fetch import instacart
+
     if out is None:
-        click.echo(fetch_instacart.HOW_TO, nl=False)
+        click.echo(instacart.HOW_TO, nl=False)
         return
     with errors_reported():
-        fetch_instacart.check(out, click.echo)
+        instacart.check(out, click.echo)
     _tell_next("INSTACART_DATA", out, " --vars '{complete_histories: true}'")
 
 
@@ -147,8 +154,10 @@ def check_a_folder(folder: Path) -> None:
 
     Ends with 1 where dbt build would fail.
     """
+    from retail_warehouse import check
+
     with errors_reported():
-        builds = checking.check(folder, click.echo)
+        builds = check.check(folder, click.echo)
     if not builds:
         raise SystemExit(1)
 
@@ -163,6 +172,8 @@ def land_raw_files(source: str, to: str) -> None:
 
     Reads the same files as dbt build: those of INSTACART_DATA or ONLINE_RETAIL_DATA, or the bundled sample.
     """
+    from retail_warehouse.redshift_load import parquet
+
     name = source.replace("-", "_")
     with errors_reported():
         parquet.land(name, to)

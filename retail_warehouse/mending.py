@@ -149,7 +149,7 @@ def without_rows_of(path: str, other: str) -> str:
 
 
 def of_header(path: str, header: Sequence[str] | None, columns: Sequence[Sequence[str]], encoding: str = "") -> str:
-    """What mends a header that has not each official column once; nothing for one that has, or for an empty file.
+    """How to mend a header in which an official column is missing or repeated; empty if it is right, or the file empty.
 
     Args:
         path: The file, or its URL.

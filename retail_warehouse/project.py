@@ -93,7 +93,7 @@ def short_error(said: str) -> str:
 
 @contextlib.contextmanager
 def environment_variables(given: Mapping[str, str]) -> Iterator[None]:
-    """Within, this process has these environment variables too; after it, those that it had.
+    """Set environment variables of this process for the duration of a block.
 
     Args:
         given: The variables.

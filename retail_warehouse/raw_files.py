@@ -1,4 +1,4 @@
-"""The only reader of raw files: it lists them, detects their encoding, and finds what DuckDB cannot read.
+"""Lists raw files, detects their encoding, and finds what DuckDB cannot read.
 
 dbt calls it through :mod:`retail_warehouse.dbt_plugin`, and the commands call it themselves, so that they agree. It
 looks at a file once, in pieces, so that a file of any size takes the same memory.
@@ -516,9 +516,9 @@ def _scan(path: str, pieces: Iterable[bytes], tell: Callable[[int], object]) -> 
 
 
 def _single_byte_or_bad_utf8(path: str) -> str:
-    """What a file is that is not valid UTF-8. Letters of UTF-8 take two bytes and more that belong together, which
-    single bytes hardly ever do by chance: where they are no fewer than the bytes that stand alone, the file is UTF-8,
-    and those are faults."""
+    """The encoding of a file that is not valid UTF-8. Letters of UTF-8 take two bytes and more that belong together,
+    which single bytes hardly ever do by chance: if they are no fewer than the bytes that stand alone, the file is
+    UTF-8, and those are faults."""
     valid, alone, c1, rest = 0, 0, 0, b""
     for piece in _Pieces(path):
         data = rest + piece

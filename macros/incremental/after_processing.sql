@@ -1,5 +1,5 @@
 {% macro after_processing() %}
-    {% if takes_part() and not is_of_part_of_the_rows() %}
+    {% if is_in_ledger() and not is_of_part_of_the_rows() %}
         {% set lineage = lineage_of(model.unique_id) %}
         insert into {{ processed_files() }} (
             model_name, source_name, table_name, file_name, fingerprint, encoding, processed_at, content

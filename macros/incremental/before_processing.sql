@@ -1,5 +1,5 @@
 {% macro before_processing() %}
-    {% if takes_part() %}
+    {% if is_in_ledger() %}
         {% set lineage = lineage_of(model.unique_id) %}
         {% if not reads_pending_files_only() %}
             {{ return(

@@ -7,7 +7,7 @@
         ) }}
     {% endif %}
     {% set readers = {} %}
-    {% for above in lineage.after %}
+    {% for above in lineage.directly_above %}
         {% for id in above.staged %}
             {% do readers.update({id: readers.get(id, 0) + 1}) %}
         {% endfor %}
@@ -16,7 +16,7 @@
     {% set query %}
         select source_name, table_name, file_name, fingerprint, max(encoding) as encoding
         from {{ processed_files() }}
-        where model_name in ('{{ lineage.after | map(attribute='node.name') | join("', '") }}')
+        where model_name in ('{{ lineage.directly_above | map(attribute='node.name') | join("', '") }}')
         group by source_name, table_name, file_name, fingerprint
         having count(*) = case
             {% for id, number in readers | dictsort %}

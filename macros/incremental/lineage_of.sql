@@ -19,16 +19,16 @@
             {% do passed_by.extend(above.above) %}
             {% do staged.update(above.staged) %}
         {% endfor %}
-        {% set after = [] %}
+        {% set directly_above = [] %}
         {% for id, above in nearest | dictsort if id not in passed_by %}
-            {% do after.append(above) %}
+            {% do directly_above.append(above) %}
         {% endfor %}
         {% set lineage = {
             'node': node,
             'key': node.config.meta.get('processed_by'),
             'raw_table': found.raw_tables | first if found.raw_tables else none,
             'nearest': nearest,
-            'after': after,
+            'directly_above': directly_above,
             'above': (passed_by + nearest | list) | unique | list,
             'staged': staged,
         } %}

@@ -1,8 +1,8 @@
 {% macro process_doubted_files_again() %}
-    {% if takes_part() and not is_of_part_of_the_rows() %}
+    {% if is_in_ledger() and not is_of_part_of_the_rows() %}
         {% set lineage = lineage_of(model.unique_id) %}
         {% set classified = [] %}
-        {% for below in models_after(model.unique_id) %}
+        {% for below in models_directly_below(model.unique_id) %}
             {% do classified.append(load_cached_relation(relation_of(below.node))) %}
         {% endfor %}
         {% set classified = classified | select | list %}

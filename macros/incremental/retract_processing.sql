@@ -1,5 +1,5 @@
 {% macro retract_processing() %}
-    {% set lineage = lineage_of(model.unique_id) if takes_part() else none %}
+    {% set lineage = lineage_of(model.unique_id) if is_in_ledger() else none %}
     {% if lineage and not lineage.raw_table %}
         {% set staged = lineage.staged.values() | map(attribute='node.name') | sort | join("', '") %}
         {% set file = 'source_name, table_name, file_name, fingerprint' %}

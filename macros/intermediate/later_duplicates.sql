@@ -4,21 +4,21 @@
         ranked.row_number
     from (
         select
-            {{ rows }}.file_name,
-            {{ rows }}.row_number,
+            candidates.file_name,
+            candidates.row_number,
             row_number() over (
-                partition by {{ rows }}.{{ key | join(", " ~ rows ~ ".") }}
-                order by {{ rows }}.file_name, {{ rows }}.row_number
+                partition by candidates.{{ key | join(', candidates.') }}
+                order by candidates.file_name, candidates.row_number
             ) as place_among_duplicates
-        from {{ rows }}
+        from {{ rows }} as candidates
         {# Only the rows of repeated keys are ranked, so that a clean file is never sorted. #}
         inner join (
             select {{ key | join(', ') }}
-            from {{ rows }}
+            from {{ rows }} as candidates
             group by {{ key | join(', ') }}
             having count(*) > 1
         ) as repeated
-            on {% for column in key %}{{ rows }}.{{ column }} = repeated.{{ column }}{{ ' and ' if not loop.last }}{% endfor %}
+            on {% for column in key %}candidates.{{ column }} = repeated.{{ column }}{{ ' and ' if not loop.last }}{% endfor %}
     ) as ranked
     where ranked.place_among_duplicates > 1
 {% endmacro %}

@@ -3,7 +3,7 @@
 {% macro kept_for_the_run(what) %}
     {% set key = 'retail_warehouse ' ~ invocation_id %}
     {% if key not in graph %}
-        {# Those of earlier runs of the process, as `retail-warehouse stream` has many. #}
+        {# Those of earlier runs of the process, as `retail-warehouse process` has many. #}
         {% for old in graph | list if old.startswith('retail_warehouse ') and old != key %}
             {% do graph.pop(old, none) %}
         {% endfor %}

@@ -1,4 +1,4 @@
-"""The charts of the page: Vega-Lite specifications, made with Altair, each with the table behind it."""
+"""The charts of the page, each with a table of its figures. Charts are Vega-Lite specifications made with Altair."""
 
 from dataclasses import dataclass, field
 
@@ -6,18 +6,18 @@ import altair as alt
 
 from retail_warehouse.dashboard.source import LONGEST_TABLE, Data, Row
 
-# Told apart by people who are colour-blind: https://jfly.uni-koeln.de/color/
+# Colours that colour-blind people can tell apart: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-# Grows in lightness only, so that it also reads in grey.
+# Lightness grows with the value, so it can be read in greyscale.
 SEQUENTIAL = "viridis"
-# So many months are drawn, and of cohorts, of which there is one a month.
+# Number of months, and of monthly cohorts, that are drawn.
 LATEST_MONTHS, LATEST_COHORTS = 120, 24
 POUNDS, COUNT, SHARE, MEAN, TEXT = "£,.0f", ",d", ".1%", ",.2f", ""
 
 
 @dataclass
 class Column:
-    """A column of a table: its heading, the field, and how its values are written (a d3 format, or none for text)."""
+    """A column of a table: heading, field, and d3 format of its values (empty for text)."""
 
     heading: str
     name: str
@@ -29,15 +29,15 @@ class Chart:
     """A section of the page.
 
     Attributes:
-        name: Name in the page, in lower case.
-        title: What it shows.
+        name: Anchor in the page, lower case.
+        title: Heading of the section.
         text: How to read it, in one or two sentences.
-        spec: Vega-Lite; none for a table alone, or where there is nothing to draw.
-        columns: Those of the table.
-        rows: Those of the table.
-        is_searchable: The table is the answer, and is shown with a search field.
-        is_wide: It takes the full width.
-        source: Tables of the warehouse that it shows.
+        spec: Vega-Lite specification; None for a table alone, or if there is nothing to draw.
+        columns: Columns of the table.
+        rows: Rows of the table.
+        is_searchable: Show the table at once, with a search field.
+        is_wide: Take the full width of the page.
+        source: Tables of the warehouse that the figures come from.
     """
 
     name: str
@@ -71,10 +71,10 @@ def _tooltip(columns: list[Column]) -> list[alt.Tooltip]:
 def _drawn(chart: alt.Chart | alt.LayerChart, rows: list[Row], title: str, height: int = 260) -> dict | None:
     if not rows:
         return None
-    # What a screen reader says of the chart.
+    # Read aloud by screen readers.
     description = f"Chart: {title}. The table below holds its figures."
     spec = chart.properties(width="container", height=height, description=description).to_dict()
-    # The page sets it, for light and dark.
+    # The page sets the colours of text and axes, for light and dark mode.
     spec.pop("config", None)
     return spec
 
@@ -106,7 +106,7 @@ def _month_notes(rows: list[Row]) -> list[str]:
     return notes
 
 
-# Paler where the data cover a part of the month only.
+# Months that the data cover only in part are paler.
 _OPACITY = alt.condition("datum.is_complete_month", alt.value(1), alt.value(0.4))
 _MONTH_AXIS = alt.Axis(labelAngle=-45)
 
@@ -268,7 +268,7 @@ def _countries(data: Data) -> Chart:
 def _cohorts(data: Data) -> Chart:
     title = "Who comes back: retention by cohort"
     cohorts = sorted({str(row["cohort_month"]) for row in data.rows["cohorts"]})
-    # Their number grows with the square of the months.
+    # The number of fields grows with the square of the number of cohorts.
     shown = cohorts[-LATEST_COHORTS:]
     rows = [
         row
@@ -288,7 +288,7 @@ def _cohorts(data: Data) -> Chart:
         Column("Sales", "sales_amount", POUNDS),
         Column("Covered", "covered"),
     ]
-    # All of them are active in the first month, by definition.
+    # By definition, all customers are active in their first month.
     drawn = [row for row in rows if row["months_since_first"]]
     chart = (
         alt.Chart(_values(drawn))
@@ -351,7 +351,7 @@ def _rfm(data: Data) -> Chart:
                 legend=alt.Legend(format="~s"),
             )
         ),
-        # On a ground of its own, so that it reads on the darkest and on the lightest field.
+        # White with a black outline, to be read on dark and light fields.
         base.mark_text(fontSize=12, fontWeight="bold", fill="#fff", stroke="#000", strokeWidth=2.5).encode(
             text=alt.Text(field="customers", type="quantitative", format=",d")
         ),
@@ -423,7 +423,7 @@ def _pareto(data: Data) -> Chart:
         Column("Sales", "sales_amount", POUNDS),
         Column("Of all sales, with better ones", "cumulative_sales_share", SHARE),
     ]
-    # A line of some hundred points looks like one of thousands, and is a fraction of the page.
+    # 300 points draw the same line as thousands, and keep the page small.
     step = max(1, len(rows) // 300)
     drawn = [row for place, row in enumerate(rows) if place % step == 0 or place == len(rows) - 1]
     chart = (
@@ -448,7 +448,7 @@ def _pareto(data: Data) -> Chart:
 
 
 def _shortened(rows: list[Row]) -> list[str]:
-    """Of a table that is longer in the warehouse."""
+    """The note of a table that is longer in the warehouse."""
     return [f"The table shows the first {LONGEST_TABLE}."] if len(rows) > LONGEST_TABLE else []
 
 
@@ -568,7 +568,7 @@ def _times(data: Data) -> Chart:
 def _columns_by_number(
     name: str, title: str, text: str, rows: list[Row], columns: list[Column], axis: str, source: str, colour: str
 ) -> Chart:
-    """Vertical bars over a number: its field and the counted one are the first two columns."""
+    """Vertical bars over a number. The first two columns are this number and what is counted."""
     chart = (
         alt.Chart(_values(rows))
         .mark_bar(color=colour)
@@ -764,7 +764,7 @@ def _rejections(data: Data) -> Chart:
     )
 
 
-# Headings of the page, and what stands below them.
+# The sections of the page, with their charts.
 SECTIONS = {
     "Online Retail": (
         _sales_by_month,
@@ -787,6 +787,6 @@ def sections(data: Data) -> dict[str, list[Chart]]:
     """The charts of the page, by heading.
 
     Args:
-        data: What was read; of a table without rows, there is a chart without anything to draw.
+        data: What was read. A table without rows gives a chart without a specification.
     """
     return {heading: [make(data) for make in makers] for heading, makers in SECTIONS.items()}

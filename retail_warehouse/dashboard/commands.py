@@ -1,4 +1,4 @@
-"""The command of the dashboard."""
+"""The command ``dashboard``."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def dashboard(out: Path, target: str | None) -> None:
             ) from error
         html = page.render(source.read(target))
         out.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: a page that somebody has open is never half of one.
+        # Replaced at once, so that nobody ever opens half a page.
         new = out.with_name(f"{out.name}.new")
         new.write_text(html, encoding="utf-8")
         new.replace(out)

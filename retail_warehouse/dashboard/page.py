@@ -12,7 +12,7 @@ import vl_convert
 from retail_warehouse.dashboard.charts import COUNT, MEAN, POUNDS, SHARE, TEXT, Chart, Column, sections
 from retail_warehouse.dashboard.source import Data, Row, Value
 
-# Written in place of a number that is not defined.
+# Shown in place of a null.
 NONE = "–"
 
 
@@ -21,11 +21,11 @@ class Figure:
     """A headline figure.
 
     Attributes:
-        name: Name in the page.
-        label: What it is.
-        text: The figure, as it is written.
-        value: The figure itself; none if there is none.
-        change: How it compares with the month before, in words; none where nothing can be compared.
+        name: Name of the element in the page.
+        label: Label for readers.
+        text: The value as it is shown.
+        value: The value itself; None if it is null.
+        change: The change since the month before, in words; None if months cannot be compared.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Figure:
 
 
 def written(value: Value, form: str) -> str:
-    """A value as people read it.
+    """Format a value for readers.
 
     Args:
-        value: Of a table; none is a dash.
-        form: One of the d3 formats of the columns.
+        value: A value of a row; None becomes a dash.
+        form: d3 format of its column.
     """
     if value is None:
         return NONE
@@ -54,7 +54,7 @@ def written(value: Value, form: str) -> str:
     return f"{'-' if number < 0 else ''}{pound}{abs(number):,.{decimals}f}"
 
 
-# Of the months: field, label, format.
+# Headline figures of a month: field, label, format.
 _MONTHLY = (
     ("net_amount", "Net sales", POUNDS),
     ("gross_amount", "Gross sales", POUNDS),
@@ -84,7 +84,7 @@ def _change(now: Row, before: Row | None, name: str, form: str) -> str | None:
 
 
 def months_compared(data: Data) -> tuple[Row | None, Row | None]:
-    """The latest whole month and the one before it, if that is whole too; without a whole month the latest one."""
+    """The latest complete month, and the month before it if complete too; the latest month if none is complete."""
     months = data.rows["months"]
     whole = [place for place, row in enumerate(months) if row["is_complete_month"]]
     if not months:
@@ -131,7 +131,7 @@ def headlines(data: Data) -> dict[str, list[Figure]]:
 
 
 def _about(data: Data) -> list[str]:
-    """Which data and which build the page shows."""
+    """Lines about the data that the page shows."""
     lines = []
     months = data.rows["months"]
     now, before = months_compared(data)
@@ -178,7 +178,8 @@ def _table(chart: Chart) -> dict:
 
 
 def content_digest(data: Data) -> str:
-    """What the page shows, whenever and from wherever it was read, as a SHA-256; the picture of the page carries it."""
+    """SHA-256 of what the page shows, without times and origin. The picture of the page holds it, so a test can tell
+    whether the picture is current."""
     shown = {
         heading: [chart.__dict__ | {"columns": str(chart.columns)} for chart in charts]
         for heading, charts in sections(data).items()
@@ -214,7 +215,7 @@ def render(data: Data) -> str:
         ],
         about=_about(data),
         build=_build(data),
-        # Neither may end the script that it stands in.
+        # Neither may contain the tag that ends its script element.
         library=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
         specs=json.dumps(specs, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
     )

@@ -1,4 +1,4 @@
-"""What the page reads: rows of reports and audit tables, on either engine."""
+"""Reads the rows of reports and audit tables that the page shows, from DuckDB or Redshift."""
 
 import contextlib
 import datetime
@@ -17,11 +17,10 @@ from retail_warehouse.settings import ProjectSettings
 Row = dict[str, object]
 Value = str | int | float | bool | None
 
-# The longest table that the page carries; the rest is in the warehouse.
+# Most rows of a table in the page.
 LONGEST_TABLE = 400
 
-# Everything that is read: a name, and its SQL, which both engines understand. Only what a chart draws is grouped here;
-# what a figure means is defined by the report.
+# Each query by name, in SQL for both engines. They only group rows for a chart: the reports define the figures.
 QUERIES = {
     "months": """
         select sales_month, gross_amount, cancellation_amount, net_amount, cancellation_rate, units, invoice_count,
@@ -119,10 +118,10 @@ class Data:
     """What the page shows.
 
     Attributes:
-        rows: Rows by the name of the query; none of a table that is not built or holds none.
+        rows: Rows by name of the query; empty for a table that is empty or not built.
         missing: Names of the queries whose table is not built.
-        origin: What was read, in words: the file or the target.
-        last_run: What the last dbt run of this folder said, if its artifacts are here.
+        origin: Name of the file or target that was read.
+        last_run: Counts of the last dbt run in this folder; empty without its artifacts.
     """
 
     rows: dict[str, list[Row]]
@@ -132,7 +131,7 @@ class Data:
 
 
 def _plain(value: object) -> Value:
-    """As JSON can hold it: decimals as numbers, dates as ISO text."""
+    """A value that JSON can hold: decimals become numbers, dates ISO text."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, datetime.date | datetime.datetime):
@@ -140,7 +139,7 @@ def _plain(value: object) -> Value:
     return value
 
 
-# Returns the rows of a query, or none if its table is missing.
+# Returns the rows of a query, or None if its table is missing.
 Ask = Callable[[str], list[Row] | None]
 
 
@@ -168,7 +167,7 @@ def _duckdb() -> Iterator[Ask]:
 
 @contextlib.contextmanager
 def _redshift(target: str) -> Iterator[tuple[Ask, str]]:
-    """A connection as dbt would make it, with the prefix of the target's schemas."""
+    """Connect as dbt does; gives also the prefix of the target's schemas."""
     with connected(target) as (connection, prefix):
         from redshift_connector import ProgrammingError
 
@@ -203,10 +202,10 @@ def _last_run() -> dict[str, Value]:
 
 
 def read(target: str | None = None) -> Data:
-    """Read everything that the page shows.
+    """Read what the page shows.
 
     Args:
-        target: A Redshift target of the dbt profile, such as ``prod``; none for the DuckDB file.
+        target: A Redshift target of the dbt profile, such as ``prod``; None for the DuckDB file.
 
     Raises:
         DataError: The warehouse is missing, in use, or cannot be reached.

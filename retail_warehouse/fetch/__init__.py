@@ -1,1 +1,4 @@
-"""The real files: how to get them, and how the downloads are checked."""
+"""Getting the real files."""
+
+#: Of the official archive of Online Retail.
+ONLINE_RETAIL_URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"

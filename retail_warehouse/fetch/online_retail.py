@@ -21,9 +21,9 @@ from tqdm import tqdm
 from retail_warehouse import official
 from retail_warehouse.deliveries import refuse_other_deliveries
 from retail_warehouse.errors import DataError
+from retail_warehouse.fetch import ONLINE_RETAIL_URL
 from retail_warehouse.fetch.download import download
 
-URL = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 ARCHIVE = "online+retail.zip"
 CSV = "online_retail.csv"
 SHEET = "Online Retail"
@@ -58,7 +58,7 @@ from typed
 """
 
 
-def fetch(out: Path, url: str = URL, tell: Callable[[str], None] = print) -> Path:
+def fetch(out: Path, url: str = ONLINE_RETAIL_URL, tell: Callable[[str], None] = print) -> Path:
     """Download the official archive, check it, and convert its workbook to a UTF-8 CSV file.
 
     What is there already is used: a whole archive, the beginning of one, or the CSV file.

@@ -23,8 +23,6 @@ USERS_PER_BATCH = 5_000
 # The store is a row of shelves, of which each aisle has as many as it has first purchases.
 SHELVES = 8_192
 # The bundled sample in seeds/samples/instacart.
-SAMPLE_USERS = 250
-SAMPLE_SEED = 1
 FILES = tuple(INSTACART)
 
 _HERE = Path(__file__).parent

@@ -12,8 +12,6 @@ from retail_warehouse.deliveries import refuse_other_deliveries
 from retail_warehouse.generate import draws
 
 # The bundled sample in seeds/samples/online_retail.
-SAMPLE_INVOICES = 400
-SAMPLE_SEED = 1
 FILE = "data.csv"
 
 _ITEMS = """

@@ -2,7 +2,7 @@
 
 import os
 
-SEED = 20_170_501  # of all that is drawn, unless another one is given
+SEED = 20_170_501  # default seed of every random choice
 
-# Read when LightGBM's OpenMP library is loaded: threads that wait sleep, and leave the cores to others.
+# OpenMP reads it when LightGBM is imported: waiting threads sleep, instead of keeping cores busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,6 +1,6 @@
-"""Plain rules that a model has to beat, in SQL over the raw files, and what the hidden orders hold.
+"""Plain rules that a model has to beat, and the products of the hidden orders, both in SQL over the raw files.
 
-They share no code with the features: a fault there cannot make both sides wrong in the same way.
+No code is shared with the features, so that a fault there cannot make both sides wrong in the same way.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import duckdb
 
 from retail_warehouse.predictions.rotation import Rotation
 
-DECAY = 0.8  # weight of a purchase for each order that has passed since
+DECAY = 0.8  # factor per order since the purchase
 TOP = 10  # ranks that count
 _PARTNERS = 200  # products kept for each product by co-visitation
 
@@ -48,7 +48,7 @@ _DECAYED = """
 select order_id, product_id
 from history group by all
 order by order_id, sum(pow({decay}, orders_ago - 1)) desc, count(*) desc, product_id"""
-# How many products a user buys again, on average over all orders but the first.
+# Mean number of products that a user buys again, over all orders but the first.
 _REORDERED_ITEMS = """
 select order_id, round(avg(reordered))::int
 from (
@@ -93,15 +93,15 @@ order by pair.product_id, orders desc, popularity"""
 
 @dataclass(frozen=True)
 class Query:
-    """A cart with its next product hidden.
+    """A cart whose next product is hidden.
 
     Attributes:
-        query_id: Its name.
-        order_id: The order that the cart became.
-        place: ``last`` or ``middle`` in the order of the cart; ``any`` if no order is known.
-        cart: Products in it, in order.
-        product: The next one.
-        is_new: Whether the user had never bought the next one.
+        query_id: Name of the query.
+        order_id: The order of the cart.
+        place: Which product is hidden: the ``last``, the ``middle`` one, or ``any`` if the order is not known.
+        cart: Products before it, in order.
+        product: The hidden product.
+        is_new: Whether the user had never bought it.
     """
 
     query_id: str
@@ -113,7 +113,7 @@ class Query:
 
 
 class Baselines:
-    """The hidden orders of one turn, and the answers of plain rules."""
+    """The hidden orders of one turn, and the predictions of plain rules."""
 
     def __init__(self, rotation: Rotation):
         """Load the raw files of a turn."""
@@ -143,11 +143,11 @@ class Baselines:
         return self._sets("select order_id, product_id from history where orders_ago = 1")
 
     def repeat_last_reordered(self) -> dict[int, set[int]]:
-        """Those products of the user's last order that were no first purchases."""
+        """The products of the user's last order that were bought before it, by order."""
         return self._sets("select order_id, product_id from history where orders_ago = 1 and not is_first")
 
     def top_by_decay(self) -> dict[int, set[int]]:
-        """As many products as the user buys again on average, by decayed count."""
+        """The first products by decayed count, as many as the user buys again on average, by order."""
         sizes = dict(self._rows(_REORDERED_ITEMS))
         return {order: set(products[: sizes.get(order, 0)]) for order, products in self.decayed.items()}
 
@@ -164,8 +164,8 @@ class Baselines:
         }
 
     def queries(self, *, carts_are_ordered: bool) -> list[Query]:
-        """Carts of the hidden orders with two or more products: without the last product, and cut in the middle; if no
-        order of the cart is known, without one product drawn by chance."""
+        """Queries from hidden orders with two or more products: one hides the last product, one the middle
+        product. If the order in the cart is not known, one query hides a random product."""
         carts: dict[int, list[int]] = {}
         order = "position" if carts_are_ordered else "md5(order_id || ':' || product_id)"
         for order_id, product in self._rows(f"select order_id, product_id from truth order by order_id, {order}"):
@@ -194,7 +194,7 @@ class Baselines:
         return found
 
     def after_last(self, queries: Iterable[Query]) -> dict[int, list[int]]:
-        """Products by how often they are bought together with a product, for the last product of each cart."""
+        """For the last product of each cart, the products most often bought with it."""
         self._connection.execute(
             "create or replace temp table last_item as select unnest(?) as product_id",
             [sorted({query.cart[-1] for query in queries})],
@@ -203,7 +203,7 @@ class Baselines:
 
 
 def first_without(products: Iterable[int], excluded: set[int], count: int = TOP) -> list[int]:
-    """The first products, in order and each once, that are not excluded."""
+    """The first ``count`` different products that are not excluded."""
     found: dict[int, None] = {}
     for product in products:
         if len(found) == count:

@@ -14,17 +14,17 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 LARGEST_BASKET = 100  # products; the largest of the 3.3 million real carts holds 145, of which fewer are bought again
-_ELEMENTS = 4_000_000  # numbers of the largest array that a batch of users may need
+_ELEMENTS = 4_000_000  # largest array of a batch of users, in numbers
 
 
 @dataclass(frozen=True)
 class Baskets:
-    """One entry per user.
+    """The best set of each user.
 
     Attributes:
         sizes: Number of products, the likeliest ones.
         includes_none: Whether "None" is part of the set.
-        expected_f1: The expectation, from 0 to 1.
+        expected_f1: Its expected F1, from 0 to 1.
     """
 
     sizes: NDArray[np.int64]
@@ -37,8 +37,8 @@ def best_baskets(
 ) -> Baskets:
     """Find the best set of each user.
 
-    Products are taken to be bought independently of one another, but for the chance that none is bought, which
-    is given: the chances of all other outcomes are scaled to fill up the rest.
+    Products are assumed to be bought independently of one another. Only the chance that none is bought is given: the
+    chances of all other outcomes are scaled so that all add up to 1.
 
     Args:
         probabilities: Chance of each product to be bought, the users' products one after the other, each user's in
@@ -57,7 +57,7 @@ def best_baskets(
     sizes = np.zeros(len(counts), np.int64)
     includes_none = np.ones(len(counts), np.bool_)
     expected = none_probabilities.astype(np.float64)  # of a user without products
-    # Users with about as many products together, so that little is computed for nothing.
+    # Users with a similar number of products form a batch, which needs little padding.
     order = np.argsort(counts, kind="stable")
     begin = int(np.searchsorted(counts[order], 1))
     while begin < len(order):
@@ -82,7 +82,7 @@ def _elements(count: int) -> int:
 def _batch(
     p: NDArray[np.float64], none: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Like best_baskets, for a matrix with a row per user, filled up with zeros, which never make a set better."""
+    """Like best_baskets, for a matrix with a row per user, padded with zeros, which never improve a set."""
     users, products = p.shape
     largest = min(products, LARGEST_BASKET)
     # hits[k][:, a]: chance that a of the k likeliest products are bought.
@@ -121,7 +121,7 @@ def _batch(
 def f1(
     hits: NDArray[np.int64], predicted: NDArray[np.int64], bought: NDArray[np.int64], includes_none: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """The measure itself, one value per order, from 0 to 1.
+    """F1 with "None", one value per order, from 0 to 1.
 
     Args:
         hits: Products predicted and bought again.
@@ -136,7 +136,7 @@ def f1(
 
 
 def none_of(probabilities: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Chance of each user that none of the products is bought, if they were independent; 1 without products."""
+    """Chance of each user to buy none of the products, if they are independent; 1 without products."""
     logs = np.append(np.log1p(-np.minimum(probabilities, 1 - 1e-9)), 0.0)
     sums = np.add.reduceat(logs, starts[:-1]) if len(starts) > 1 else np.zeros(0)
     return np.exp(np.where(np.diff(starts) > 0, sums, 0.0))
@@ -144,10 +144,10 @@ def none_of(probabilities: NDArray[np.float64], starts: NDArray[np.int64]) -> ND
 
 @dataclass(frozen=True)
 class NoneCalibration:
-    """Chance of "None" from that of independent products: a logistic function of its log-odds.
+    """Corrects the chance of "None" of independent products by a logistic function of its log-odds.
 
     Attributes:
-        intercept: Log-odds at even odds; 0 changes nothing.
+        intercept: Added to the log-odds; 0 changes nothing.
         slope: Factor of the log-odds; 1 changes nothing.
     """
 
@@ -160,8 +160,8 @@ class NoneCalibration:
 
     @classmethod
     def fitted(cls, independent: NDArray[np.float64], is_none: NDArray[np.bool_]) -> "NoneCalibration":
-        """Fit to orders that were not trained on; a weight of one order holds it where it was, so that few orders, or
-        orders of one kind alone, do not carry it away.
+        """Fit to orders that were not trained on. A penalty with the weight of one order keeps few orders, or orders of
+        one kind only, from giving extreme values.
 
         Args:
             independent: Chance of "None" if the products of each order were independent.

@@ -1,4 +1,4 @@
-"""Boosted trees on rows of users: split by user, stopped early on users that are not trained on."""
+"""Trains boosted trees (LightGBM). Users are split into folds: some train, some stop the training, some measure it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _COMMON = {
     "bagging_freq": 1,
     "max_bin": 63,
 }
-# With fewer rows, threads wait for one another longer than they save.
+# With fewer rows, one thread is faster than several.
 _BY_THREADS = 200_000
 
 
@@ -27,11 +27,11 @@ def _threads(rows: int) -> int:
 
 @dataclass(frozen=True)
 class Split:
-    """How users are divided: fold ``i`` judges member ``i``, the next fold stops it, all others train it.
+    """How users are divided: fold ``i`` measures member ``i``, the next fold stops its training, all others train it.
 
     Attributes:
         folds: Number of equal parts of the users.
-        members: How many of them judge: all, so that every user is judged once, or fewer to save time.
+        members: Number of members to train: as many as folds, so that each user is measured once, or fewer.
     """
 
     folds: int
@@ -46,13 +46,13 @@ class Split:
 
 @dataclass
 class Rows:
-    """What is trained on, sorted by query where there are queries.
+    """Training rows, sorted by query where there are queries.
 
     Attributes:
         values: A row per candidate, a column per feature; nan where a feature is unknown.
         labels: 1 where the candidate came true, else 0.
-        users: Whose row it is.
-        judges: Rows of the targets that stop the training; the others only train. None: all.
+        users: User of each row.
+        judges: Rows of targets that may stop the training; the others only train. All of them if None.
         queries: Which query a row belongs to, for rankings; rows of a query stand together.
     """
 
@@ -65,11 +65,11 @@ class Rows:
 
 @dataclass
 class Fitted:
-    """What training gives.
+    """The result of training.
 
     Attributes:
-        boosters: The members.
-        scores: Score of each row by the member that knew nothing of its user; nan where there is none.
+        boosters: The trained members.
+        scores: Score of each row by a member that was not trained on its user; nan where there is none.
         gains: Share of each feature in the gains of all splits, in order of the features.
     """
 
@@ -91,9 +91,10 @@ def fit(
     Args:
         rows: The training rows.
         features: Names of their columns.
-        parameters: LightGBM's, with ``rounds``, the most there may be, and ``patience``, how many may bring nothing.
+        parameters: Those of LightGBM, and ``rounds``, the most trees of a member, and ``patience``, the number of
+            trees without improvement after which it stops.
         split: How users are divided.
-        seed: Of the split and of LightGBM.
+        seed: Seed of the split and of LightGBM.
         on_member: Called after each member.
     """
     parameters = dict(parameters)

@@ -1,4 +1,4 @@
-"""Which products a user buys again: boosted trees on pairs of user and product, and the best basket."""
+"""Which products a user buys again: boosted trees score pairs of user and product, then the best basket is chosen."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ PARAMETERS: dict[str, Any] = {
     "rounds": 1_500,
     "patience": 30,
 }
-# So many rows of one member train as well as several members do; fewer rows are used several times.
+# Above this number of rows, one member is as good as several; below it, several members share the rows.
 _MANY_ROWS = 500_000
 _FEW, _MANY = boosting.Split(8, 8), boosting.Split(5, 1)
 FEWEST_TARGETS = 20
@@ -37,16 +37,16 @@ FEWEST_TARGETS = 20
 
 @dataclass
 class Ranked:
-    """Candidates of some users, each user's in descending order of probability, ties by product.
+    """Candidates of some users. Those of each user are in descending order of probability, ties by product.
 
     Attributes:
         users: One entry per target.
         starts: Index of each target's first product, and the number of products at the end.
-        order: Index of each among the candidates.
+        order: Index of each product among the candidates that were given.
         products: The products.
-        probabilities: The chance of each to be bought.
-        none: The chance of each user to buy none of them.
-        baskets: The best sets.
+        probabilities: Chance of each product to be bought again, from 0 to 1.
+        none: Chance of each user to buy none of them, from 0 to 1.
+        baskets: The set of each user with the greatest expected F1.
     """
 
     users: NDArray[np.int64]
@@ -72,9 +72,9 @@ def ranked(
 
     Args:
         candidates: The candidates.
-        probabilities: Their chances.
-        calibration: Of the chance of None.
-        users: Whom to answer, ascending, where each has one target at most; those of the candidates if None.
+        probabilities: Chance of each candidate to be bought again, from 0 to 1.
+        calibration: Corrects the chance of "None".
+        users: The users to rank, ascending, with one target each at most; all users of the candidates if None.
     """
     if users is None:
         starts = candidates.starts()
@@ -91,13 +91,13 @@ def ranked(
 
 @dataclass
 class Trained:
-    """What training gives.
+    """The result of training.
 
     Attributes:
-        boosters: The members.
-        card: Its part of the card.
-        candidates: What was trained on.
-        scores: Chance of each candidate, by trees that knew nothing of its user; nan where there are none.
+        boosters: The trained members; their mean is the score.
+        card: This task's part of the card.
+        candidates: The rows that were trained on.
+        scores: Chance of each candidate by trees that were not trained on its user; nan where there are none.
     """
 
     boosters: list[lightgbm.Booster]
@@ -115,15 +115,15 @@ def train(
     split: boosting.Split | None = None,
     on_member: Callable[[], object] = lambda: None,
 ) -> Trained:
-    """Train, and judge on users that were not trained on.
+    """Train the trees, and measure them on users that they were not trained on.
 
     Args:
-        features: Where the training targets are.
-        seed: Of all that is drawn.
-        names: The features; all of them if None.
-        shuffled: Whether labels are shuffled before, so that there is nothing to be learned.
-        split: How users are divided; by the number of rows if None.
-        on_member: Called after each member.
+        features: Features with training targets.
+        seed: Seed of every random choice.
+        names: Names of the features to use; all of them if None.
+        shuffled: Shuffle the labels first. Nothing can be learned then, which checks the measures.
+        split: How users are divided; chosen by the number of rows if None.
+        on_member: Called after each member is trained.
     """
     names = features.reorder_features() if names is None else names
     candidates = features.training_candidates(names)
@@ -150,7 +150,7 @@ def train(
 
 
 def _untrained(about: dict[str, Any], candidates: Candidates) -> Trained:
-    """With too few users there is nothing to learn: the share of orders that had the product is the chance."""
+    """Too few users to train on: the chance is the share of orders that had the product."""
     about["about"] = (
         f"Fewer than {FEWEST_TARGETS} users have orders to train on: the chance of a product is the share of their "
         "last ten orders that held it."
@@ -171,14 +171,14 @@ def _judged(
     wanted: NDArray[np.bool_],
     names: list[str],
 ) -> dict[str, Any]:
-    """The measures, beside those of plain rules on the same targets and candidates."""
+    """The measures of the trees and of plain rules, on the same targets and candidates."""
     part, p, y = _part(candidates, wanted), scores[wanted], labels[wanted]
     starts = part.starts()
     bought = np.add.reduceat(y, starts[:-1]).astype(np.int64)
     plain = ranked(part, p, NoneCalibration())
     order = plain.order
     calibration = NoneCalibration.fitted(baskets.none_of(plain.probabilities, starts), bought == 0)
-    # Two halves of the users calibrate one another, so that no order is judged by what was fitted to it.
+    # Each half of the users is calibrated on the other half, so that no order is measured with a fit to itself.
     none = np.empty(len(bought))
     independent = baskets.none_of(plain.probabilities, starts)
     half = np.random.default_rng(metrics.SEED).permutation(len(bought)) % 2 == 0
@@ -230,10 +230,10 @@ def _examples(
     f1: NDArray[np.float64],
     bought: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
-    """Baskets at the upper and lower end among orders with several products bought again."""
+    """Good and bad baskets for the report, among orders with several products bought again."""
     several = np.flatnonzero(bought >= min(3, bought.max()))
     by_f1 = several[np.argsort(-f1[several], kind="stable")]
-    # Not the very best and worst, which are flukes.
+    # Not the very best and worst, which are there by chance.
     good = [by_f1[int(len(by_f1) * share)] for share in (0.02, 0.06, 0.1)]
     bad = [by_f1[int(len(by_f1) * share)] for share in (0.9, 0.94, 0.98)]
     found = []
@@ -258,7 +258,7 @@ def _examples(
 def basket_f1(
     ranks: NDArray, labels: NDArray, starts: NDArray, sizes: NDArray, includes_none: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """F1 of the first products of each target."""
+    """F1 of each target where its first ``sizes`` products are predicted, and "None" where ``includes_none``."""
     chosen = ranks <= np.repeat(sizes, np.diff(starts))
     return chosen_f1(chosen, labels, starts, includes_none)
 
@@ -266,7 +266,7 @@ def basket_f1(
 def chosen_f1(
     chosen: NDArray[np.bool_], labels: NDArray, starts: NDArray, includes_none: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """F1 of the chosen products of each target; None is predicted where nothing is chosen, unless given."""
+    """F1 of the chosen products of each target; without ``includes_none``, "None" is predicted if nothing is chosen."""
     sizes = np.add.reduceat(chosen.astype(np.int64), starts[:-1])
     hits = np.add.reduceat((chosen & (labels > 0)).astype(np.int64), starts[:-1])
     bought = np.add.reduceat((labels > 0).astype(np.int64), starts[:-1])
@@ -274,14 +274,14 @@ def chosen_f1(
 
 
 def recall(ranks: NDArray, labels: NDArray, starts: NDArray, k: int = 10) -> NDArray[np.float64]:
-    """Share of what each target bought again that is among its first k; nan if nothing was."""
+    """Share of the products bought again that are among the first k, by target; nan if nothing was bought again."""
     bought = np.add.reduceat((labels > 0).astype(float), starts[:-1])
     hits = np.add.reduceat(((ranks <= k) & (labels > 0)).astype(float), starts[:-1])
     return np.divide(hits, bought, out=np.full(len(bought), np.nan), where=bought > 0)
 
 
 def probabilities(boosters: list[lightgbm.Booster], candidates: Candidates, names: list[str]) -> NDArray[np.float64]:
-    """The chance of each candidate to be bought."""
+    """Chance of each candidate to be bought again, from 0 to 1. Without trees, its share of the last ten orders."""
     if boosters:
         return boosting.score(boosters, candidates.values)
     last = candidates.values[:, names.index("orders_in_last_10")].astype(float)

@@ -1,4 +1,4 @@
-"""What products and aisles have to do with one another, from the statistics among the features."""
+"""Which products and aisles are bought together or after one another, from the features."""
 
 from dataclasses import dataclass
 
@@ -8,34 +8,34 @@ from scipy import sparse
 
 from retail_warehouse.predictions.dataset import Features
 
-# Orders added to a product's own, so that two products that met once by chance do not look like a pair.
+# Added to the orders of a product, so that a pair of products that were bought together once does not score high.
 _PSEUDO_ORDERS = 20.0
 _PSEUDO_CARTS = 5.0
-FLOOR = 1e-9  # of a popularity that only breaks ties
+FLOOR = 1e-9  # factor of a popularity that only breaks ties
 
 
 @dataclass
 class CoVisits:
-    """Products by place, in ascending order of their ids, and the pairs among them as rows of one sparse pattern.
+    """Products by place (their index in ascending order of ids), and pairs of them as one sparse matrix pattern.
 
     Attributes:
         ids: Product ids.
         aisles: Place of each product's aisle in ``aisle_ids``.
         departments: Department ids.
         aisle_ids: Aisle ids, ascending.
-        orders, first_purchases: How often each product was bought, and bought for the first time by a user.
-        rows, columns: The pattern: the others of product i are ``columns[rows[i]:rows[i + 1]]``.
+        orders, first_purchases: Orders with each product, and how many of them were a user's first of it.
+        rows, columns: The pattern, as in CSR: the partners of product i are ``columns[rows[i]:rows[i + 1]]``.
         in_cart: P(other in the cart | product in it), shrunk.
         first_with: P(other bought for the first time | product in the cart), shrunk.
         first_after: P(other bought for the first time in the next order | product in this one), shrunk.
         next_in_cart: P(other put in directly after the product), shrunk.
-        excess: First purchases with the product beyond chance, by the spread of both.
+        excess: First purchases with the product beyond those expected by chance, divided by the spread of both.
         log_lift: Logarithm of the shrunk lift of both in a cart, at least 0.
         lift: The lift of both in a cart.
         counts: Carts with both.
         next_counts: Carts in which the other was put in directly after the product.
         carts: Of each product, carts in the sample that pairs are counted in.
-        transitions: Lift of an aisle, the column, directly after another one, the row.
+        transitions: Lift of an aisle (column) directly after another one (row).
     """
 
     ids: NDArray[np.int64]
@@ -60,7 +60,7 @@ class CoVisits:
 
     @classmethod
     def of(cls, features: Features) -> "CoVisits":
-        """Read them."""
+        """Read the statistics of a warehouse."""
         products = features.read("""
             select
                 product_id, aisle_id, department_id, order_count, first_purchase_count, sampled_order_count,
@@ -116,7 +116,7 @@ class CoVisits:
         )
 
     def places(self, products: NDArray) -> NDArray[np.int64]:
-        """Places of products by id; -1 for one that is not known."""
+        """Places of products by id; -1 for an unknown id."""
         products = np.asarray(products, np.int64)
         if not len(self.ids):
             return np.full(len(products), -1)
@@ -124,7 +124,7 @@ class CoVisits:
         return np.where(self.ids[found] == products, found, -1)
 
     def matrix(self, values: NDArray[np.float32], kept: NDArray[np.int64]) -> sparse.csr_matrix:
-        """One of the measures as a matrix, of all products by those of some places."""
+        """A measure as a sparse matrix: a row per product, a column per product of ``kept``."""
         count = len(self.ids)
         return sparse.csr_matrix((values, self.columns, self.rows), shape=(count, count))[:, kept].tocsr()
 

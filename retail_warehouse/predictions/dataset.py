@@ -1,4 +1,4 @@
-"""What training and predicting read: the relations of the schema `features`, a few users at a time."""
+"""Reads the relations of the schema `features` for training and predicting, a few users at a time."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from retail_warehouse.settings import ProjectSettings
 
 CANDIDATES = "ftr_reorder_candidates"
 LABEL = "is_bought"
-# Of CANDIDATES; every other column is a feature.
+# Columns of CANDIDATES that are no features.
 _NO_FEATURES = ("user_id", "product_id", "orders_back", "order_id", "aisle_id", LABEL)
 _RELATIONS = (
     CANDIDATES,
@@ -39,9 +39,9 @@ class Candidates:
 
     Attributes:
         users, products, orders_back: Key of each row.
-        orders: The target's order; 0 for an order to come.
-        labels: 1 if the product was bought again, 0 if not, -1 if that is not known yet.
-        values: A row each, the features in order; nan where one is not defined.
+        orders: Order id of the target; 0 for an order that is not placed yet.
+        labels: 1 if the product was bought again, 0 if not, -1 if not known yet.
+        values: A row per candidate, a column per feature; nan where a feature is null.
     """
 
     users: NDArray[np.int64]
@@ -61,12 +61,12 @@ class Candidates:
 
 @dataclass
 class Lines:
-    """Rows of some relation as arrays by column, no nulls."""
+    """The rows of a query, an array per column, without nulls."""
 
     columns: dict[str, NDArray]
 
     def __getitem__(self, name: str) -> NDArray:
-        """A column."""
+        """The values of a column."""
         return self.columns[name]
 
     def __len__(self) -> int:
@@ -78,8 +78,8 @@ class Features:
     """The features of a warehouse, or of a folder with what Redshift unloaded, opened for reading only.
 
     Attributes:
-        where: What people know it by.
-        excluded: Users who are left out of everything that is trained on.
+        where: Name of the warehouse or folder, for messages.
+        excluded: Users whose orders are not trained on.
     """
 
     def __init__(self, warehouse: Path, unloaded: str | None = None):
@@ -90,7 +90,7 @@ class Features:
             unloaded: Folder or ``s3://`` prefix that holds a folder of Parquet files for each relation.
 
         Raises:
-            DataError: They are not there.
+            DataError: The features are not there.
         """
         self.where = unloaded or str(warehouse)
         self._schema = "memory.features" if unloaded else "warehouse.features"
@@ -163,20 +163,20 @@ class Features:
                 ) from error
 
     def exclude(self, users: NDArray | list[int]) -> None:
-        """Leave users out of what is trained on."""
+        """Exclude users from training."""
         self._connection.register("given", {"user_id": np.asarray(users, np.int64)})
         self._connection.execute("insert into memory.main.excluded select user_id from given")
         self._connection.unregister("given")
 
     def for_thread(self) -> "Features":
-        """The same features, for use by another thread at the same time; it is closed on its own."""
+        """A copy for another thread, which that thread closes."""
         same = copy.copy(self)
         same._connection = self._connection.cursor()
         same._connection.execute(f"use {self._schema}")
         return same
 
     def close(self) -> None:
-        """Close the warehouse, so that dbt can write to it."""
+        """Close the warehouse; dbt can write to it again."""
         self._connection.close()
 
     def columns(self, relation: str) -> list[str]:
@@ -184,7 +184,7 @@ class Features:
         return [name for name, *_ in self._connection.execute(f"describe {relation}").fetchall()]
 
     def reorder_features(self) -> list[str]:
-        """Names of the features of the products that users bought before."""
+        """Names of the features of ``ftr_reorder_candidates``."""
         return [name for name in self.columns(CANDIDATES) if name not in _NO_FEATURES]
 
     def read(self, sql: str, parameters: list | None = None) -> Lines:
@@ -197,7 +197,7 @@ class Features:
         return Lines({name: np.ma.getdata(column) for name, column in found.items()})
 
     def rows(self, sql: str) -> list[tuple]:
-        """The rows of a query as they are.
+        """The rows of a query, nulls included.
 
         Raises:
             DataError: The warehouse does not have what the query reads.
@@ -225,13 +225,13 @@ class Features:
         return users.astype(np.int64)
 
     def training_candidates(self, names: list[str]) -> Candidates:
-        """Candidates of all training targets; the features by name."""
+        """Read the candidates of all training targets, with the features of these names."""
         return self._candidates(
             names, "orders_back >= 1 and user_order_count >= 2 and user_id not in (from memory.main.excluded)"
         )
 
     def candidates(self, names: list[str], users: NDArray[np.int64]) -> Candidates:
-        """Candidates of the orders to be predicted of some users, ascending ids."""
+        """Read the candidates of the next orders of some users, whose ids ascend."""
         first, last = int(users[0]), int(users[-1])
         found = self._candidates(names, f"orders_back = 0 and user_id between {first} and {last}")
         if len(users) == last - first + 1:
@@ -240,7 +240,7 @@ class Features:
         return Candidates(*(getattr(found, name)[wanted] for name in Candidates.__dataclass_fields__))
 
     def _candidates(self, names: list[str], condition: str) -> Candidates:
-        # A cast to float is exact enough for trees, and halves the memory.
+        # Trees need no more than 32 bits, which halve the memory.
         columns = ", ".join(f"coalesce(cast({name} as float), 'nan'::float) as {name}" for name in names)
         found = self.read(f"""
             select
@@ -262,7 +262,7 @@ class Features:
         )
 
     def product_names(self, products: list[int]) -> dict[int, str]:
-        """Names for people."""
+        """Names of products by id."""
         rows = self._connection.execute(
             "select product_id, product_name from ftr_products where product_id in (select unnest(?))", [products]
         ).fetchall()
@@ -270,6 +270,6 @@ class Features:
 
 
 def chunks(users: NDArray[np.int64], size: int = CHUNK_USERS) -> Iterator[NDArray[np.int64]]:
-    """Some users at a time."""
+    """Divide users into parts that are read together."""
     for begin in range(0, len(users), size):
         yield users[begin : begin + size]

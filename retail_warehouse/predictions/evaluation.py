@@ -1,5 +1,5 @@
-"""Judges the whole chain: raw files without the hidden orders, features, training on other users, predictions; and what
-the hidden orders hold, beside plain rules."""
+"""Judges the predictions from end to end. Orders are hidden from the raw files; features are built, models are trained
+on other users, and their predictions and those of plain rules are compared with the hidden orders."""
 
 import os
 import subprocess
@@ -19,11 +19,11 @@ from retail_warehouse.predictions import SEED, baskets, boosting, buy_again, met
 from retail_warehouse.predictions.baselines import TOP, Baselines, Query, first_without
 from retail_warehouse.predictions.dataset import Candidates, Features
 from retail_warehouse.predictions.model_folder import Model
-from retail_warehouse.predictions.rotation import Hidden
+from retail_warehouse.predictions.rotation import Hidden, Rotation
 from retail_warehouse.project import require_project_folder
 
-SUSPICIOUS_AUC = 0.87  # nobody has reached it on real orders; above, a feature knows what is to be predicted
-# What a feature is about, by what its name begins with or contains; the first group that fits.
+SUSPICIOUS_AUC = 0.87  # never reached on real orders: above it, a feature probably leaks what is predicted
+# Groups of features, by what a name begins with or contains; the first group that fits counts.
 GROUPS = {
     "user": ("user_",),
     "product": ("product_", "department_id"),
@@ -51,12 +51,12 @@ class Source:
     """A data set to judge on.
 
     Attributes:
-        name: What it is called.
+        name: Name in the results.
         data: Folder of the six Instacart files.
-        companion: Further users with the same catalogue, never hidden.
-        carts_are_ordered: Whether ``add_to_cart_order`` is what its name says.
-        is_real: Whether people made the orders; an AUC that is too good is suspicious then.
-        first_turns: So many turns are run; all if None.
+        companion: Folder of further users of the same shop, who are trained on and never judged.
+        carts_are_ordered: Whether ``add_to_cart_order`` is the order in which products were added.
+        is_real: Whether people made the orders; a check then fails if the AUC is too good to be true.
+        first_turns: Number of turns that are run; all if None.
         ablation: Whether to show what each group of features adds.
     """
 
@@ -71,13 +71,13 @@ class Source:
 
 @dataclass
 class Result:
-    """What came out.
+    """The result of an evaluation.
 
     Attributes:
-        source: The data.
+        source: The data set.
         facts: Users, orders and so on, by name.
-        figures: AUC, PR-AUC and the like, each with its interval.
-        comparisons: Measures beside those of plain rules (``metrics.compared``).
+        figures: Measures of the model alone, such as AUC, each with its interval.
+        comparisons: Measures of model and plain rules (``metrics.compared``).
         calibration: Groups of pairs by probability.
         checks: What must hold, and whether it does.
         ablation: Figures by groups of features.
@@ -93,7 +93,7 @@ class Result:
 
 
 class _Columns:
-    """Arrays that grow by parts."""
+    """Columns to which rows are appended in parts."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[NDArray]] = {}
@@ -113,7 +113,7 @@ class _Columns:
 
 
 def build_features(data: Path, warehouse: Path) -> None:
-    """Build the marts and features of raw files with dbt, in a warehouse of their own.
+    """Build marts and features from raw files with dbt, in a new warehouse.
 
     Raises:
         DataError: dbt failed; the text ends with what it said.
@@ -148,66 +148,92 @@ def evaluate(source: Source, turns: int, on_step: Callable[[str], object] = lamb
 
     Args:
         source: The data set.
-        turns: In so many turns every user's last order is hidden once.
+        turns: Number of parts of the users; each turn hides the last orders of one part.
         on_step: Called with a few words before each part.
 
     Raises:
         DataError: The data cannot be read or built.
     """
-    result = Result(source)
-    pairs, orders, firsts, carts = _Columns(), _Columns(), _Columns(), _Columns()
-    reduced: dict[str, _Columns] = {}
-    shuffled = None
-    disjoint, missed = True, 0
+    judged = _Judged(Result(source))
     with tempfile.TemporaryDirectory() as scratch:
         hidden = Hidden(source.data, turns, source.companion)
         for number in range(min(turns, source.first_turns or turns)):
             work = Path(scratch) / str(number)
             on_step(f"{source.name}, turn {number + 1}: features")
-            rotation = hidden.turn(number, work)
-            build_features(rotation.data, work / "warehouse.duckdb")
-            plain = Baselines(rotation)
-            features = Features(work / "warehouse.duckdb")
-            users = np.array(sorted(set(plain.users.values())), np.int64)
-            features.exclude(users)
-            on_step(f"{source.name}, turn {number + 1}: training")
-            model = training.train(features)
-            disjoint &= not model.trained_users & set(users.tolist())
-            on_step(f"{source.name}, turn {number + 1}: predictions")
-            if plain.history:
-                predicting.predict(features, model, [predicting.run_of(model.card)], work / "predictions")
-                missed += _judge_reorders(work / "predictions", plain, pairs, orders)
-                _judge_first_purchases(work / "predictions", plain, firsts)
-                truth = {plain.users[order]: bought for order, bought in plain.bought_again.items()}
-                if number == 0 and model.boosters["buy_again"]:
-                    on_step(f"{source.name}: shuffled labels")
-                    # Judged by the shuffled labels of users that the trees had not seen: one above .5 would tell that
-                    # they had. (By the true labels even an idle function of one good feature is not at .5.)
-                    nothing = buy_again.train(features, SEED, shuffled=True)
-                    shuffled = metrics.Estimate(**nothing.card["auc"])
-                for name, names in _ablations(features.reorder_features()) if source.ablation else ():
-                    on_step(f"{source.name}, turn {number + 1}: {name}")
-                    fewer = buy_again.train(features, SEED, names=names, split=_ABLATION_SPLIT)
-                    columns = reduced.setdefault(name, _Columns())
-                    _score_hidden(features, fewer.boosters, names, users, truth, columns)
-            queries = plain.queries(carts_are_ordered=source.carts_are_ordered)
-            on_step(f"{source.name}, turn {number + 1}: {len(queries):,} carts")
-            _judge_carts(features, model, plain, queries, carts)
-            _note_turn(result, model, rotation.users)
-            features.close()
+            _judge_turn(judged, hidden.turn(number, work), work, number, on_step)
+    result = judged.result
     result.facts["turns"] = f"{min(turns, source.first_turns or turns)} of {turns}"
-    _conclude(result, pairs, orders, firsts, carts)
-    result.checks.append(("No user is both trained on and judged", disjoint))
-    if pairs:
-        result.checks.append(("Every product that was bought again is a candidate", missed == 0))
-    if shuffled is not None:
-        _check_shuffled(result, shuffled)
-    for name, found in reduced.items():
+    _conclude(result, judged.pairs, judged.orders, judged.firsts, judged.carts)
+    result.checks.append(("No user is both trained on and judged", judged.is_disjoint))
+    if judged.pairs:
+        result.checks.append(("Every product that was bought again is a candidate", judged.missed == 0))
+    if judged.shuffled is not None:
+        _check_shuffled(result, judged.shuffled)
+    for name, found in judged.reduced.items():
         f1 = metrics.mean(*_f1_of(found))
         result.ablation.append(
             (name, int(found["features"][0]), metrics.auc(found["p"], found["y"], found["user"]), f1)
         )
     return result
+
+
+@dataclass
+class _Judged:
+    """What the turns have found so far.
+
+    Attributes:
+        result: The result, which the turns add facts to.
+        pairs, orders, firsts, carts: Predicted pairs of user and product, orders, first purchases and carts.
+        reduced: Scores of the pairs by trees of fewer features, by name of the group.
+        missed: Products bought again that were not candidates.
+        is_disjoint: No user was both trained on and judged.
+        shuffled: AUC of trees that were trained on shuffled labels.
+    """
+
+    result: Result
+    pairs: _Columns = field(default_factory=_Columns)
+    orders: _Columns = field(default_factory=_Columns)
+    firsts: _Columns = field(default_factory=_Columns)
+    carts: _Columns = field(default_factory=_Columns)
+    reduced: dict[str, _Columns] = field(default_factory=dict)
+    missed: int = 0
+    is_disjoint: bool = True
+    shuffled: metrics.Estimate | None = None
+
+
+def _judge_turn(judged: _Judged, rotation: Rotation, work: Path, number: int, on_step: Callable[[str], object]) -> None:
+    """Build, train and predict without the hidden orders of one turn, and compare with them."""
+    source = judged.result.source
+    build_features(rotation.data, work / "warehouse.duckdb")
+    plain = Baselines(rotation)
+    features = Features(work / "warehouse.duckdb")
+    users = np.array(sorted(set(plain.users.values())), np.int64)
+    features.exclude(users)
+    on_step(f"{source.name}, turn {number + 1}: training")
+    model = training.train(features)
+    judged.is_disjoint &= not model.trained_users & set(users.tolist())
+    on_step(f"{source.name}, turn {number + 1}: predictions")
+    if plain.history:
+        predicting.predict(features, model, [predicting.run_of(model.card)], work / "predictions")
+        judged.missed += _judge_reorders(work / "predictions", plain, judged.pairs, judged.orders)
+        _judge_first_purchases(work / "predictions", plain, judged.firsts)
+        if number == 0 and model.boosters["buy_again"]:
+            on_step(f"{source.name}: shuffled labels")
+            # Measured by the shuffled labels of users that the trees were not trained on: an AUC above .5 means that
+            # they were. (By the true labels, any function of one good feature is above .5.)
+            nothing = buy_again.train(features, SEED, shuffled=True)
+            judged.shuffled = metrics.Estimate(**nothing.card["auc"])
+        truth = {plain.users[order]: bought for order, bought in plain.bought_again.items()}
+        for name, names in _ablations(features.reorder_features()) if source.ablation else ():
+            on_step(f"{source.name}, turn {number + 1}: {name}")
+            fewer = buy_again.train(features, SEED, names=names, split=_ABLATION_SPLIT)
+            columns = judged.reduced.setdefault(name, _Columns())
+            _score_hidden(features, fewer.boosters, names, users, truth, columns)
+    queries = plain.queries(carts_are_ordered=source.carts_are_ordered)
+    on_step(f"{source.name}, turn {number + 1}: {len(queries):,} carts")
+    _judge_carts(features, model, plain, queries, judged.carts)
+    _note_turn(judged.result, model, rotation.users)
+    features.close()
 
 
 def _note_turn(result: Result, model: Model, hidden_orders: int) -> None:
@@ -225,7 +251,7 @@ def _check_shuffled(result: Result, auc: metrics.Estimate) -> None:
 
 
 def _judge_reorders(folder: Path, plain: Baselines, pairs: _Columns, orders: _Columns) -> int:
-    """Collect pairs and orders; returns how many products were bought again that were no candidates."""
+    """Collect pairs and orders; returns the number of products bought again that were not candidates."""
     with duckdb.connect() as connection:
         wanted = sorted(plain.users)
         rows = connection.execute(
@@ -274,7 +300,7 @@ def _judge_reorders(folder: Path, plain: Baselines, pairs: _Columns, orders: _Co
 
 
 def _f1(chosen: set[int], includes_none: bool | None, bought: set[int]) -> float:
-    """F1 of one order; with None if nothing is chosen, unless it is given."""
+    """F1 of one order. Without ``includes_none``, "None" is predicted if nothing is chosen."""
     none = not chosen if includes_none is None else includes_none
     arrays = (np.array([value]) for value in (len(chosen & bought), len(chosen), len(bought), none))
     return float(baskets.f1(*arrays)[0])
@@ -335,7 +361,7 @@ def _score_hidden(
     truth: dict[int, set[int]],
     into: _Columns,
 ) -> None:
-    """Score the hidden orders by other trees than those of the model."""
+    """Score the hidden orders with trees of fewer features."""
     candidates = features.candidates(names, users)
     bought = [
         product in truth.get(user, ())
@@ -351,7 +377,7 @@ def _score_hidden(
 
 
 def _f1_of(found: _Columns) -> tuple[NDArray, NDArray]:
-    """F1 of each user's best basket, the chance of None as of independent products, and the users."""
+    """F1 of each user's best basket, with an uncalibrated chance of "None", and the users."""
     order = np.lexsort((found["product"], found["user"]))
     users, none = found["user"][order], np.zeros(len(order), np.int64)
     candidates = Candidates(users, found["product"][order], none, none, none.astype(np.int8), np.zeros((len(order), 0)))
@@ -362,7 +388,7 @@ def _f1_of(found: _Columns) -> tuple[NDArray, NDArray]:
 
 
 def _ablations(names: list[str]) -> list[tuple[str, list[str]]]:
-    """All features; then those of counts, and one group more at a time."""
+    """Sets of features: all; then counts alone, and one more group at a time."""
     group = {name: next(key for key, parts in GROUPS.items() if any(part in name for part in parts)) for name in names}
     found: list[tuple[str, list[str]]] = []
     so_far: set[str] = set()

@@ -1,5 +1,5 @@
-"""Which products a user tries for the first time: co-visitation, the user's taste for aisles, and, with enough targets,
-a re-ranker."""
+"""Which products a user tries for the first time: ranked by co-visitation and the user's taste for aisles. With enough
+targets, boosted trees rank the best of them again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ ABOUT = (
     "purchase; the trees were trained and stopped on other users. The answer is what has the best recall@10; with "
     "fewer than 2,000 targets it is a blend of co-visitation, taste and popularity."
 )
-RANKS = 20  # products a user is given
-FEWEST_TARGETS = 2_000  # with fewer, trees rank worse than the plain rules
+RANKS = 20  # products predicted per user
+FEWEST_TARGETS = 2_000  # with fewer training targets, trees rank worse than the plain rules
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
     "learning_rate": 0.05,
@@ -33,11 +33,11 @@ PARAMETERS: dict[str, Any] = {
     "rounds": 400,
     "patience": 30,
 }
-_MANY_TARGETS = 5_000  # so many train one member as well as several
+_MANY_TARGETS = 5_000  # from here on, one member is as good as several
 _FEW, _MANY = boosting.Split(5, 5), boosting.Split(5, 1)
 _MOST_TARGETS = 8_000
-_CANDIDATE_PRODUCTS = 5_000  # by first purchases; rarer ones are never suggested
-_CHUNK = 200  # targets at a time: the scores of all candidate products are in memory
+_CANDIDATE_PRODUCTS = 5_000  # those with most first purchases; rarer ones are never suggested
+_CHUNK = 200  # targets at a time, which bounds the memory of the scores
 _DEPTH = 60  # products of each rule that the re-ranker sees
 FEATURES = [
     "log_orders",
@@ -60,7 +60,7 @@ FEATURES = [
 ]
 BLEND = "blend"
 RULES = ("popularity", "co-visitation", "co-visitation and taste", BLEND)
-_CANDIDATE_RULES = ("popularity", "co-visitation", BLEND)  # whose first products the re-ranker sees
+_CANDIDATE_RULES = ("popularity", "co-visitation", BLEND)  # the first products of each are ranked again by trees
 TREES = "trees"
 
 
@@ -69,12 +69,12 @@ class Targets:
     """Orders for which first purchases are suggested, with what their users had bought.
 
     Attributes:
-        users, orders_back: Key.
+        users, orders_back: Key of each target.
         starts: Index of each target's first product, and the number of products at the end.
         products: Places of the products bought before.
-        order_counts, decays: How often, and by decay.
+        order_counts, decays: Number of orders with each of these products, plain and weighted by 0.8 per order since.
         tastes: Row per target: the taste for each aisle.
-        facts: Row per target: what the features ``user_*`` and ``days_since_prior_order`` say.
+        facts: Row per target: the features ``user_*`` and ``days_since_prior_order``.
     """
 
     users: NDArray[np.int64]
@@ -87,7 +87,7 @@ class Targets:
     facts: NDArray[np.float32]
 
     def of(self, wanted: NDArray[np.int64]) -> "Targets":
-        """Some of them, by ascending index."""
+        """The targets with these indices, ascending."""
         lengths = np.diff(self.starts)[wanted]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.arange(starts[-1]) + np.repeat(self.starts[wanted] - starts[:-1], lengths)
@@ -104,7 +104,7 @@ class Targets:
 
 
 def targets_where(features: Features, co_visits: CoVisits, condition: str) -> Targets:
-    """The targets with a history that meet a condition on ``user_id`` and ``orders_back``, by user and target."""
+    """Read the targets that meet an SQL condition on ``user_id`` and ``orders_back``, sorted by both."""
     targets = features.read(f"""
         select user_id, orders_back, order_count,
             cast(coalesce(mean_first_purchases_last_3, 0) as float) as first_purchases,
@@ -152,8 +152,8 @@ class Ranker:
 
         Args:
             co_visits: The statistics.
-            way: One of RULES, or TREES.
-            boosters: For TREES.
+            way: What ranks the products: one of RULES, or TREES.
+            boosters: The trees; not used by a rule.
         """
         self._co_visits, self._way, self._boosters = co_visits, way, boosters
         order = np.lexsort((np.arange(len(co_visits.ids)), -co_visits.orders, -co_visits.first_purchases))
@@ -171,8 +171,8 @@ class Ranker:
     def scores(
         self, targets: Targets, begin: int, end: int, rules: tuple[str, ...] = RULES
     ) -> dict[str, NDArray[np.float32]]:
-        """The score of each rule for some targets, a row each, by product of ``kept``; minus one for products bought
-        before. Ties are broken by popularity."""
+        """The scores of some targets by each rule: a row per target, a column per product of ``kept``. Products bought
+        before score -1. Popularity breaks ties."""
         history = self._history(targets, begin, end, np.sqrt(targets.order_counts))
         co_visits = (history @ self._matrices["first_with"]).toarray()
         taste = np.sqrt(targets.tastes[begin:end])[:, self._aisles]
@@ -205,7 +205,7 @@ class Ranker:
         )
 
     def _bought(self, targets: Targets, begin: int, end: int) -> tuple[NDArray, NDArray]:
-        """Row and column of the products bought before that are candidates otherwise."""
+        """Row and column in the scores of each product bought before."""
         first, last = targets.starts[begin], targets.starts[end]
         rows = np.repeat(np.arange(end - begin), np.diff(targets.starts[begin : end + 1]))
         products = targets.products[first:last]
@@ -216,7 +216,7 @@ class Ranker:
     def candidates(
         self, targets: Targets, begin: int, end: int, scores: dict[str, NDArray[np.float32]]
     ) -> tuple[NDArray, NDArray, NDArray[np.float32]]:
-        """What the re-ranker sees: row, column and features of the first products of each rule."""
+        """The first products of each rule as rows for the trees: row and column in the scores, and features."""
         wanted = np.zeros(scores[BLEND].shape, np.bool_)
         for rule in _CANDIDATE_RULES:
             np.put_along_axis(wanted, _first(scores[rule], _DEPTH), True, axis=1)
@@ -250,7 +250,7 @@ class Ranker:
         return rows, columns, values
 
     def best(self, targets: Targets, count: int = RANKS) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Places and scores of the best products of each target, a row each; place -1 where there are too few."""
+        """Places and scores of the best products, a row per target; place -1 where there are too few."""
         places, best = [], []
         for begin in range(0, len(targets.users), _CHUNK):
             end = min(begin + _CHUNK, len(targets.users))
@@ -276,7 +276,7 @@ def _filled(found: NDArray, count: int, value: float) -> NDArray:
 
 
 def _standing(score: NDArray) -> NDArray:
-    """Scores by the fiftieth of their row, so that different ones can be added."""
+    """Scores divided by the fiftieth best of their row, so that scores of different rules can be added."""
     fiftieth = min(50, score.shape[1])
     return score / (np.partition(score, -fiftieth, axis=1)[:, -fiftieth, None] + FLOOR)
 
@@ -284,7 +284,7 @@ def _standing(score: NDArray) -> NDArray:
 def _first(score: NDArray, count: int) -> NDArray[np.int64]:
     """Columns of the greatest scores of each row, in descending order, ties by column."""
     count = min(count, score.shape[1])
-    # Of equal scores at the edge the first columns are in; argpartition alone would take any.
+    # Of equal scores at the last rank, the first columns are taken; argpartition would take any.
     edge = -np.partition(-score, count - 1, axis=1)[:, count - 1, None] if count else score[:, :0]
     found = np.empty((len(score), count), np.int64)
     for row in range(len(score)):
@@ -306,7 +306,7 @@ def _ranks(score: NDArray, rows: NDArray, columns: NDArray) -> NDArray[np.int64]
 
 @dataclass
 class Trained:
-    """What training gives: the members, their part of the card, and whose orders were trained on."""
+    """The result of training: the members, this task's part of the card, and the users whose orders were trained on."""
 
     boosters: list[lightgbm.Booster]
     card: dict[str, Any]
@@ -350,7 +350,7 @@ def train(
         boosters = fitted.boosters
         order = np.lexsort((columns, -fitted.scores, rows))
         starts = np.searchsorted(rows[order], np.arange(count + 1))
-        # All ways are compared on the targets that trees were not trained on.
+        # Rules and trees are compared on targets that the trees were not trained on.
         judged = [row for row in range(count) if not np.isnan(fitted.scores[order[starts[row]]])]
         recalls = {rule: [found[row] for row in judged] for rule, found in recalls.items()}
         recalls[TREES] = [
@@ -371,15 +371,15 @@ def train(
 
 
 def _chosen(recalls: dict[str, list[float]], targets: int) -> str:
-    """The way with the best mean, the blend first among equals. Of few targets luck would choose; then it is the blend,
-    which holds popularity and so hardly falls below it."""
+    """The rule, or the trees, with the best mean recall; the blend among equals. With few targets the best one would be
+    luck, so it is the blend, which includes popularity and is seldom worse than it."""
     if targets < FEWEST_TARGETS:
         return BLEND
     return max([BLEND, *recalls], key=lambda name: float(np.mean(recalls[name])))
 
 
 def _training_targets(features: Features, co_visits: CoVisits, seed: int) -> tuple[Targets, list[set[int]]]:
-    """Targets with a history and a first purchase, and the places of what was purchased."""
+    """Training targets with a history and a first purchase, and the places of the products first purchased."""
     condition = "orders_back >= 1 and user_id not in (from memory.main.excluded)"
     steps = features.read(f"""
         select user_id, orders_back, product_id from ftr_cart_steps

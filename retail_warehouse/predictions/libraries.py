@@ -1,4 +1,4 @@
-"""The libraries that only predictions need, which the core installation leaves out."""
+"""Checks the libraries that predictions need and the core installation does not have."""
 
 import importlib
 from types import ModuleType
@@ -26,7 +26,7 @@ def _imported(name: str) -> ModuleType:
             f"Predictions need the Python package {error.name}, which is not installed. `make predictions` installs "
             "it; by hand: pip install --require-hashes --no-deps -r requirements-predictions.txt"
         ) from error
-    except OSError as error:  # LightGBM loads its shared library while it is imported
+    except OSError as error:  # raised if libgomp is missing: LightGBM loads it while it is imported
         if "omp" not in str(error):
             raise DataError(f"The Python package {name} cannot be loaded: {error}") from error
         raise DataError(

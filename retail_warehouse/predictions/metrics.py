@@ -1,4 +1,4 @@
-"""What predictions are judged by, with bootstrap intervals over users."""
+"""Measures of predictions, with bootstrap intervals over users."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from retail_warehouse.predictions import SEED
 
-REPETITIONS = 1_000  # of means; rankings of all pairs take a fifth of it
+REPETITIONS = 1_000  # bootstrap draws of a mean; measures over all pairs use a fifth of them
 CALIBRATION_GROUPS = 10
 
 
@@ -26,11 +26,11 @@ class Estimate:
 
 
 def mean(values: NDArray, users: NDArray) -> Estimate:
-    """The mean of a figure per order, as it would differ had other users been drawn.
+    """The mean of a value per order, with the interval in which it lies if other users are drawn.
 
     Args:
-        values: One figure per order or query.
-        users: Whose it is; all of a user's are drawn together.
+        values: One value per order or query.
+        users: User of each value; values of one user are drawn together.
     """
     values = np.asarray(values, float)
     if not len(values):
@@ -43,13 +43,13 @@ def mean(values: NDArray, users: NDArray) -> Estimate:
 
 
 def difference(values: NDArray, others: NDArray, users: NDArray) -> Estimate:
-    """The mean of paired differences, value less other, of the same orders."""
+    """The mean of ``value`` less ``other`` over the same orders."""
     return mean(np.asarray(values, float) - np.asarray(others, float), users)
 
 
 @dataclass(frozen=True)
 class _Ranking:
-    """Pairs sorted by score; those of one score are one level, so that their order does not matter."""
+    """Pairs sorted by score. Pairs of equal score form one level, so that their order does not matter."""
 
     level: NDArray[np.int64]
     label: NDArray[np.bool_]
@@ -133,22 +133,22 @@ def calibration_error(table: list[CalibrationGroup]) -> float:
 
 
 def recall_at(ranked: list[int], bought: set[int], k: int = 10) -> float:
-    """Share of the products bought that are among the first k; nothing bought is no case for it."""
+    """Share of the products bought that are among the first k. At least one product must be bought."""
     return len(bought.intersection(ranked[:k])) / len(bought)
 
 
 def reciprocal_rank(ranked: list[int], product: int) -> float:
-    """1 / rank of the product, 0 if it is not ranked at all."""
+    """1 / rank of the product; 0 if it is not ranked."""
     return 1 / (ranked.index(product) + 1) if product in ranked else 0.0
 
 
 def compared(measure: str, values: dict[str, NDArray], users: NDArray) -> dict:
-    """A measure of the model beside those of plain rules, on the same orders, as plain JSON.
+    """Compare a measure of the model with that of plain rules on the same orders, as plain JSON.
 
     Args:
-        measure: Its name.
-        values: One figure per order, by name; the model is ``model``.
-        users: Whose orders they are.
+        measure: Name of the measure.
+        values: One value per order, by name of the rule; those of the model are under ``model``.
+        users: User of each order.
 
     Returns:
         ``measure``, ``orders``, ``users``; ``estimates`` by name, and ``differences``: the model less each rule.
@@ -165,7 +165,7 @@ def compared(measure: str, values: dict[str, NDArray], users: NDArray) -> dict:
 
 
 def precision_recall(scores: NDArray, labels: NDArray, points: int = 101) -> list[tuple[float, float]]:
-    """The curve of precision over recall, thinned out: pairs of recall and precision."""
+    """The precision-recall curve at ``points`` values of recall: pairs of recall and precision."""
     positive, negative = (side[::-1] for side in _Ranking.of(scores, labels).counts(None))
     right, every = np.cumsum(positive), np.cumsum(positive + negative)
     wanted = np.searchsorted(right, np.linspace(right[-1] / points, right[-1], points))

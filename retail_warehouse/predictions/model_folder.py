@@ -1,4 +1,4 @@
-"""A trained model on disk: a card in JSON and LightGBM's own text files. Nothing in it is run when it is loaded."""
+"""A trained model on disk: a card in JSON, and LightGBM's text files. Loading a model executes none of its content."""
 
 import hashlib
 import json
@@ -13,21 +13,19 @@ import lightgbm
 
 from retail_warehouse.errors import DataError
 
-FORMAT = 2  # of the folder; raised whenever an older program would read it wrongly
+FORMAT = 2  # of the folder; raised when older versions would misread a new folder
 CARD = "card.json"
 REPORT = "report.html"
 
 
 @dataclass
 class Model:
-    """What training gives and predicting needs.
+    """A trained model, as it is written to disk and read back.
 
     Attributes:
-        card: What is told about the model, all of it plain JSON; ``tasks`` says for each task the features in
-            order.
-        boosters: LightGBM's boosters by task; the mean of a task's boosters is its score. A task without boosters is
-            answered by its plain rule.
-        trained_users: Whose orders were trained on; known only right after training.
+        card: Description of the model, as plain JSON. ``tasks`` holds the features of each task in order.
+        boosters: Boosters by task; their mean is the score. A task without boosters is answered by its plain rule.
+        trained_users: Users whose orders were trained on. Not written to disk, so empty in a model that was read.
     """
 
     card: dict[str, Any]
@@ -36,11 +34,11 @@ class Model:
 
     @property
     def version(self) -> str:
-        """A name that changes with anything that the model predicts."""
+        """Name of the model. It changes with whatever changes a prediction."""
         return self.card["model_version"]
 
     def features(self, task: str) -> list[str]:
-        """Names of the columns that the boosters of a task want, in order."""
+        """Names of the features of a task's boosters, in order."""
         return self.card["tasks"][task]["features"]
 
 
@@ -94,13 +92,13 @@ def _file(task: str, number: int) -> str:
 
 
 def _checksum(card: dict[str, Any]) -> str:
-    """Of all that a card says, whatever the order and the blanks."""
+    """SHA-256 of the card's content, whatever the order of its keys and its blanks."""
     told = {name: value for name, value in card.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    """The card of a model, which is complete and as it was written.
+    """Read the card of a model and verify its checksum.
 
     Raises:
         DataError: It is damaged, or another version of this program wrote it.
@@ -151,10 +149,10 @@ def read(folder: Path) -> Model:
 
 
 def require_columns(model: Model, task: str, columns: Sequence[str], relation: str) -> None:
-    """Make sure that a relation has every feature of a task.
+    """Check that a relation has every feature of a task.
 
     Raises:
-        DataError: It has not; the text names what is missing.
+        DataError: A feature is missing; the text names it.
     """
     missing = [name for name in model.features(task) if name not in set(columns)]
     if missing:
@@ -165,10 +163,10 @@ def require_columns(model: Model, task: str, columns: Sequence[str], relation: s
 
 
 def _cards(folder: Path) -> list[tuple[dict[str, Any], Path]]:
-    """The cards in a folder of models, the oldest first; those of other formats are passed over.
+    """The cards in a folder of models, the oldest first; those of other formats are skipped.
 
     Raises:
-        DataError: One is damaged, and may be that of the model trained last.
+        DataError: A card is damaged. It is not skipped, since it may be the newest.
     """
     found = []
     for path in sorted(folder.glob(f"*/{CARD}")):
@@ -182,7 +180,7 @@ def _cards(folder: Path) -> list[tuple[dict[str, Any], Path]]:
 
 
 def cards(folder: Path) -> list[dict[str, Any]]:
-    """The cards of all models in a folder, the oldest first; those of other formats are passed over.
+    """The cards of all models in a folder, the oldest first; those of other formats are skipped.
 
     Raises:
         DataError: One is damaged.

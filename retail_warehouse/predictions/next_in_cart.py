@@ -1,6 +1,6 @@
-"""Which product goes into the cart next: a ranking of the user's own products and of what goes with the cart."""
+"""Which product goes into the cart next: trains the ranking of carts, with a user and without one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_warehouse.predictions import boosting, metrics
-from retail_warehouse.predictions.co_visits import FLOOR, CoVisits
+from retail_warehouse.predictions.cart_ranking import (
+    CART_FEATURES,
+    NEEDED,
+    USER_FEATURES,
+    Carts,
+    Ranking,
+    Shopper,
+)
+from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import Candidates, Features
 
 TASK, ANONYMOUS = "next_in_cart", "next_in_cart_anonymous"
@@ -31,308 +39,18 @@ PARAMETERS: dict[str, Any] = {
     "rounds": 500,
     "patience": 40,
 }
-TREES, RULE = "trees", "rule"  # ways to rank, beside those that are only compared with
-DECAYED = "the user's decayed counts"
+TREES, RULE = "trees", "rule"  # what may rank carts; other rules are only compared with them
 FEWEST_QUERIES = 200
-_MOST_QUERIES = {TASK: 8_000, ANONYMOUS: 16_000}  # a cart alone tells less: more of them are needed
-_CUTS = 3  # training queries of a cart
+_MOST_QUERIES = {TASK: 8_000, ANONYMOUS: 16_000}  # a cart without a user tells less, so more carts are needed
+_CUTS = 3  # training queries made of one cart
 _SPLIT = boosting.Split(5, 3)
-_AGE = 0.85  # weight of a product for each one put in after it
 _OWN_CARTS = 20  # last carts of a user that are looked at
-# Candidates by each way.
-_OWN, _WITH_CART, _WITH_LAST, _LIFTED, _AFTER, _POPULAR, _IN_AISLES = 150, 100, 40, 40, 20, 40, 60
-_POPULAR_IN_AISLES = 2_000  # products among which those of fitting aisles are looked for
-CART_FEATURES = [
-    "log_orders",
-    "with_cart",
-    "with_cart_decayed",
-    "lift_with_cart",
-    "with_cart_most",
-    "with_last",
-    "lift_with_last",
-    "after_last",
-    "after_last_but_one",
-    "lift_with_last_three",
-    "aisle_after_last",
-    "aisle_after_last_but_one",
-    "is_in_aisle_of_last",
-    "aisle_share_of_cart",
-    "aisle_after_cart",
-    "orders_by_aisle_after_cart",
-    "aisle_popularity",
-    "cart_size",
-    "rank_with_cart",
-    "rank_with_cart_decayed",
-    "rank_with_last",
-]
-USER_FEATURES = [
-    "buy_again_probability",
-    "order_count",
-    "decayed_count",
-    "orders_since_last",
-    "order_share_since_first",
-    "position_gap",
-    "own_with_last",
-    "own_after_last",
-    "own_soon_after_last",
-    "own_first_products",
-    "usual_products_left",
-    "bought_before_share_of_cart",
-    "rank_by_probability",
-    "is_new",
-]
 FEATURES = {TASK: CART_FEATURES + USER_FEATURES, ANONYMOUS: CART_FEATURES}
-# Of the candidates of buy again.
-NEEDED = ("order_count", "decay_80", "orders_since_last", "order_share_since_first", "mean_relative_position")
 _BASKET = "user_mean_basket_size"
 
 
-@dataclass
-class Shopper:
-    """What is known of the user of a cart as of before it.
-
-    Attributes:
-        products: Places of the products bought before.
-        probabilities: Chance of each to be bought again.
-        facts: A row per product with the columns NEEDED.
-        basket_size: Mean number of products in the user's carts.
-        carts: The user's last carts, the latest first, each the places of its products in order.
-    """
-
-    products: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    facts: NDArray[np.float64]
-    basket_size: float
-    carts: list[list[int]]
-
-
-@dataclass
-class Ranking:
-    """Candidates of a cart.
-
-    Attributes:
-        places: Places of the products.
-        values: A row each, the features.
-        plain: The score of the plain rule.
-        rules: The scores of rules to compare with, by name.
-        is_bare: Whether nothing is known to go with the cart.
-    """
-
-    places: NDArray[np.int64]
-    values: NDArray[np.float32]
-    plain: NDArray[np.float64]
-    rules: dict[str, NDArray[np.float64]]
-    is_bare: bool
-
-
-class Carts:
-    """Ranks products for carts."""
-
-    def __init__(self, co_visits: CoVisits):
-        """Prepare the statistics."""
-        self._co = co_visits
-        self._popular = co_visits.popular()
-        self._log_orders = np.log1p(co_visits.orders)
-        self._tie = co_visits.orders * FLOOR
-        by_aisle = co_visits.aisle_popularity()
-        self._log_aisle = np.log1p(by_aisle)
-
-    def _rows(self, cart: list[int]) -> tuple[NDArray, NDArray]:
-        """Positions in the pattern of all pairs of the cart's products, and which of them each belongs to."""
-        begins, ends = self._co.rows[cart], self._co.rows[np.asarray(cart) + 1]
-        positions = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)])
-        return positions, np.repeat(np.arange(len(cart)), ends - begins)
-
-    def rank(self, cart: list[int], shopper: Shopper | None) -> Ranking:
-        """Candidates for a cart with at least one product, whose places it holds in order."""
-        co, size = self._co, len(cart)
-        positions, owners = self._rows(cart)
-        own = shopper.products if shopper is not None else np.zeros(0, np.int64)
-        # How the aisles of the cart lead to other aisles, the last ones most.
-        ages = _AGE ** np.arange(size)[::-1]
-        aisle_after_cart = ages @ co.transitions[co.aisles[cart]] / ages.sum()
-        local = self._within_reach(cart, positions, aisle_after_cart, own)
-        inside = ~np.isin(co.columns[positions], cart)
-        positions, owners = positions[inside], owners[inside]
-        at = np.searchsorted(local, co.columns[positions])
-
-        def summed(values: NDArray, wanted: NDArray | None = None, weights: NDArray | None = None) -> NDArray:
-            found = values[positions] if weights is None else values[positions] * weights
-            if wanted is None:
-                return np.bincount(at, found, len(local))
-            return np.bincount(at[wanted], found[wanted], len(local))
-
-        aisle, orders = co.aisles[local], co.orders[local]
-        tie = self._tie[local]
-        is_last, is_before = owners == size - 1, owners == max(size - 2, 0)
-        with_cart = summed(co.in_cart)
-        decayed = summed(co.in_cart, weights=_AGE ** (size - 1 - owners))
-        lifted = summed(co.log_lift)
-        most = np.zeros(len(local))
-        np.maximum.at(most, at, co.in_cart[positions])
-        with_last, after_last = summed(co.in_cart, is_last), summed(co.next_in_cart, is_last)
-        last_aisle, before_aisle = co.aisles[cart[-1]], co.aisles[cart[max(size - 2, 0)]]
-        aisle_after = co.transitions[last_aisle][aisle]
-        plain_cart = decayed * np.sqrt(aisle_after)
-        if not len(positions):
-            # Nothing is known to go with these products: what is popular in their aisles, then overall.
-            plain_cart = orders * np.where(np.isin(aisle, co.aisles[cart]), 1.0, 1e-6)
-        plain_cart = plain_cart + tie
-
-        depths = (
-            (plain_cart, _WITH_CART),
-            (with_cart + tie, _WITH_CART // 2),
-            (with_last + tie, _WITH_LAST),
-            (lifted * np.sqrt(orders) + tie, _LIFTED),
-            (after_last + tie, _AFTER),
-            (orders, _POPULAR),
-            (orders * aisle_after_cart[aisle], _IN_AISLES),
-        )
-        chosen = _chosen(local, depths, shopper)
-
-        in_cart_aisles = np.bincount(co.aisles[cart], minlength=len(co.aisle_ids))
-        columns = [
-            self._log_orders[local],
-            with_cart / size,
-            decayed / (_AGE ** np.arange(size)).sum(),
-            lifted / size,
-            most,
-            with_last,
-            summed(co.log_lift, is_last),
-            after_last,
-            summed(co.next_in_cart, is_before),
-            summed(co.log_lift, owners >= size - 3),
-            aisle_after,
-            co.transitions[before_aisle][aisle],
-            aisle == last_aisle,
-            in_cart_aisles[aisle] / size,
-            aisle_after_cart[aisle],
-            np.log1p(orders * aisle_after_cart[aisle]),
-            self._log_aisle[aisle],
-            np.full(len(local), size),
-        ]
-        columns = [column[chosen] for column in columns]
-        columns += [_rank(score[chosen]) for score in (with_cart, decayed, with_last)]
-        places, tie = local[chosen], tie[chosen]
-        rules = {"popularity": orders[chosen], "last item": with_last[chosen] + tie}
-        plain = plain_cart[chosen]
-        if shopper is not None:
-            user_columns, probability, decay = self._user_columns(cart, places, shopper)
-            columns += user_columns
-            rules[DECAYED] = decay + tie
-            plain = probability / 2 + with_cart[chosen] / size + tie
-        return Ranking(places, np.column_stack(columns).astype(np.float32), plain, rules, not len(positions))
-
-    def _within_reach(
-        self, cart: list[int], positions: NDArray, aisle_after_cart: NDArray, own: NDArray
-    ) -> NDArray[np.int64]:
-        """Places of all products that may become candidates; nothing is computed for the others.
-
-        Args:
-            cart: Places of the products in the cart.
-            positions: Rows of the statistics of pairs with them.
-            aisle_after_cart: How the aisles of the cart lead to each aisle.
-            own: Places of the products that the shopper has bought.
-        """
-        co, size = self._co, len(cart)
-        head = self._popular[:_POPULAR_IN_AISLES]
-        fitting = head[_top(co.orders[head] * aisle_after_cart[co.aisles[head]], _IN_AISLES + size)]
-        found = [co.columns[positions], self._popular[: _POPULAR + size], fitting, own]
-        if not len(positions):
-            found.append(np.flatnonzero(np.isin(co.aisles, co.aisles[cart])))
-        local = np.unique(np.concatenate(found))
-        return local[~np.isin(local, cart)]
-
-    def _user_columns(
-        self, cart: list[int], places: NDArray, shopper: Shopper
-    ) -> tuple[list[NDArray], NDArray, NDArray]:
-        size = len(cart)
-
-        at = np.searchsorted(places, shopper.products)
-        own = np.flatnonzero(at < len(places))
-        own = own[places[at[own]] == shopper.products[own]]
-
-        def spread(values: NDArray, missing: float = 0.0) -> NDArray[np.float64]:
-            every = np.full(len(places), missing)
-            every[at[own]] = values[own]
-            return every
-
-        probability = spread(shopper.probabilities)
-        count, decay, since, share, position = (
-            spread(shopper.facts[:, place], missing) for place, missing in enumerate((0.0, 0.0, np.nan, np.nan, np.nan))
-        )
-        mine = set(shopper.products.tolist())
-        past_with: dict[str, list[int]] = {"with": [], "after": [], "soon": [], "first": []}
-        met = 0
-        for past in shopper.carts:
-            past_with["first"] += past[:3]
-            if cart[-1] in past:
-                met += 1
-                last = past.index(cart[-1])
-                past_with["with"] += past
-                past_with["after"] += past[last + 1 : last + 2]
-                past_with["soon"] += past[last + 1 : last + 4]
-        past_counts = {name: _counted(places, found) for name, found in past_with.items()}
-        gap = position - (size + 1) / max(size + 1, shopper.basket_size)
-        columns = [
-            probability,
-            count,
-            decay,
-            since,
-            share,
-            gap,
-            *(past_counts[name] / (met + 1) for name in ("with", "after", "soon")),
-            past_counts["first"] / (len(shopper.carts) + 1),
-            np.full(len(places), shopper.basket_size - size),
-            np.full(len(places), np.mean([product in mine for product in cart])),
-            _rank(probability),
-            count == 0,
-        ]
-        return columns, probability, decay
-
-    def without_cart(self, shopper: Shopper | None, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Places and scores for an empty cart: what the user buys again most likely, then what is popular."""
-        score = self._tie.copy()
-        if shopper is not None:
-            score[shopper.products] += shopper.probabilities
-        best = _top(score, count)
-        return best, score[best]
-
-    def popular_without(self, excluded: set[int], count: int) -> list[int]:
-        """Places of the most popular products that are not excluded."""
-        if count <= 0:
-            return []
-        # No more of them can be excluded.
-        popular = self._popular[: count + len(excluded)].tolist()
-        return [place for place in popular if place not in excluded][:count]
-
-
-def _counted(places: NDArray[np.int64], products: list[int]) -> NDArray[np.int64]:
-    """How often each of ascending places occurs among products."""
-    found, counts = np.unique(np.array(products, np.int64), return_counts=True)
-    at = np.minimum(np.searchsorted(found, places), max(len(found) - 1, 0))
-    return np.where(found[at] == places, counts[at], 0) if len(found) else np.zeros(len(places), np.int64)
-
-
-def _top(score: NDArray, count: int) -> NDArray[np.int64]:
-    """Indices of the greatest scores, descending, ties by index."""
-    if len(score) > count:
-        edge = -np.partition(-score, count - 1)[count - 1]
-        above = np.flatnonzero(score > edge)
-        found = np.concatenate([above, np.flatnonzero(score == edge)[: count - len(above)]])
-    else:
-        found = np.arange(len(score))
-    return found[np.lexsort((found, -score[found]))]
-
-
-def _rank(score: NDArray) -> NDArray[np.int64]:
-    ranks = np.empty(len(score), np.int64)
-    ranks[np.argsort(-score, kind="stable")] = np.arange(len(score))
-    return ranks
-
-
 class Shoppers:
-    """What is known of users, from rows of the candidates of buy again and from their carts."""
+    """Finds the shoppers of carts, from ``ftr_reorder_candidates`` and the users' last carts."""
 
     def __init__(self, features: Features, co_visits: CoVisits, names: list[str]):
         """Prepare to look up users; ``names`` are the features of the candidates, in order."""
@@ -362,7 +80,7 @@ class Shoppers:
         return found
 
     def _carts(self, users: list[int]) -> dict[int, list[tuple[int, list[int]]]]:
-        """Age and products of the carts of users, the latest first."""
+        """The carts of users, the latest first: how many orders ago, and the products."""
         lines = self._features.read(
             """
             select user_id, order_age, product_id from ftr_order_products
@@ -386,23 +104,11 @@ class Shoppers:
 
 @dataclass
 class Trained:
-    """What training gives: the members, their part of the card, and whose carts were trained on."""
+    """The result of training: the members, this task's part of the card, and the users whose carts were trained on."""
 
     boosters: list[lightgbm.Booster]
     card: dict[str, Any]
     users: frozenset[int]
-
-
-def _chosen(local: NDArray, depths: Iterable[tuple[NDArray, int]], shopper: Shopper | None) -> NDArray[np.bool_]:
-    """Which products become candidates: the best by each score, and what the shopper is most likely to buy again."""
-    chosen = np.zeros(len(local), np.bool_)
-    for score, depth in depths:
-        chosen[_top(score, depth)] = True
-    if shopper is not None:
-        own = shopper.products
-        likely = own if len(own) <= _OWN else own[_top(shopper.probabilities, _OWN)]
-        chosen |= np.isin(local, likely)
-    return chosen
 
 
 def train(
@@ -413,14 +119,14 @@ def train(
     seed: int,
     on_member: Callable[[], object] = lambda: None,
 ) -> Trained:
-    """Train a ranking on cut carts, and choose the way with the best MRR; the plain rule where carts are too few.
+    """Train trees on cut carts, and choose trees or rule by the better mean reciprocal rank; the rule if carts are few.
 
     Args:
         task: TASK, for carts of the shoppers, or ANONYMOUS, for all carts.
-        features: Where the carts are.
+        features: Features with the carts.
         co_visits: The statistics, which hold none of the carts.
-        shoppers: Users by user and target, with probabilities of trees that had not seen them.
-        seed: Of all that is drawn.
+        shoppers: Shoppers by user and target, with probabilities by trees that were not trained on them.
+        seed: Seed of every random choice.
         on_member: Called after each member.
     """
     carts = _training_carts(features, co_visits)
@@ -464,7 +170,7 @@ def train(
 
 
 def _cut_carts(carts: dict[tuple[int, int], list[int]], most: int, seed: int) -> list[tuple[tuple[int, int], int]]:
-    """Carts that are cut at a position, by their keys: what comes next is to be found."""
+    """Carts that end at a position, by key; the product after it is to be predicted."""
     generator = np.random.default_rng(seed)
     queries: list[tuple[tuple[int, int], int]] = []
     keys = list(carts)
@@ -480,13 +186,13 @@ def _cut_carts(carts: dict[tuple[int, int], list[int]], most: int, seed: int) ->
 def _best_way(
     scores: list[NDArray], rankings: list[Ranking], is_next: list[NDArray[np.bool_]], judged: list[int]
 ) -> tuple[str, dict[str, NDArray]]:
-    """The way of ranking with the best mean reciprocal rank, and those ranks of all ways, its own as ``model``.
+    """The best of trees and rules by mean reciprocal rank, and the reciprocal ranks of all, of the best as ``model``.
 
     Args:
         scores: Of the trees, by cart.
         rankings: With the scores of the rules, by cart.
         is_next: Which candidate came next, by cart.
-        judged: Carts whose users the trees had not seen.
+        judged: Carts of users that the trees were not trained on.
     """
     found = {TREES: [_reciprocal(scores[at], is_next[at]) for at in judged]}
     found[RULE] = [_reciprocal(rankings[at].plain, is_next[at]) for at in judged]

@@ -1,8 +1,8 @@
-"""The order to come of every user, as Parquet files that dbt reads as a source."""
+"""Predicts every user's next order and writes Parquet files, which dbt reads as a source."""
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from retail_warehouse.predictions import buy_again, first_purchases, next_in_cart, training
+from retail_warehouse.predictions import buy_again, cart_ranking, first_purchases, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Candidates, Features, chunks
 from retail_warehouse.predictions.model_folder import Model, require_columns
@@ -39,7 +39,7 @@ _TABLES = {
         cast(lift as decimal(18, 6)) as lift, {_STAMP}""",
 }
 _BY_USER = ("predicted_reorders", "predicted_baskets", "predicted_first_purchases")
-# What the predictions of a user stand for; not a table of dbt's.
+# For which order and by which model each user was predicted; dbt does not read this file.
 STATE = "predicted_targets"
 _STATE_COLUMNS = ("user_id", "order_id", "order_number", "history_orders", "order_day")
 NEXT_PRODUCTS = 20  # of each product
@@ -48,7 +48,7 @@ _PSEUDO_CARTS = 20.0
 
 @dataclass
 class Written:
-    """What predicting did: users scored, users kept as they stood, rows by file."""
+    """What was written: users predicted, users left unchanged, rows by file."""
 
     scored: int
     kept: int
@@ -56,7 +56,7 @@ class Written:
 
 
 class _Parts:
-    """Parquet files in pieces, put together at the end."""
+    """Rows of each table, written to Parquet files in pieces and joined at the end."""
 
     def __init__(self, folder: Path, version: str, at: datetime):
         self._connection = duckdb.connect()
@@ -75,7 +75,7 @@ class _Parts:
         self._connection.unregister("rows")
 
     def joined(self, table: str, to: Path, kept: str = "") -> int:
-        """Write a table; ``kept`` is a query for further rows in front."""
+        """Write a table as one file; ``kept`` is a query of rows that come first."""
         parts = f"select * from read_parquet('{_quoted(self._folder / table)}-*.part')"
         if table not in self._counts:
             parts = ""
@@ -113,14 +113,13 @@ def predict(
     """Predict the next order of every user and write all files, or none.
 
     Args:
-        features: As of before the orders to be predicted.
+        features: The state before the orders to be predicted.
         model: Trained on features of the same kind.
-        runs: Cards of all trainings to be told of, the model's among them.
+        runs: Cards of the models for ``model_runs``, this one among them.
         out: Folder, made if missing.
-        only_new_orders: Leave the rows of users alone whose order to be predicted is the same as when ``out`` was
-            written, if the same model wrote it.
-        on_users: Called with the number of users that were done, or left alone.
-        now: The time to note; the present if None.
+        only_new_orders: Keep the rows in ``out`` of users whose next order and model have not changed.
+        on_users: Called with the number of users that were predicted or kept.
+        now: Written as the time of prediction, UTC; the current time if None.
 
     Raises:
         DataError: The features are missing, or do not fit the model.
@@ -136,38 +135,41 @@ def predict(
         new = _changed(out, model.version, state.columns)
     on_users(len(users) - len(new))
     out.mkdir(parents=True, exist_ok=True)
-    names = model.features(buy_again.TASK)
-    ranker = first_purchases.Ranker(
-        co_visits,
-        model.card["tasks"][first_purchases.TASK]["way"],
-        model.boosters.get(first_purchases.TASK, []),
-    )
-    at = now or datetime.now(UTC)
     with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as scratch:
-        parts = _Parts(Path(scratch), model.version, at)
-
-        def rows_of(chunk: NDArray[np.int64]) -> dict[str, dict[str, NDArray]]:
-            own = features.for_thread()
-            try:
-                rows = _reorders(own.candidates(names, chunk), chunk, state.columns, model)
-                condition = f"orders_back = 0 and user_id between {chunk[0]} and {chunk[-1]}"
-                targets = first_purchases.targets_where(own, co_visits, condition)
-                return rows | _first_purchases(ranker, targets, chunk, co_visits)
-            finally:
-                own.close()
-
-        # What takes the time, sorting, sparse products and trees, leaves Python to the other threads.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for chunk, rows in zip(chunks(new), pool.map(rows_of, chunks(new)), strict=True):
-                for table, columns in rows.items():
-                    parts.add(table, **columns)
-                on_users(len(chunk))
+        parts = _Parts(Path(scratch), model.version, now or datetime.now(UTC))
+        for chunk, rows in _by_chunk(features, model, co_visits, state.columns, new):
+            for table, columns in rows.items():
+                parts.add(table, **columns)
+            on_users(len(chunk))
         _next_in_cart(parts, co_visits)
         parts.add(
             STATE, **{name: state[name] for name in _STATE_COLUMNS}, model_version=_repeated(model.version, len(state))
         )
         written = _replace_files(parts, Path(scratch), out, runs, new if len(new) < len(users) else None)
     return Written(len(new), len(users) - len(new), written)
+
+
+def _by_chunk(
+    features: Features, model: Model, co_visits: CoVisits, state: dict[str, NDArray], users: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], dict[str, dict[str, NDArray]]]]:
+    """Predict users in chunks, several at a time; yields each chunk and its columns by table, in order."""
+    names = model.features(buy_again.TASK)
+    way = model.card["tasks"][first_purchases.TASK]["way"]
+    ranker = first_purchases.Ranker(co_visits, way, model.boosters.get(first_purchases.TASK, []))
+
+    def rows_of(chunk: NDArray[np.int64]) -> dict[str, dict[str, NDArray]]:
+        own = features.for_thread()
+        try:
+            rows = _reorders(own.candidates(names, chunk), chunk, state, model)
+            condition = f"orders_back = 0 and user_id between {chunk[0]} and {chunk[-1]}"
+            targets = first_purchases.targets_where(own, co_visits, condition)
+            return rows | _first_purchases(ranker, targets, chunk, co_visits)
+        finally:
+            own.close()
+
+    # Sorting, sparse products and trees take most of the time, and release the GIL.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from zip(chunks(users), pool.map(rows_of, chunks(users)), strict=True)
 
 
 def _replace_files(
@@ -180,14 +182,14 @@ def _replace_files(
         scratch: A folder on the disk of ``out``.
         out: Where the files are to be.
         runs: Cards of the trainings.
-        new: Users that were predicted now, the rows of the others stay; None for all.
+        new: Users that were predicted; rows of others are kept. None if all were.
     """
     written, done = {}, scratch / "done"
     done.mkdir()
     for table in (*_TABLES, STATE):
         old = ""
         if new is not None and table in _BY_USER:
-            # Users who are gone go with it.
+            # Rows of users who no longer exist are dropped.
             everyone = f"select user_id from read_parquet('{_quoted(scratch)}/{STATE}-*.part')"
             old = f"""
                 select * from read_parquet('{_quoted(out / table)}.parquet')
@@ -209,7 +211,7 @@ def _list(users: NDArray[np.int64]) -> str:
 
 
 def _changed(out: Path, version: str, state: dict[str, NDArray]) -> NDArray[np.int64]:
-    """Users whose target is not the one that the files of ``out`` stand for."""
+    """Users whose next order or model is not the one in ``out``."""
     with duckdb.connect() as connection:
         connection.register("state", state)
         same = " and ".join(f"state.{name} = old.{name}" for name in _STATE_COLUMNS)
@@ -276,8 +278,8 @@ def _first_purchases(
 
 
 def _next_in_cart(parts: _Parts, co_visits: CoVisits) -> None:
-    """For carts without a user: how often a product was put in directly after another one, drawn towards how often both
-    are in a cart, which is known better."""
+    """For carts without a user: how often a product was added directly after another one. With few carts, this share is
+    shrunk towards how often both are in one cart, which more carts tell."""
     owners = np.repeat(np.arange(len(co_visits.ids)), np.diff(co_visits.rows))
     met = co_visits.counts > 0
     owners, others = owners[met], co_visits.columns[met]
@@ -301,7 +303,7 @@ def _next_in_cart(parts: _Parts, co_visits: CoVisits) -> None:
 
 
 def run_of(card: dict[str, Any]) -> dict[str, Any]:
-    """A card as a row of ``model_runs``."""
+    """The card of a model as a row of ``model_runs``."""
     tasks = card["tasks"]
     again, first, cart = (tasks[name] for name in (buy_again.TASK, first_purchases.TASK, next_in_cart.TASK))
 
@@ -309,12 +311,12 @@ def run_of(card: dict[str, Any]) -> dict[str, Any]:
         for comparison in task.get("comparisons", []):
             if comparison["measure"].startswith(measure) and name in comparison["estimates"]:
                 return comparison["estimates"][name][part]
-            # What answers stands as the model, not under its own name.
+            # The rule that was chosen is listed as "model", not under its own name.
             if comparison["measure"].startswith(measure) and task.get("way") == name:
                 return comparison["estimates"]["model"][part]
         return None
 
-    decayed = next_in_cart.DECAYED
+    decayed = cart_ranking.DECAYED
     return {
         "model_version": card["model_version"],
         "trained_at": card["trained_at"],

@@ -1,4 +1,4 @@
-"""The page that shows people a trained model: one HTML file that needs nothing else."""
+"""The report of a trained model: one HTML file without further files or requests."""
 
 import io
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def _task(name: str, task: dict[str, Any]) -> str:
 
 
 def comparison_table(comparison: dict[str, Any]) -> str:
-    """A measure beside those of plain rules, with intervals and paired differences."""
+    """An HTML table of a measure: model and plain rules, with intervals and paired differences."""
     rows = []
     for name, estimate in comparison["estimates"].items():
         gap = comparison["differences"].get(name)
@@ -108,7 +108,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _picture(draw: Callable[[Axes], None], caption: str, width: float = 4.2, height: float = 3.6) -> str:
-    # A fixed salt, so that the same figure gives the same bytes.
+    # With a fixed salt, the same figure gives the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": "retail-warehouse", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()

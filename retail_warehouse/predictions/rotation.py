@@ -1,4 +1,4 @@
-"""Hides the last order of every user once: folders of raw files in which it is an open order, and its lines beside."""
+"""Hides the last order of every user once: writes raw files in which it is open, and its lines to another file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ _LINES = "{'order_id': 'bigint', 'product_id': 'bigint', 'add_to_cart_order': 'b
 
 @dataclass(frozen=True)
 class Rotation:
-    """One turn.
+    """The files of one turn.
 
     Attributes:
         data: Folder of the six official files, in which the hidden orders are ``test`` and have no lines.
-        truth: CSV file of what the hidden orders hold, outside of that folder: ``order_id, user_id, order_number,
+        truth: CSV file with the lines of the hidden orders, outside of that folder: ``order_id, user_id, order_number,
             product_id, add_to_cart_order``.
         users: Number of users whose last order is hidden.
     """
@@ -46,8 +46,8 @@ class Hidden:
             data: Folder of the six official files, and of ``truth/order_products__test.csv`` if the lines of the
                 open orders are known.
             turns: Number of turns, 2 or more.
-            companion: Folder of further users with the same catalogue, who are there in every turn and never hidden;
-                those of their orders that the data hold are left out.
+            companion: Folder of further users with the same catalogue, who are in every turn and never hidden. Orders
+                that ``data`` has too are left out.
 
         Raises:
             DataError: A file is missing or cannot be read.

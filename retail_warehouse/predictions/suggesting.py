@@ -1,9 +1,9 @@
 """Next products for given carts.
 
-What an answer rests on, best first: the user's history and the cart; the cart alone, for a user who is not known;
-products that are popular in the aisles of the cart, where nothing of it has statistics yet; the user's history alone,
-for an empty cart; and what is popular overall. Products that are not known are left out of a cart. An answer is filled
-up by popularity.
+An answer uses the user's history and the cart. If the user is not known, it uses the cart alone; if no product of the
+cart has statistics yet, what is popular in its aisles; if the cart is empty, the user's history alone; if neither is
+known, what is popular overall. Unknown products in a cart are ignored. Popular products fill an answer that is too
+short.
 """
 
 import csv
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.predictions import boosting, buy_again, next_in_cart, training
+from retail_warehouse.predictions import boosting, buy_again, cart_ranking, next_in_cart, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import CANDIDATES, Features
 from retail_warehouse.predictions.model_folder import Model, require_columns
@@ -22,16 +22,16 @@ from retail_warehouse.predictions.model_folder import Model, require_columns
 COLUMNS = ("query_id", "user_id", "position", "product_id")
 RANKS = 10
 _CHUNK_USERS = 500
-_MOST_DIGITS = 18  # of a number; more do not fit into 64 bits
+_MOST_DIGITS = 18  # digits of a number; more do not fit into 64 bits
 
 
 @dataclass
 class Cart:
-    """A cart that is asked about.
+    """A cart to suggest products for.
 
     Attributes:
-        query_id: Its name.
-        user_id: Whose it is, if that is known.
+        query_id: Name of the cart in file and answer.
+        user_id: Its user; None if not known.
         products: Product ids, in order.
     """
 
@@ -42,7 +42,7 @@ class Cart:
 
 @dataclass
 class Suggestion:
-    """An answer: product ids, best first, with scores that do not rise."""
+    """The answer for one cart: product ids, best first, and their scores, which never rise."""
 
     query_id: str
     products: list[int]
@@ -50,9 +50,9 @@ class Suggestion:
 
 
 def read_carts(path: Path) -> list[Cart]:
-    """Read carts, in the order in which they first occur.
+    """Read carts from a CSV file, in the order in which they first occur.
 
-    An empty cart is one line without position and product.
+    An empty cart is one line with neither position nor product.
 
     Raises:
         DataError: The file cannot be read; the text names line and column.
@@ -137,7 +137,7 @@ def suggest(
     require_columns(model, buy_again.TASK, features.columns(CANDIDATES), f"features.{CANDIDATES}")
     co_visits = CoVisits.of(features)
     training.require_same_data(model, co_visits)
-    ranker = next_in_cart.Carts(co_visits)
+    ranker = cart_ranking.Carts(co_visits)
     names = model.features(buy_again.TASK)
     shoppers = next_in_cart.Shoppers(features, co_visits, names)
     known = set(features.users().tolist())
@@ -166,22 +166,22 @@ def suggest(
 def answer(
     model: Model,
     co_visits: CoVisits,
-    ranker: next_in_cart.Carts,
+    ranker: cart_ranking.Carts,
     cart: Cart,
-    shopper: next_in_cart.Shopper | None,
+    shopper: cart_ranking.Shopper | None,
     ranks: int,
 ) -> Suggestion:
     """Rank products for one cart.
 
     Args:
-        model: Its two rankings of carts.
-        co_visits: The statistics.
-        ranker: Made of them.
+        model: The trained model.
+        co_visits: Statistics of products and pairs.
+        ranker: The ranker of these statistics.
         cart: The cart.
-        shopper: Whose it is, if that is known.
-        ranks: Most products.
+        shopper: Its user; None if not known.
+        ranks: Number of products to return, if there are as many.
     """
-    # Each product once, where it was put in first.
+    # A product counts once, at its first position.
     places = co_visits.places(np.array(list(dict.fromkeys(cart.products)), np.int64))
     inside = places[places >= 0].tolist()
     if inside:

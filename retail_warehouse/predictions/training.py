@@ -1,4 +1,4 @@
-"""Training of all three tasks, and the card of what came out."""
+"""Trains the models of all three tasks and describes them on a card, ``card.json``."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import Candidates, Features
 from retail_warehouse.predictions.model_folder import Model, version_of
 
-_CATALOGUE_SAMPLE = 500  # products by which other data are recognized
+_CATALOGUE_SAMPLE = 500  # products on the card, by which data of another shop are recognized
 STEPS = ("statistics", "buy again", "first purchases", "next in cart", "next in cart, anonymous")
 LIBRARY = f"lightgbm {lightgbm.__version__}"
 
@@ -32,10 +32,10 @@ def train(
     """Train a model.
 
     Args:
-        features: What to train on; the users that they exclude are left out.
+        features: What to train on, without the users that it excludes.
         seed: The same data and seed give the same model on the same machine.
         on_step: Called with a few words before each part.
-        now: The time to note; the present if None.
+        now: Written as the time of training, UTC; the current time if None.
 
     Raises:
         DataError: The features are missing, or hold no user.
@@ -81,7 +81,7 @@ def train(
 
 
 def _shoppers(features: Features, co_visits: CoVisits, again: buy_again.Trained) -> dict:
-    """Users of training targets, with the probabilities of trees that had not seen them."""
+    """The users of the training targets. Their probabilities come from trees that were not trained on them."""
     candidates, names = again.candidates, again.card["features"]
     scores = again.scores
     if not again.boosters:
@@ -92,7 +92,7 @@ def _shoppers(features: Features, co_visits: CoVisits, again: buy_again.Trained)
 
 
 def _data(features: Features) -> dict[str, Any]:
-    """What the features are made of."""
+    """Facts about the features: counts of users, orders and products, for the card."""
     found = features.read("""
         select
             count(distinct user_id) as users, count(*) as orders, coalesce(sum(basket_size), 0) as lines,
@@ -115,7 +115,7 @@ def _data(features: Features) -> dict[str, Any]:
 
 
 def _catalogue_sample(co_visits: CoVisits) -> list[list[int]]:
-    """Products with their aisles, evenly over the catalogue."""
+    """Every n-th product of the catalogue with its aisle."""
     places = (
         np.unique(np.linspace(0, len(co_visits.ids) - 1, _CATALOGUE_SAMPLE).astype(int)) if len(co_visits.ids) else []
     )
@@ -140,13 +140,13 @@ def require_same_data(model: Model, co_visits: CoVisits) -> None:
 
 
 def none_calibration(model: Model) -> NoneCalibration:
-    """The calibration that the card holds."""
+    """The calibration of the chance of "None", read from the card."""
     task = model.card["tasks"][buy_again.TASK]
     return NoneCalibration(task["none_intercept"], task["none_slope"])
 
 
 def code_version() -> str:
-    """Version of this package, and the commit where it runs in a checkout."""
+    """Version of this package, followed by the commit in a Git checkout."""
     version = metadata.version("retail-warehouse")
     git = shutil.which("git")
     folder = Path(__file__).parent
@@ -159,7 +159,7 @@ def code_version() -> str:
 
 
 def summary(card: dict[str, Any]) -> list[str]:
-    """A few lines about how good a model is."""
+    """The measures of a model as lines of text, for the terminal."""
     lines = []
     for name, task in card["tasks"].items():
         lines.append(f"{name.replace('_', ' ')}: {task['targets']:,} targets")

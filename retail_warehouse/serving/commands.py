@@ -8,11 +8,8 @@ import time
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
-from retail_warehouse import background
 from retail_warehouse.errors import DataError, errors_reported
-from retail_warehouse.project import require_project_folder
 
 
 @click.command("serve")
@@ -71,6 +68,7 @@ def token(
 ) -> None:
     """Print a token of the local issuer, for development; without a flag, for all uses."""
     with errors_reported():
+        from retail_warehouse.project import require_project_folder
         from retail_warehouse.serving.tokens import READ, READ_PREDICTIONS, WRITE, LocalIssuer
         from retail_warehouse.settings import STATE, TokenSettings
 
@@ -112,6 +110,8 @@ def publish(what: str, only: bool, models: Path | None, features: str | None, ta
     if models or features:
         raise click.UsageError(f"{'--models' if models else '--features'} is for predictions.")
     with errors_reported():
+        from tqdm import tqdm
+
         from retail_warehouse.serving import publish as publishing
         from retail_warehouse.serving.stores import landed_files, open_store
 
@@ -123,6 +123,8 @@ def publish(what: str, only: bool, models: Path | None, features: str | None, ta
 
 def _publish_predictions(models: Path | None, features: str | None) -> None:
     with errors_reported():
+        from tqdm import tqdm
+
         from retail_warehouse.predictions.libraries import require_installed
 
         require_installed()
@@ -151,6 +153,8 @@ def _publish_predictions(models: Path | None, features: str | None) -> None:
 def shop(port: int, no_browser: bool) -> None:
     """Publish the predictions, start the API and open the shop page, until Ctrl-C. For development."""
     with errors_reported():
+        from retail_warehouse import background
+        from retail_warehouse.project import require_project_folder
         from retail_warehouse.serving.stores import open_predictions
         from retail_warehouse.serving.tokens import READ_PREDICTIONS, LocalIssuer
         from retail_warehouse.settings import STATE, TokenSettings, settings
@@ -189,7 +193,7 @@ def shop(port: int, no_browser: bool) -> None:
 
 
 def has_predictions() -> bool:
-    """Whether the warehouse has tables of predictions; what was published before serves where it has not."""
+    """Whether the warehouse has tables of predictions. If not, those that were published last are served."""
     import duckdb
 
     from retail_warehouse.project import warehouse

@@ -130,7 +130,7 @@ def _add_invoices(app: FastAPI, authorize: Authorize, intake_now: Callable[[], I
 
 
 def _own_customer(caller: Caller) -> str:
-    """The customer that a bound token speaks for, or one that nobody is."""
+    """The customer that the token is bound to, or an id that matches no customer."""
     try:
         return keys.customer_id(read_customer_id(caller.customer)) if caller.customer else NOBODY
     except (InvalidParameter, ValueError):

@@ -117,7 +117,7 @@ def cursor_of(invoiced_at: datetime, invoice_no: str) -> str:
 
 
 def asked(request: Request) -> QueryParams:
-    """The parameters of a request, none of which may stand there twice."""
+    """The query parameters of a request; one that is repeated is refused."""
     given = request.query_params
     if len(given) != len(given.multi_items()):
         seen: set[str] = set()

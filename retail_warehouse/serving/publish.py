@@ -156,9 +156,9 @@ def publish(
     landed: Collection[str] = (),
     target: str | None = None,
 ) -> int:
-    """Put every line of the warehouse into the serving store and return their number. What dbt has read and does not
-    count is removed: a line that was streamed, and that a file of the same name holds as well, is looked up once. The
-    store learns which deliveries were loaded in bulk: from then on no streamed line takes the place of their rows.
+    """Put every line of the warehouse into the serving store and return their number. Streamed lines
+    that dbt has processed and not accepted are removed, so that a line which is in a file of the same name is found
+    once. The store learns which deliveries were loaded in bulk: from then on no streamed line replaces their rows.
 
     Args:
         store: Gets them.

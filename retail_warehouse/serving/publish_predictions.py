@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.predictions import model_folder, next_in_cart, training
+from retail_warehouse.predictions import cart_ranking, model_folder, training
 from retail_warehouse.predictions.co_visits import CoVisits
 from retail_warehouse.predictions.dataset import Features, Lines
 from retail_warehouse.serving import shop_statistics
@@ -61,7 +61,7 @@ left join warehouse.predictions.predicted_baskets as baskets on users.user_id = 
 where users.orders_back = 0 and users.user_id between ? and ?
 order by users.user_id
 """
-_FACTS = ", ".join(f"coalesce(cast(own.{name} as float), 'nan'::float) as {name}" for name in next_in_cart.NEEDED)
+_FACTS = ", ".join(f"coalesce(cast(own.{name} as float), 'nan'::float) as {name}" for name in cart_ranking.NEEDED)
 # The facts are those that the ranking of carts reads, in the same precision.
 _REORDERS = f"""
 select
@@ -226,7 +226,7 @@ def _packed(baskets: Lines, own: Lines, new: Lines, carts: Lines) -> Iterator[Us
     """Users with what is predicted, from rows that are ordered by user."""
     ids = baskets["user_id"]
     _must_fit(baskets, own)
-    facts = np.column_stack([own[name] for name in next_in_cart.NEEDED]).astype(np.float32)
+    facts = np.column_stack([own[name] for name in cart_ranking.NEEDED]).astype(np.float32)
     own_at, new_at = _edges(own["user_id"], ids), _edges(new["user_id"], ids)
     # Where a cart begins: another user, or another age.
     is_first = np.ones(len(carts), np.bool_)

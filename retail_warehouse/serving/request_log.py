@@ -19,7 +19,7 @@ class RequestLog:
     Errors inside are not passed to other logs, since they may quote the request."""
 
     def __init__(self, app: ASGIApp, counted: Metrics) -> None:
-        """Stand before an application.
+        """Wrap an ASGI application.
 
         Args:
             app: The application.

@@ -83,12 +83,12 @@ class _Server(uvicorn.Server):
 
     @property
     def seconds_left(self) -> float:
-        """Until the process shall have ended."""
+        """Seconds until the process must have ended."""
         return max(_LEAST_SECONDS, _END_SECONDS - (time.monotonic() - (self.told_at or time.monotonic())))
 
 
 class _Start:
-    """What takes a while until the API can answer, done by a thread beside it."""
+    """Does the slow part of the start in a thread, while the API listens."""
 
     def __init__(self, make: Callable[[], Intake], failed: Callable[[], None]) -> None:
         self.intake: Intake | None = None

@@ -1,4 +1,4 @@
-"""What is published once for all users: the catalogue, and what ranks products for carts."""
+"""Data shared by all users: the catalogue, and the model that ranks products for carts."""
 
 import io
 import zlib
@@ -108,7 +108,7 @@ class Shop:
         require_installed()
         import lightgbm
 
-        from retail_warehouse.predictions import next_in_cart, suggesting
+        from retail_warehouse.predictions import cart_ranking, suggesting
         from retail_warehouse.predictions.co_visits import CoVisits
         from retail_warehouse.predictions.model_folder import Model
 
@@ -118,14 +118,14 @@ class Shop:
         model = Model({"tasks": self._tasks, "model_version": self.model_version}, boosters)
         empty = np.zeros(0)
         co_visits = CoVisits(**{field.name: self._arrays.get(field.name, empty) for field in fields(CoVisits)})
-        ranker = next_in_cart.Carts(co_visits)
+        ranker = cart_ranking.Carts(co_visits)
 
         def rank(cart: list[int], user: UserPredictions | None, ranks: int) -> suggesting.Suggestion:
             shopper = None
             if user is not None and len(user.products):
                 places = co_visits.places(user.products)
                 known = places >= 0
-                shopper = next_in_cart.Shopper(
+                shopper = cart_ranking.Shopper(
                     places[known],
                     user.probabilities[known] / 1e6,
                     user.facts[known].astype(float),

@@ -130,7 +130,7 @@ class Claims:
         customer: Claim that names the only customer whose invoices the token may read.
         user: Claim that names the only user whose predictions the token may read.
         deliveries: Claim with the prefix of the only delivery names that the token may send.
-        are_required: Whether a person's token without the claims that are named is good for nothing.
+        are_required: Whether a person's token must carry the claims that are named to be accepted.
     """
 
     customer: str = ""

@@ -44,7 +44,7 @@ class UserPredictions:
         products: Ids of the products bought before, ascending.
         probabilities: Probability that each is in the next order, in millionths.
         ranks: Rank by probability, from 1.
-        facts: A row each, what the ranking of carts knows of it (``next_in_cart.NEEDED``).
+        facts: A row each, what the ranking of carts knows of it (``cart_ranking.NEEDED``).
         last_five: Bits: 1 if it was in the last order, 2 in the one before, to 16.
         days_since_last: From its last purchase to the order that is predicted.
         days_overdue: How much longer that is than the mean between its purchases; nan with a single purchase.
@@ -156,13 +156,13 @@ class UserPredictions:
         if np.isnan(overdue):
             return f"{habit}, last {_days(since)} before the next one" if seen > 1 and since else habit
         if overdue >= 1:
-            return f"{habit}, due since {_days(int(overdue))}"
+            return f"{habit}, {_days(int(overdue))} overdue"
         if overdue > -1:
             return f"{habit}, due now"
         return f"{habit}, due in {_days(int(-overdue))}"
 
 
-FACTS = 5  # of each product; the number of next_in_cart.NEEDED
+FACTS = 5  # of each product; the number of cart_ranking.NEEDED
 
 
 def _days(count: int) -> str:

@@ -4,12 +4,14 @@ import contextlib
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 from retail_warehouse.errors import DataError, errors_reported
-from retail_warehouse.streaming.micro_batches import Batch, MicroBatches
+
+if TYPE_CHECKING:
+    from retail_warehouse.streaming.micro_batches import Batch
 
 _ADDRESS = re.compile(r"[\w.-]+:[0-9]+/?")
 
@@ -24,6 +26,8 @@ def stream(file: Path, to: str, rate: float, batch: int, again: bool) -> None:
     """Send the rows of a file to the API or a landing folder, from where the last run stopped. An API needs a token in
     RETAIL_WAREHOUSE_TOKEN."""
     with errors_reported():
+        from tqdm import tqdm
+
         from retail_warehouse.settings import STATE, TokenSettings
         from retail_warehouse.streaming import player
 
@@ -68,11 +72,12 @@ def process(every: float, once: bool) -> None:
     with errors_reported():
         from retail_warehouse.settings import settings
         from retail_warehouse.streaming import following
+        from retail_warehouse.streaming.micro_batches import MicroBatches
 
         folder, url = settings().landing
         batches = MicroBatches(None if url else folder, lambda message: click.echo(message, err=True))
 
-        def tell(batch: Batch) -> None:
+        def tell(batch: "Batch") -> None:
             result = f"failed, and is tried again: {batch.problem}"
             if batch.ok:
                 result = ", ".join(["ok", *batch.notes])

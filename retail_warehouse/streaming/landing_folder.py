@@ -193,7 +193,7 @@ class LandingFolder:
             raise
 
     def _take_back_later(self, size: int) -> None:
-        """Mark what stands behind a size of the file as refused, which needs no space on the disk."""
+        """Mark everything after a size of the file as refused. Needs no space on the disk."""
         if self._file < 0:
             return
         path = self._open / (self._file_name or "")
@@ -339,7 +339,7 @@ class LandingFolder:
         return done
 
     def _left(self, suffix: str) -> Iterator[tuple[Path, int]]:
-        """Files in ``.open`` that nobody has, with a descriptor each, locked until the next."""
+        """Abandoned files in ``.open``, each with a descriptor, which stays locked until the next is asked for."""
         with self._errors():
             paths = sorted(self._open.iterdir())
         for path in paths:
@@ -420,7 +420,7 @@ class LandingFolder:
 
 
 def make_private(path: Path) -> None:
-    """Make a file, if it is missing, that its owner alone may read and write; one that is there becomes so."""
+    """Make a file if it is missing, and let only its owner read and write it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if os.fstat(descriptor).st_uid == os.geteuid():

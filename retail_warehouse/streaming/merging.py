@@ -79,7 +79,7 @@ class MergeError(Exception):
 
 
 class _Taken(Exception):
-    """Somebody else merges there."""
+    """Another process is merging this folder."""
 
 
 class Place(Protocol):

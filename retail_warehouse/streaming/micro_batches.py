@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables, require_project_folder, warehouse
 from retail_warehouse.settings import settings
 from retail_warehouse.streaming.lag import note_processed
+from retail_warehouse.streaming.landing_folder import handed_over
 from retail_warehouse.streaming.merging import Merged, MergeError, Merging, place_of
-from retail_warehouse.streaming.set_aside import SetAside, is_caused_by_rows, pending_files
+from retail_warehouse.streaming.set_aside import NotTried, SetAside, is_caused_by_rows, pending_files
 
 _LINES = """
 select count(*), count(rejection_reason), (select count(*) from audit.rejected_rows where table_name = 'streamed_lines')
@@ -27,9 +28,8 @@ from staging.stg_online_retail__streamed_lines
 """
 _STAGED = "stg_online_retail__streamed_lines"
 _SELECTED = ("build", "--selector", "micro_batch")
-# Online Retail in an empty warehouse.
-_BY_ITSELF = ("build", "--select", "tag:online_retail", "dim_dates", "service_stock_codes", "--exclude", "tag:reports")
-_BY_ITSELF = (*_BY_ITSELF, "--exclude-resource-type", "unit_test", "test", "exposure")
+_EVERYTHING = ("build", "--exclude-resource-type", "unit_test", "test")
+_TRIED_DAY = "day=9999-12-31"  # folder of landed files that are tried, which come last
 _TRY_SECONDS = 300.0  # until what was set aside is tried again
 
 
@@ -81,7 +81,7 @@ class MicroBatches:
     """Runs dbt on what was landed."""
 
     def __init__(self, landing: Path | None, tell: Callable[[str], None] = lambda message: None) -> None:
-        """Import and parse once; everything is built where nothing was built before.
+        """Import dbt and parse the project, once; build everything if nothing was built before.
 
         Args:
             landing: The folder that ``ONLINE_RETAIL_LANDING`` names, or None for one that only dbt looks into.
@@ -97,7 +97,7 @@ class MicroBatches:
         from dbt.cli.main import dbtRunner
 
         self._landing = landing
-        self._set_aside = SetAside(landing, self._problem_of) if landing else None
+        self._set_aside = SetAside(landing, self._problem_with) if landing else None
         self._next_try = 0.0
         self._has_failed = False
         self._close = DuckDBConnectionManager.close_all_connections
@@ -111,9 +111,20 @@ class MicroBatches:
         self._merging = Merging(place_of(place), models_by_landed_file(parsed.result)) if place else None
         if not self._is_built():
             tell(f"Building {warehouse()} for the first time")
-            built = self._invoke("build", "--exclude-resource-type", "unit_test", "test")
+            built = self._build_everything()
             if not built.ok:
                 raise DataError(f"dbt cannot build the warehouse: {built.problem}")
+
+    def _build_everything(self) -> Batch:
+        built = self._invoke(*_EVERYTHING)
+        if built.ok or self._landing is None or not is_caused_by_rows(built.problem):
+            return built
+        # Perhaps because of landed rows: micro-batches add these, and set aside what cannot be built.
+        with (
+            tempfile.TemporaryDirectory() as nothing_landed,
+            environment_variables({"ONLINE_RETAIL_LANDING": nothing_landed}),
+        ):
+            return self._invoke_dbt(*_EVERYTHING)
 
     def _is_built(self) -> bool:
         file = warehouse()
@@ -177,7 +188,8 @@ class MicroBatches:
             return self._invoke(*_SELECTED)
         if self._set_aside and self._set_aside.files() and time.monotonic() >= self._next_try:
             self._next_try = time.monotonic() + _TRY_SECONDS
-            self._set_aside.try_again()
+            with contextlib.suppress(NotTried):
+                self._set_aside.try_again()
             self._set_aside.enter(warehouse(), "")
         if self._files() == self._seen:
             return None
@@ -190,37 +202,52 @@ class MicroBatches:
 
     def _without_what_fails(self, failed: Batch) -> Batch:
         """A batch without the landed rows that cannot be built, after one that has failed."""
-        landing = self._landing
-        if (
-            landing is None
-            or self._set_aside is None
-            or not self._set_aside.separate(pending_files(landing, warehouse()))
-        ):
+        if self._landing is None or self._set_aside is None:
+            return failed
+        try:
+            count = self._set_aside.separate(pending_files(self._landing, warehouse()))
+        except NotTried as error:
+            return replace(failed, problem=f"{failed.problem} Which rows cause it could not be tried: {error}")
+        if not count:
             return failed
         self._next_try = time.monotonic() + _TRY_SECONDS
         self._set_aside.enter(warehouse(), failed.problem)
         return self._invoke(*_SELECTED)
 
-    def _problem_of(self, file: Path) -> str:
-        """What is wrong with a landed file, built by itself in a warehouse of its own; nothing if it is built."""
-        # Not before it is needed: pydantic takes a while to import.
-        from retail_warehouse.streaming.rows import COLUMNS
+    def _problem_with(self, files: Sequence[Path]) -> str:
+        """What is wrong when landed files are added to a copy of the warehouse; nothing if they can be built.
 
-        with tempfile.TemporaryDirectory() as scratch:
-            data, landing = Path(scratch) / "data", Path(scratch) / "landing"
-            data.mkdir()
-            (data / "header.csv").write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-            (landing / "day=2000-01-01").mkdir(parents=True)
-            shutil.copy(file, landing / "day=2000-01-01" / "part.ndjson")
-            # Under the same name: what was parsed names it.
-            given = {
-                "WAREHOUSE_PATH": str(Path(scratch) / warehouse().name),
-                "ONLINE_RETAIL_DATA": str(data),
-                "ONLINE_RETAIL_LANDING": str(landing),
-            }
+        Raises:
+            NotTried: The warehouse cannot be copied, or dbt fails for reasons that are not in the rows.
+        """
+        with _scratch_beside(warehouse()) as scratch:
+            landing = scratch / "landing"
+            try:
+                for path in (warehouse(), warehouse().with_name(f"{warehouse().name}.wal")):
+                    if path.is_file():
+                        # Under the same name, which the parsed project holds.
+                        shutil.copyfile(path, scratch / path.name)
+                self._link_landed(landing, files)
+                _move_landing(scratch / warehouse().name, self._landing, landing)
+            except (OSError, duckdb.Error) as error:
+                raise NotTried(f"the warehouse cannot be copied to {scratch.parent}: {error}") from error
+            given = {"WAREHOUSE_PATH": str(scratch / warehouse().name), "ONLINE_RETAIL_LANDING": str(landing)}
             with environment_variables(given):
-                batch = self._invoke_dbt(*_BY_ITSELF, "--target-path", str(Path(scratch) / "target"))
-            return "" if batch.ok else batch.problem or "unknown"
+                batch = self._invoke_dbt(*_SELECTED, "--log-level", "none", "--target-path", str(scratch / "target"))
+        if not batch.ok and not is_caused_by_rows(batch.problem):
+            raise NotTried(batch.problem or "dbt failed without saying why")
+        return batch.problem
+
+    def _link_landed(self, landing: Path, tried: Sequence[Path]) -> None:
+        """Fill a landing folder with links to the files that the warehouse holds, and to those that are tried."""
+        assert self._landing is not None
+        pending = {self._landing / name for name in pending_files(self._landing, warehouse())}
+        held = [path for path in handed_over(self._landing) if path not in pending]
+        links = {landing / path.relative_to(self._landing): path for path in held}
+        links |= {landing / _TRIED_DAY / f"{place:06}.ndjson": path for place, path in enumerate(tried)}
+        for link, path in links.items():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.resolve())
 
     def forever(self, every: float, tell: Callable[[Batch], None], until: Callable[[], bool] = lambda: False) -> None:
         """Micro-batches until SIGINT, SIGTERM or SIGHUP, which lets the one that runs end, or until there is nothing to
@@ -251,6 +278,26 @@ class MicroBatches:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _scratch_beside(file: Path) -> Iterator[Path]:
+    """A folder on the disk of a file, where there is room for its copy."""
+    try:
+        scratch = tempfile.TemporaryDirectory(dir=file.resolve().parent, prefix=".tried-")
+    except OSError as error:
+        raise NotTried(str(error)) from error
+    with scratch as name:
+        yield Path(name)
+
+
+def _move_landing(file: Path, old: Path | None, new: Path) -> None:
+    """Let the ledger of a warehouse know its landed files in another folder: a file that moved would be read again."""
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(
+            "update audit.processed_files set fingerprint = replace(fingerprint, ?, ?)",
+            [f", in {old and old.resolve()}", f", in {new.resolve()}"],
+        )
 
 
 def models_by_landed_file(manifest: Any) -> list[str]:

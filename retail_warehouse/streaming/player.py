@@ -332,11 +332,11 @@ def play(
         target: Gets them.
         rate: Rows per second, or 0 for as many as are taken.
         batch: Rows per request.
-        after: Gets the rows of each request in their order, once it and all before are answered, and what became of
-            them.
+        after: Called, in the order of the rows, when a request and all before it are answered; gets its rows and their
+            results.
 
     Raises:
-        DataError: Rows will never be taken; those before were.
+        DataError: The API refuses some rows for good. All rows before them were taken.
     """
     total = Progress()
     start = time.monotonic()

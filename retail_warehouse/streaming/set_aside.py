@@ -38,7 +38,11 @@ create table if not exists audit.set_aside_lines (
 )
 """
 
-Builds = Callable[[Path], str]
+Builds = Callable[[Sequence[Path]], str]
+
+
+class NotTried(Exception):
+    """Rows could not be tried: the warehouse cannot be copied, or dbt failed for reasons that are not in the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class SetAside:
 
         Args:
             landing: The landing folder.
-            builds: Builds a landed file in a warehouse of its own, and returns what is wrong, or nothing.
+            builds: Adds landed files to a copy of the warehouse, and returns what is wrong, or nothing. Raises
+                NotTried.
         """
         self._landing = landing
         self._builds = builds
@@ -79,51 +84,80 @@ class SetAside:
     def separate(self, pending: Iterable[str]) -> int:
         """Find the rows in landed files that cannot be built, set them aside, and return their number.
 
+        A row may fit by itself, and not beside others. So all that was found to be built so far is built with what is
+        tried: first the files together, then halves of them, then halves of the invoices of one file.
+
         Args:
             pending: The files that are not in the warehouse yet, as paths below the landing folder.
-        """
-        return sum(self._separate_file(self._landing / name) for name in pending if self._builds(self._landing / name))
 
-    def _separate_file(self, path: Path) -> int:
+        Raises:
+            NotTried: The rows could not be tried; none, or not all, are set aside.
+        """
+        if self._builds([]):
+            return 0  # it fails without them
+        return self._separate([self._landing / name for name in pending], [])
+
+    def _separate(self, files: list[Path], built: list[Path]) -> int:
+        """Like separate; adds to ``built`` what can be built beside it."""
+        if not files:
+            return 0
+        if not self._builds([*built, *files]):
+            built += files
+            return 0
+        if len(files) > 1:
+            middle = len(files) // 2
+            return self._separate(files[:middle], built) + self._separate(files[middle:], built)
+        return self._separate_file(files[0], built)
+
+    def _separate_file(self, path: Path, built: list[Path]) -> int:
         rows = list(_rows(path))
-        invoices = list(dict.fromkeys(row.invoice for row in rows))
-        bad = set(self._bad(rows, invoices))
+        good: set[str] = set()
+        bad = set(self._bad(rows, list(dict.fromkeys(row.invoice for row in rows)), good, built))
         if not bad:
-            return 0  # it is all of them together
+            built.append(path)
+            return 0
         waiting = [row for row in rows if row.invoice in bad]
         rest = [row for row in rows if row.invoice not in bad]
         # After each step every row is in at least one file. A row that is in two counts once.
         _write(self._landing / SET_ASIDE / f"{path.parent.name}_{path.stem}.rows", waiting)
         if rest:
             _write(path.with_name(f"{path.stem}-rest.ndjson"), rest)
+            built.append(path.with_name(f"{path.stem}-rest.ndjson"))
         path.unlink()
         sync_folder(path.parent)
         return len(waiting)
 
-    def _bad(self, rows: Sequence[_Row], invoices: Sequence[str]) -> Iterator[str]:
-        """The invoices that cannot be built, of those given."""
-        wanted = set(invoices)
-        if not self._builds_rows([row for row in rows if row.invoice in wanted]):
+    def _bad(
+        self, rows: Sequence[_Row], invoices: Sequence[str], good: set[str], built: Sequence[Path]
+    ) -> Iterator[str]:
+        """The invoices, of those given, that cannot be built beside the good ones, to which it adds the others."""
+        wanted = good | set(invoices)
+        if not self._problem_of([row for row in rows if row.invoice in wanted], built):
+            good.update(invoices)
             return
         if len(invoices) == 1:
             yield invoices[0]
             return
         middle = len(invoices) // 2
-        yield from self._bad(rows, invoices[:middle])
-        yield from self._bad(rows, invoices[middle:])
+        yield from self._bad(rows, invoices[:middle], good, built)
+        yield from self._bad(rows, invoices[middle:], good, built)
 
-    def _builds_rows(self, rows: Sequence[_Row]) -> str:
+    def _problem_of(self, rows: Sequence[_Row], built: Sequence[Path] = ()) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             part = Path(scratch) / "part.ndjson"
             _write(part, rows)
-            return self._builds(part)
+            return self._builds([*built, part])
 
     def try_again(self) -> int:
-        """Land the rows again that can be built now, and return their number."""
+        """Land the rows again that can be built now, and return their number.
+
+        Raises:
+            NotTried: They could not be tried.
+        """
         count = 0
         for path in self.files():
             rows = list(_rows(path))
-            if not self._builds_rows(rows):
+            if not self._problem_of(rows):
                 day, _, name = path.stem.partition("_")
                 folder = self._landing / day
                 folder.mkdir(exist_ok=True, mode=0o700)

@@ -1,10 +1,4 @@
-with order_items as (
-
-    select * from {{ ref('fct_order_items') }}
-
-),
-
-order_total as (
+with order_total as (
 
     select count(basket_size) as order_count from {{ ref('fct_orders') }}
 
@@ -12,7 +6,7 @@ order_total as (
 
 measured as (
 
-    {{ measured_items('order_items', 'aisle_id') }}
+    {{ measured_items(ref('order_products'), ref('fct_orders'), ref('products'), 'aisle_id') }}
 
 ),
 

@@ -1,10 +1,4 @@
-with order_items as (
-
-    select * from {{ ref('fct_order_items') }}
-
-),
-
-products as (
+with products as (
 
     select * from {{ ref('products') }}
 
@@ -20,14 +14,16 @@ order_total as (
 bought as (
 
     select
-        product_id,
-        user_id,
+        order_products.product_id,
+        orders.user_id,
         count(*) as order_count,
-        sum(reordered) as reordered_items,
-        sum(case when add_to_cart_order = 1 then 1 else 0 end) as first_in_cart_count,
-        sum(add_to_cart_order) as cart_positions
-    from order_items
-    group by product_id, user_id
+        sum(order_products.reordered) as reordered_items,
+        sum(case when order_products.add_to_cart_order = 1 then 1 else 0 end) as first_in_cart_count,
+        sum(order_products.add_to_cart_order) as cart_positions
+    from {{ ref('order_products') }} as order_products
+    inner join {{ ref('fct_orders') }} as orders
+        on order_products.order_id = orders.order_id
+    group by order_products.product_id, orders.user_id
 
 ),
 

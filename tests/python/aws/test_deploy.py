@@ -180,16 +180,21 @@ def test_next_steps_and_options_of_the_command(aws, deploy, monkeypatch):
         "_SUCCESS",
     ):
         assert part in done.output
+    assert "AWS_DEPLOY_ROLE" not in done.output
     scheduler = aws.client("scheduler")
     states = [scheduler.get_schedule(Name=one["Name"])["State"] for one in scheduler.list_schedules()["Schedules"]]
     assert sorted(states) == ["DISABLED", "ENABLED", "ENABLED"]
+    done = CliRunner().invoke(command.main, ["--region", "eu-west-2", *image, "--github", "owner/name"])
+    roles = {role["RoleName"]: role for role in aws.client("iam").list_roles(MaxItems=100)["Roles"]}
+    [deploy_role] = [name for name in roles if name.startswith("retail-github-DeployRole")]
+    assert f"AWS_DEPLOY_ROLE={roles[deploy_role]['Arn']}\n" in done.output
     for wrong in (["--delete-data"], ["--dry-run", "--destroy"]):
         assert CliRunner().invoke(command.main, wrong).exit_code == 2
     done = CliRunner().invoke(command.main, ["--region", "eu-west-2", *image, "--set", "warehouse=1"])
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
     done = CliRunner().invoke(command.main, ["--region", "eu-west-2", "--destroy"], input="n\n")
     assert "Delete the stacks; the data stay: retail-* in eu-west-2 of account" in done.output
-    assert set(stacks_of(aws)) == {f"retail-{stack}" for stack in STACKS}
+    assert set(stacks_of(aws)) == {f"retail-{stack}" for stack in [*STACKS, "github"]}
 
 
 def test_taken_down_the_data_stay_and_come_back(aws, deploy):

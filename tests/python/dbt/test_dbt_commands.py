@@ -118,7 +118,7 @@ def invoices(tmp_path):
 
 def test_a_retry_runs_what_failed(built_dbt, small):
     add = "update online_retail.fct_daily_sales set gross_amount = {} - gross_amount"
-    test = "accepted_range_fct_daily_sales_gross_amount__0"
+    test = "fct_daily_sales_has_valid_values"
     with duckdb.connect(str(built_dbt.warehouse)) as connection:
         connection.execute(add.format("-1"))
     failed = built_dbt("build", "--select", "fct_sales,resource_type:test", test, data=small.data, **WITH_ARTIFACTS)

@@ -392,7 +392,7 @@ def test_data_tests_look_at_what_has_not_been_tested(dbt, tested):
     assert again.ok, again.output
     everything = dbt("test", *ORDERS, data=tested)
     assert not everything.ok
-    assert "accepted_range_orders_order_dow" in everything.output
+    assert "orders_has_valid_values: order_dow is above 6 in 1 row" in everything.output
     refreshed = dbt("build", *ORDERS, "--full-refresh", data=tested)
     assert refreshed.ok, refreshed.output
     # A fault in new rows is found, and found again by a build without further rows.

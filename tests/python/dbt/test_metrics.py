@@ -182,7 +182,7 @@ def test_mf_validates_and_answers_what_the_page_asks(environment, tmp_path):
     assert validated.exit_code == 0, validated.output
     out = tmp_path / "out.csv"
     queries = re.findall(r"^mf (query .*)", (PROJECT / "docs/reports.md").read_text(), re.MULTILINE)
-    assert len(queries) == 4
+    assert len(queries) == 5
     for query in queries:
         arguments = [str(out) if word.endswith(".csv") else word for word in shlex.split(query, comments=True)]
         asked_for = CliRunner().invoke(cli, arguments)

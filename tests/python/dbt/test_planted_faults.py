@@ -120,9 +120,24 @@ def bad_value(data_type: str, arguments: dict) -> str:
     return {"VARCHAR": "'planted fault'", "DATE": "date '1900-01-01'"}.get(data_type, "-99")
 
 
-def fault(node: dict, relation: str, types: dict[str, str], is_empty: bool) -> list[str]:
-    """The statements that plant the fault of a generic test into its relation."""
+def rules(node: dict) -> list[tuple[str, dict]]:
+    """What a test looks for, as name and arguments of a generic test: of `valid_values` a rule for each column and
+    bound, of a singular test nothing but itself."""
+    if "test_metadata" not in node:
+        return [("singular", {})]
     name, arguments = node["test_metadata"]["name"], node["test_metadata"]["kwargs"]
+    if name != "valid_values":
+        return [(name, arguments)]
+    found = [("not_null", {"column_name": column}) for column in arguments.get("not_null", {})]
+    for column, values in arguments.get("accepted_values", {}).items():
+        found.append(("accepted_values", {"column_name": column, "values": values}))
+    for column, bounds in arguments.get("ranges", {}).items():
+        found += [("accepted_range", {"column_name": column, bound: value}) for bound, value in bounds.items()]
+    return found
+
+
+def fault(name: str, arguments: dict, relation: str, types: dict[str, str], is_empty: bool) -> list[str]:
+    """The statements that plant the fault of a generic test into its relation."""
     column = arguments.get("column_name")
     if name in ("unique", "unique_combination_of_columns", "unique_row_numbers"):
         source = planted_row(types) if is_empty else f"select * from {relation} limit 1"
@@ -161,7 +176,7 @@ def test_every_data_test_can_fail(built, tmp_path):
     assert len(tests) > 200
     copy = tmp_path / built.warehouse.name  # the compiled SQL names the database by its file
     shutil.copy(built.warehouse, copy)
-    problems, refused = [], 0
+    problems, planted, refused = [], 0, 0
     with duckdb.connect(str(copy)) as connection:
         connection.execute("set default_null_order = 'nulls_last_on_asc_first_on_desc'")
         connection.execute("set integer_division = true")
@@ -169,12 +184,13 @@ def test_every_data_test_can_fail(built, tmp_path):
         def failures(node: dict) -> int:
             return connection.execute(f"select count(*) from ({node['compiled_code']}\n)").fetchall()[0][0]
 
-        for node in tests:
+        for node, name, arguments in [(test, *rule) for test in tests for rule in rules(test)]:
             if failures(node) != 0:
                 problems.append(f"{node['name']} fails before its fault")
+            planted += 1
             connection.begin()
             try:
-                if "test_metadata" not in node:
+                if name == "singular":
                     statements = SINGULAR_FAULTS.get(node["name"])
                     if statements is None:
                         problems.append(f"{node['name']} has no fault in SINGULAR_FAULTS")
@@ -183,11 +199,10 @@ def test_every_data_test_can_fail(built, tmp_path):
                     model = nodes.get(node["attached_node"]) or sources[node["depends_on"]["nodes"][0]]
                     relation = f"{model['schema']}.{model.get('alias', model['name'])}"
                     # The gate must see a fault in the rows that it counts, so its own view stays a view.
-                    is_gate = node["test_metadata"]["name"] == "rejected_rows_within_limit"
-                    make_table(connection, COUNTED[relation] if is_gate else relation)
+                    make_table(connection, COUNTED[relation] if name == "rejected_rows_within_limit" else relation)
                     types = {row[0]: row[1] for row in connection.execute(f"describe {relation}").fetchall()}
                     [(rows,)] = connection.execute(f"select count(*) from {relation}").fetchall()
-                    statements = fault(node, relation, types, rows == 0)
+                    statements = fault(name, arguments, relation, types, rows == 0)
                 for statement in statements:
                     connection.execute(statement)
                 if failures(node) == 0:
@@ -196,7 +211,8 @@ def test_every_data_test_can_fail(built, tmp_path):
                 refused += 1  # the contract does not let the fault in
             finally:
                 connection.rollback()
-    print(f"{len(tests)} data tests; the contract refused the fault of {refused}")
+    print(f"{len(tests)} data tests, {planted} faults, of which the contract refused {refused}")
+    assert planted > 500
     assert not problems, "\n".join(problems)
 
 

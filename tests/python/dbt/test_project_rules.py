@@ -105,8 +105,9 @@ def test_every_table_of_predictions_is_read_by_the_model_of_its_name(manifest, m
 
 
 def test_every_model_and_seed_is_keyed(manifest, models):
-    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them. A view that
-    only selects from a tested table, or that a tested table only selects from, names it under `meta.tested_through`."""
+    """`unique` and `not_null` on the columns under `meta.grain`, or on each part of a combination of them. `not_null`
+    may be a part of `valid_values`. A view that only selects from a tested table, or joins it by foreign keys to tables
+    whose keys are tested, or that a tested table only selects from, names it under `meta.tested_through`."""
     ids = {node["name"]: id_ for id_, node in models.items()}
     tests = {}
     for node in manifest["nodes"].values():
@@ -114,6 +115,7 @@ def test_every_model_and_seed_is_keyed(manifest, models):
             arguments = node["test_metadata"]["kwargs"]
             columns = arguments.get("combination_of_columns") or [arguments.get("column_name")]
             tests.setdefault(node["attached_node"], set()).add((node["test_metadata"]["name"], tuple(columns)))
+            tests[node["attached_node"]] |= {("not_null", (column,)) for column in arguments.get("not_null", {})}
             if node["test_metadata"]["name"] == "unique_row_numbers":
                 tests[node["attached_node"]].add(("unique_combination_of_columns", ("file_name", "row_number")))
     seeds = {id_: node for id_, node in manifest["nodes"].items() if node["resource_type"] == "seed"}

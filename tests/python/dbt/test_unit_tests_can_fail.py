@@ -70,8 +70,8 @@ FAULTS = {
     ),
     "int_aisles_rejected_keeps_first_of_duplicates": (
         "macros/intermediate/later_duplicates.sql",
-        "order by {{ rows }}.file_name, {{ rows }}.row_number",
-        "order by {{ rows }}.row_number",
+        "order by candidates.file_name, candidates.row_number",
+        "order by candidates.row_number",
     ),
     "int_departments_rejected_keeps_first_of_duplicates": (
         "models/intermediate/instacart/int_departments_rejected.sql",
@@ -90,8 +90,8 @@ FAULTS = {
     ),
     "int_order_products_rejected_names_the_first_reason": (
         "models/intermediate/instacart/int_order_products_rejected.sql",
-        "later_duplicates('candidates', ['order_id', 'product_id'])",
-        "later_duplicates('candidates', ['order_id'])",
+        "later_duplicates(candidates, ['order_id', 'product_id'])",
+        "later_duplicates(candidates, ['order_id'])",
     ),
     "int_orders_accepted_leaves_out_rejected_rows": (
         "models/intermediate/instacart/int_orders_accepted.sql",

@@ -7,6 +7,7 @@ import sys
 import bench
 import click
 import duckdb
+import peer
 import pytest
 from conftest import PROJECT
 
@@ -75,3 +76,27 @@ def test_the_results_are_of_the_full_size():
     assert "| time a / b |" in text
     assert "34 tables of (a) and (b) are equal" in text
     assert "| time of 1 % more orders / full build |" in text
+
+
+def test_the_marts_equal_those_of_the_peer_where_they_mean_the_same(built, tmp_path):
+    """In every row and key; a row that differs is noticed."""
+    shutil.copy(built.warehouse, tmp_path / "dbt.duckdb")
+    peer.build_peer(SAMPLES / "instacart", tmp_path)
+    found = peer.compare(tmp_path)
+    assert len(found) == 16
+    for one in found:
+        assert (one.peer, one.ours, one.repeated) == (one.same, one.same, 0), one
+    with duckdb.connect(str(tmp_path / "peer.duckdb")) as connection:
+        connection.execute("update dim_orders set basket_size = basket_size + 1 where order_id = 2")
+        connection.execute("insert into stg_aisles from stg_aisles limit 1")
+    different = {one.model.name: one for one in peer.compare(tmp_path) if one.same != one.peer or one.repeated}
+    assert set(different) == {"dim_orders", "stg_aisles"}
+    assert different["dim_orders"].same == different["dim_orders"].peer - 1
+    assert different["stg_aisles"].repeated == 1
+
+
+def test_the_page_of_the_peer_says_what_was_compared():
+    text = (PROJECT / "benchmarks/peer.md").read_text()
+    assert text.startswith("# The marts beside those of another project")
+    for model in peer.MODELS:
+        assert f"| {model.name} | {model.key} | " in text

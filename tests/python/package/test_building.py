@@ -64,9 +64,10 @@ def test_what_fails_and_what_warns_is_told_with_the_message_of_dbt(built_dbt, sm
         connection.execute("update online_retail.fct_daily_sales set gross_amount = -1")
     status, output = run(built_dbt, *tests, data=small.data)
     assert status == 1
-    failed = "accepted_range_fct_daily_sales_gross_amount__0"
+    failed = "fct_daily_sales_has_valid_values"
     assert f"  failed: {failed}\n" in output
     assert re.search(rf"in test {failed} .*\n  Got \d+ results, configured to fail", output), output
+    assert re.search(rf"{failed}: gross_amount is below 0 in \d+ rows\n", output), output
     assert re.search(r"The build failed after \d+ s: .* failed \(see above\)", output)
     assert "make build VERBOSE=1" in output
     assert "PASS" not in output

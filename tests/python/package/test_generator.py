@@ -9,7 +9,7 @@ from conftest import PROJECT, REAL_DATA
 from shared import shopping_behaviour
 
 from retail_warehouse.cli import main
-from retail_warehouse.generate import instacart
+from retail_warehouse.generate import SAMPLE_SEED, SAMPLE_USERS, instacart
 
 SAMPLE = PROJECT / "seeds/samples/instacart"
 
@@ -47,7 +47,7 @@ def one(connection, sql: str):
 
 
 def test_the_bundled_sample_is_the_generators_output(tmp_path):
-    instacart.generate(instacart.SAMPLE_USERS, instacart.SAMPLE_SEED, tmp_path)
+    instacart.generate(SAMPLE_USERS, SAMPLE_SEED, tmp_path)
     assert contents(tmp_path) == contents(SAMPLE), "run `make sample`"
 
 

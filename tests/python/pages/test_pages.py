@@ -78,7 +78,7 @@ RUN_BY = {
     "retail-warehouse check .*": "test_check.py::test_a_folder_is_checked_without_a_warehouse",
     "retail-warehouse generate instacart .*": "test_generator.py::test_command",
     "retail-warehouse generate online-retail .*": (
-        "test_online_retail.py::test_the_bundled_sample_is_the_generators_output"
+        "test_online_retail_sample.py::test_the_bundled_sample_is_the_generators_output"
     ),
     "retail-warehouse predict --only-new-orders.*": (
         "test_predictions.py::test_scoring_users_with_new_orders_equals_scoring_all"

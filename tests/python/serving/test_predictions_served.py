@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from retail_warehouse.cli import main
-from retail_warehouse.predictions import next_in_cart, suggesting
+from retail_warehouse.predictions import cart_ranking, suggesting
 from retail_warehouse.serving import user_predictions
 from retail_warehouse.serving.predictions_store import PublishedError
 from retail_warehouse.serving.shop_statistics import MOST_ITEMS, Shop
@@ -245,18 +245,18 @@ def person(order_count: int = 5, **changes) -> UserPredictions:
 @pytest.mark.parametrize(
     ("user", "why"),
     [
-        (person(), "bought in 5 of the last 5 orders, due since 3 days"),
-        (person(days_overdue=[1.99]), "bought in 5 of the last 5 orders, due since 1 day"),
-        (person(days_overdue=[1.0]), "bought in 5 of the last 5 orders, due since 1 day"),
+        (person(), "bought in 5 of the last 5 orders, 3 days overdue"),
+        (person(days_overdue=[1.99]), "bought in 5 of the last 5 orders, 1 day overdue"),
+        (person(days_overdue=[1.0]), "bought in 5 of the last 5 orders, 1 day overdue"),
         (person(days_overdue=[0.99]), "bought in 5 of the last 5 orders, due now"),
         (person(days_overdue=[0.0]), "bought in 5 of the last 5 orders, due now"),
         (person(days_overdue=[-0.99]), "bought in 5 of the last 5 orders, due now"),
         (person(days_overdue=[-1.0]), "bought in 5 of the last 5 orders, due in 1 day"),
         (person(days_overdue=[-12.7]), "bought in 5 of the last 5 orders, due in 12 days"),
-        (person(3, last_five=[5]), "bought in 2 of the last 3 orders, due since 3 days"),
+        (person(3, last_five=[5]), "bought in 2 of the last 3 orders, 3 days overdue"),
         (
             person(9, last_five=[0], facts=np.array([[2, 1, 6, 1, 0.5]], np.float32)),
-            "bought in 2 of 9 orders, not in the last 5, due since 3 days",
+            "bought in 2 of 9 orders, not in the last 5, 3 days overdue",
         ),
         (
             person(last_five=[2], days_overdue=[float("nan")]),
@@ -278,7 +278,7 @@ def test_what_is_packed_comes_out_again():
         again = UserPredictions.unpack(user.pack())
         for field in dataclasses.fields(user):
             np.testing.assert_allclose(getattr(again, field.name), getattr(user, field.name), rtol=1e-6)
-    assert len(next_in_cart.NEEDED) == user_predictions.FACTS
+    assert len(cart_ranking.NEEDED) == user_predictions.FACTS
     packed = person().pack()
     for damaged in (b"", packed[:-9], b"x" + packed, Path(__file__).read_bytes()):
         with pytest.raises(PublishedError):
