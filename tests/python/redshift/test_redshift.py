@@ -36,7 +36,8 @@ READER = "role:analysts"
 STREAMED_LATER = "{},é1234,Ångström,{},12/9/2011 12:56,0.001,17850,United Kingdom"
 STREAMED_LEDGER = """
     select file_name, model_name, processed_at from audit.processed_files
-    where table_name = 'streamed_lines' order by file_name, model_name
+    where table_name = 'streamed_lines' and model_name in ('stg_online_retail__streamed_lines', 'invoice_lines')
+    order by file_name, model_name
 """
 USERS = "select user_id from features.ftr_targets where orders_back = 0"
 
