@@ -1,4 +1,5 @@
-{# Written out in each place: as a common table expression DuckDB would write 33 million rows to disk before it reads them. #}
+{# Written out in each place: as a common table expression DuckDB would write 33 million rows to disk before it reads
+   them. #}
 {% set order_products = '(' ~ touched_rows(ref('int_order_products_unioned'), with_unkeyed=true) ~ ')' %}
 {% set candidates %}
     (
