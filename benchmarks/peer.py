@@ -239,9 +239,10 @@ def main(users: int, data: Path | None, write: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="peer_", ignore_cleanup_errors=True) as name:
         work = Path(name)
         (work / "profiles.yml").write_text((PROJECT / "profiles.yml.example").read_text())
-        files = generate(1.0, users, None, work)
         if data:
-            files = Data(1.0, data.resolve(), files.online_retail)
+            files = Data(1.0, data.resolve(), PROJECT / "seeds/samples/online_retail")
+        else:
+            files = generate(1.0, users, None, work)
         seconds: list[float] = []
         with processor_time(seconds):
             build_peer(files.instacart, work)
