@@ -22,9 +22,9 @@ from retail_warehouse.runs.bucket import RUNS, STREAMED, Bucket, Found
 from retail_warehouse.runs.redshift import Dbt
 from retail_warehouse.runs.state import Done, State, digest_of
 
-SUCCEEDED, FAILED, SKIPPED = "succeeded", "failed", "skipped"
+SUCCEEDED, FAILED, SKIPPED, LOCKED = "succeeded", "failed", "skipped", "locked"
 DONE, UNCHANGED = "done", "unchanged"
-OK, FAILURE, USAGE, LOCKED = 0, 1, 2, 3
+OK, FAILURE, USAGE, IS_LOCKED = 0, 1, 2, 3
 
 
 class NothingToDo(Exception):
@@ -232,8 +232,8 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
             else:
                 summary |= {"status": SKIPPED, "reason": "Nothing has changed since the last run."}
         except lock.Held as reason:
-            summary |= {"status": SKIPPED, "reason": str(reason)}
-            code = LOCKED
+            summary |= {"status": LOCKED, "reason": str(reason)}
+            code = IS_LOCKED
         except NothingToDo as reason:
             summary |= {"status": SKIPPED, "reason": str(reason)}
         except (Exception, KeyboardInterrupt) as problem:

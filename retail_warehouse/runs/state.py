@@ -10,7 +10,7 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.runs.bucket import RUNS, Bucket
 
 KEY = f"{RUNS}/state.json"
-_FORMAT = 1
+_FORMAT = 2
 # What decides on the tables: after a change of it they are built anew in full.
 _OF_DBT = ("dbt_project.yml", "models", "macros", "seeds/reference")
 # What decides on everything else.
@@ -39,12 +39,14 @@ class State:
     Attributes:
         steps: Steps that are done, by name.
         built_with: The digest of the dbt project that the tables were last built with; empty before the first build.
-        processed_at: When the warehouse had last taken in a file after that build, by its ledger.
+        processed_at: When the warehouse had last processed a file, by its ledger, after that build.
+        with_files: Sources that were loaded from files, ``instacart`` or ``online_retail``.
     """
 
     steps: dict[str, Done] = field(default_factory=dict)
     built_with: str = ""
     processed_at: str = ""
+    with_files: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, bucket: Bucket) -> "State":
@@ -61,7 +63,7 @@ class State:
             if told["format"] != _FORMAT:
                 raise ValueError(f"format {told['format']}")
             steps = {name: Done(**one) for name, one in told["steps"].items()}
-            return cls(steps, told["built_with"], told["processed_at"])
+            return cls(steps, told["built_with"], told["processed_at"], set(told["with_files"]))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{bucket.url(KEY)} cannot be read ({error}). Remove it: the next run then does every step again."
@@ -86,6 +88,7 @@ class State:
         """
         told: dict[str, object] = {"format": _FORMAT, "steps": {name: asdict(one) for name, one in self.steps.items()}}
         told |= {"built_with": self.built_with, "processed_at": self.processed_at}
+        told |= {"with_files": sorted(self.with_files)}
         bucket.write(KEY, json.dumps(told, indent=1).encode())
 
 

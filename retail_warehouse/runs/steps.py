@@ -2,10 +2,12 @@
 
 A step that reads the disk copies what it needs there first: the task that did the step before it may be gone."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from retail_warehouse import official
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
 from retail_warehouse.redshift_connection import connected
@@ -14,8 +16,11 @@ from retail_warehouse.runs import merging, publishing, site
 from retail_warehouse.runs.bucket import EXPORTS, FEATURES, MODELS, PREDICTIONS, RAW, REDSHIFT_LOAD, STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import NothingToDo, Run, Step
+from retail_warehouse.runs.state import KEY as STATE
 
 _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
+# The file of Online Retail where all rows are streamed: a header without rows.
+_NO_ROWS = "no_rows.csv"
 # Of the source online_retail, what changes when rows are streamed.
 _STREAMED_TABLES = ("data_files", "streamed_lines")
 
@@ -39,12 +44,26 @@ def land_streamed(run: Run) -> str:
 
 
 def _online_retail_files(run: Run) -> dict[str, Path]:
+    _require_files_that_were_loaded(run, "online_retail")
+    folder = run.copy(_ONLINE_RETAIL)
     if not run.files(_ONLINE_RETAIL):
+        path = folder / _NO_ROWS
+        path.write_text(f"{official.ONLINE_RETAIL_HEADER}\n", encoding="utf-8")
+        os.utime(path, (0, 0))  # the same file in every run: dbt identifies a file by its size and time
+    return {"ONLINE_RETAIL_DATA": folder, "ONLINE_RETAIL_LANDING": run.copy(STREAMED)}
+
+
+def _require_files_that_were_loaded(run: Run, source: str) -> None:
+    """Check that a source which was loaded from files still has files.
+
+    Raises:
+        DataError: It has none.
+    """
+    if source in run.state.with_files and not run.files(f"{RAW}/{source}"):
         raise DataError(
-            f"There is no file in {run.bucket.url(_ONLINE_RETAIL)}. Put one there; where all rows are streamed, one "
-            "with the header alone."
+            f"There are no files in {run.bucket.url(RAW, source)} any more, but the warehouse was loaded from there. "
+            f"Put the files back. To continue without them, remove {run.bucket.url(STATE)}."
         )
-    return {"ONLINE_RETAIL_DATA": run.copy(_ONLINE_RETAIL), "ONLINE_RETAIL_LANDING": run.copy(STREAMED)}
 
 
 def _land(run: Run, source: str, folders: dict[str, Path], tables: Sequence[str] = ()) -> str:
@@ -75,6 +94,8 @@ def load_streamed(run: Run) -> str:
 
 def _load(run: Run, source: str, **tables: list[str]) -> str:
     run.dbt.operation("load_raw", source=source, location=run.bucket.url(REDSHIFT_LOAD, source), **tables)
+    if run.files(f"{RAW}/{source}"):
+        run.state.with_files |= {source}
     return "loaded"
 
 
@@ -206,24 +227,22 @@ def dashboard(run: Run) -> str:
 
 
 def sources_of(run: Run) -> list[str]:
-    """The sources that have files, or streamed rows.
+    """The sources that have files or, for Online Retail, streamed rows.
 
     Raises:
-        DataError: None has, or one that was loaded has none any more.
+        DataError: No source has any, or a source that was loaded from files has none left.
     """
-    has_files = {
+    # An object without bytes is a refused commit of the API.
+    has_streamed = any(found.size for found in run.files(STREAMED).values())
+    has_rows = {
         "instacart": bool(run.files(_INSTACART)),
-        "online_retail": bool(run.files(_ONLINE_RETAIL) or run.files(STREAMED)),
+        "online_retail": bool(run.files(_ONLINE_RETAIL)) or has_streamed,
     }
-    for source, has_some in has_files.items():
-        if not has_some and f"load_{source}" in run.state.steps:
-            raise DataError(
-                f"There is no file in {run.bucket.url(RAW, source)} any more, and the warehouse was loaded from there. "
-                "Put the files back."
-            )
-    if not any(has_files.values()):
+    for source in has_rows:
+        _require_files_that_were_loaded(run, source)
+    if not any(has_rows.values()):
         raise DataError(f"There are no raw files. Put them into {run.bucket.url(_INSTACART)} (docs/real_files.md).")
-    return [source for source, has_some in has_files.items() if has_some]
+    return [source for source, has_some in has_rows.items() if has_some]
 
 
 def forget_another_warehouse(run: Run) -> None:
