@@ -24,7 +24,6 @@ from retail_warehouse.runs.redshift import Dbt
 from retail_warehouse.runs.run import NothingToDo, Run, Step, perform
 from retail_warehouse.runs.state import Done, State, project_digests
 
-
 STREAMED_TABLES = ("data_files", "streamed_lines")
 
 
@@ -126,7 +125,7 @@ def test_a_run_does_its_steps_and_the_next_one_nothing(go, small, bucket):
         (DataError("dbt build has failed"), "dbt build has failed"),
         (OSError(28, "No space left on device"), "No space left"),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
-        (KeyboardInterrupt(), "It was interrupted; the next run goes on with this step."),
+        (KeyboardInterrupt(), "The run was interrupted; the next run resumes with this step."),
     ],
 )
 def test_a_failed_step_is_named_and_gone_on_with(go, small, failure, told):
@@ -400,7 +399,7 @@ def test_months_that_are_gone_are_removed_from_the_export(run, bucket):
     put(bucket, f"{month}2011-01-01/0000_part_00.parquet", "old")
     put(bucket, f"{month}2010-12-01/0000_part_00.parquet", "gone")
     put(bucket, "exports/prod/customers/0000_part_00.parquet", "exported by hand")
-    assert steps.export(run) == f"2 files in {bucket.url('exports/prod')}, 1 of gone months removed"
+    assert steps.export(run) == f"2 files in {bucket.url('exports/prod')}, 1 of old months removed"
     assert list(bucket.files("exports/prod")) == [
         "customers/0000_part_00.parquet",
         "fct_sales/invoice_month=2011-01-01/0000_part_00.parquet",
