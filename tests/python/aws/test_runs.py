@@ -77,7 +77,7 @@ def go(bucket, small, tmp_path, capfd):
         exit_code = perform(made, steps_of, **options)
         said = capfd.readouterr()
         summary = json.loads(said.out.splitlines()[-1])
-        assert summary["run"] == "nightly"
+        assert (summary["run"], summary["exit_code"]) == ("nightly", exit_code)
         assert summary["seconds"] >= 0
         assert bucket.read(lock.KEY) is None
         newest = sorted(bucket.files("runs/summaries"))[-1]
@@ -174,7 +174,7 @@ def test_a_second_run_ends_with_3_and_says_who_holds_the_lock(bucket, small, tmp
         run = Run("nightly", bucket, tmp_path, Dbt(), tables_digest="t", code_digest="1")
         assert perform(run, lambda run: small.nightly) == 3
     summary = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert summary["status"] == "locked", "not skipped, which an alarm takes for a run that was done"
+    assert (summary["status"], summary["exit_code"]) == ("locked", 3), "not skipped, which an alarm takes for a run that was done"
     assert summary["reason"].startswith("Another run holds the lock: train on ")
     assert small.done == []
 
@@ -464,5 +464,5 @@ def test_a_wrong_setting_ends_with_2_and_a_summary(monkeypatch, tmp_path, given,
     done = CliRunner().invoke(main, ["run", "nightly"], env={"DBT_PROFILES_DIR": str(tmp_path), **given})
     assert done.exit_code == 2, done.output
     summary = json.loads(done.stdout.splitlines()[-1])
-    assert (summary["status"], summary["steps"]) == ("failed", {})
+    assert (summary["status"], summary["exit_code"], summary["steps"]) == ("failed", 2, {})
     assert told in summary["error"]
