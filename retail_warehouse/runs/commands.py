@@ -23,7 +23,7 @@ def run(what: str, again: bool, full_refresh: bool) -> None:
     try:
         made, steps_of = _prepared(what)
     except DataError as error:
-        tell_end({"run": what, "status": FAILED, "seconds": 0.0, "steps": {}, "error": str(error)})
+        tell_end({"run": what, "status": FAILED, "seconds": 0.0, "exit_code": USAGE, "steps": {}, "error": str(error)})
         raise SystemExit(USAGE) from error
     raise SystemExit(perform(made, steps_of, again, full_refresh))
 

@@ -241,7 +241,7 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
             failed = [name for name, about in steps.items() if about["status"] == FAILED]
             summary |= {"failed_step": failed[0]} if failed else {}
             code = FAILURE
-    summary["seconds"] = round(time.monotonic() - start, 1)
+    summary |= {"seconds": round(time.monotonic() - start, 1), "exit_code": code}
     _keep(run, summary)
     tell_end(summary)
     return code
