@@ -129,8 +129,8 @@ class Deployment:
         made = {name: clients.add(name, scopes) for name, scopes in self._wanted.clients.items()}
         given = self._of_api(image)
         if made or gone:
-            taken = [one for one in self._more_clients() if one not in {*gone.values(), *made.values()}]
-            given["MoreClientIds"] = ",".join([*taken, *made.values()])
+            kept = [one for one in self._more_clients() if one not in gone.values()]
+            given["MoreClientIds"] = ",".join([*kept, *(one for one in made.values() if one not in kept)])
         self._deploy("api", given)
         for name, client in gone.items():
             clients.delete(client)

@@ -371,8 +371,9 @@ class Stacks:
         stack = self._stack(name)
         if not stack:
             return
+        role = self._role_for(stack)
         with aws_errors_told():
-            self._client.delete_stack(StackName=stack["StackId"], **self._role_for(stack))
+            self._client.delete_stack(StackName=stack["StackId"], **role)
         status = self._wait(stack["StackId"])
         if status != "DELETE_COMPLETE":
             raise DataError(f"The stack {name} ended in {status}. {self._first_failure(name)}")

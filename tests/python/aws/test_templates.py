@@ -44,11 +44,19 @@ def test_rule(templates, name):
     assert list(RULES[name](templates)) == []
 
 
+ROLE = '!Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role'
 # What stands in a template, what instead, and what the rule says of it.
 FAULTS = [
     ("environment", "api", "Name: LANDING_EVENTS", "Name: LANDING_EVENT", "nothing reads LANDING_EVENT of api"),
     ("environment", "api", "Name: LANDING_EVENTS", "Name: LOG_LEVEL", "api needs LANDING_EVENTS"),
     ("environment", "warehouse", "Name: REDSHIFT_SCHEMA", "Name: REDSHIFT_SCHEME", "batch needs REDSHIFT_SCHEMA"),
+    (
+        "environment",
+        "api",
+        "Name: COGNITO_USER_CLAIM, Value",
+        "Name: LOG_FORMAT, Value",
+        "api needs COGNITO_USER_CLAIM",
+    ),
     ("environment", "api", "Value: production", "Value: development", "api is not in production"),
     ("no_secrets", "warehouse", "Name: REDSHIFT_SCHEMA", "Name: REDSHIFT_PASSWORD", "REDSHIFT_PASSWORD would be read"),
     ("documented", "warehouse", "Name: REDSHIFT_SCHEMA", "Name: REDSHIFT_SCHEME", "does not know REDSHIFT_SCHEME"),
@@ -168,8 +176,8 @@ FAULTS = [
     (
         "github_reaches_roles_of_one_path_alone",
         "github",
-        'iam:UntagRole]\n                Resource: !Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/retail-warehouse/',
-        'iam:UntagRole]\n                Resource: !Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/',
+        f"iam:UntagRole]\n                Resource: {ROLE}/retail-warehouse/",
+        f"iam:UntagRole]\n                Resource: {ROLE}/",
         "CloudFormation may iam:UpdateAssumeRolePolicy on",
     ),
     (
@@ -193,7 +201,7 @@ FAULTS = [
         'Action: ["dynamodb:D*",',
         "CloudFormation may dynamodb:DeleteItem, dynamodb:DeleteTable",
     ),
-    ("buckets_are_listed_by_prefix", "warehouse", "[raw/*, streamed/*, f", "[]}, Bool: {f: [f", "BatchRole may list"),
+    ("buckets_are_listed_by_prefix", "warehouse", '"s3:prefix": [raw/*', '"s3:suffix": [raw/*', "BatchRole may list"),
     (
         "endpoints_lead_to_own_data_alone",
         "foundation",

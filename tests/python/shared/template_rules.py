@@ -145,7 +145,8 @@ def _needed_variables() -> dict[str, set[str]]:
     return {
         "api": aws
         | {"RETAIL_WAREHOUSE_ENV", "ONLINE_RETAIL_LANDING", "LANDING_EVENTS", "COGNITO_ISSUER", "COGNITO_CLIENT_IDS"}
-        | {"TRUSTED_PROXIES"},
+        | {"TRUSTED_PROXIES", "CALLER_HEADER"}
+        | {f"COGNITO_{who}_CLAIM" for who in ("CUSTOMER", "USER", "DELIVERY")},
         "batch": aws
         | without_default
         | {"RETAIL_WAREHOUSE_BUCKET", "REDSHIFT_METHOD", "REDSHIFT_REGION"}
