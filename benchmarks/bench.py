@@ -329,6 +329,16 @@ def report(
         "schema `instacart` are equal to those of (b).",
         "",
         f"Apart: dbt's start-up {statistics.median(full.start_up):.1f} s, unit tests {unit_tests:.1f} s.",
+        *by_size(sizes),
+        *("", "Slowest ten nodes (two run at a time):", "", "| seconds | node |", "|---|---|"),
+        *(f"| {seconds:.1f} | {name} |" for seconds, name in full.nodes[:10]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def by_size(sizes: list[Data]) -> list[str]:
+    """The table of the sizes."""
+    lines = [
         "",
         "| share of the rows | a: s | b: s | c: s | a / b | a: MB | b: MB | a: file MB | b: file MB |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -339,9 +349,7 @@ def report(
         files = [f"{median(runs, 'file'):,.0f}" for runs in (data.dbt, data.plain)]
         cells = [f"{data.share:.0%}", *seconds, f"{ratio(data.dbt, data.plain):.2f}", *memory, *files]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Slowest ten nodes (two run at a time):", "", "| seconds | node |", "|---|---|"]
-    lines += [f"| {seconds:.1f} | {name} |" for seconds, name in full.nodes[:10]]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 @click.command()

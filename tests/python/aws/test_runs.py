@@ -79,6 +79,7 @@ def go(bucket, small, tmp_path, capfd):
         summary = json.loads(said.out.splitlines()[-1])
         assert (summary["run"], summary["exit_code"]) == ("nightly", exit_code)
         assert summary["seconds"] >= 0
+        assert summary["exit_code"] == exit_code
         assert bucket.read(lock.KEY) is None
         newest = sorted(bucket.files("runs/summaries"))[-1]
         assert json.loads(bucket.read(f"runs/summaries/{newest}")[0]) == summary
