@@ -4,6 +4,7 @@ from typing import Any
 
 import boto3
 import click
+from clients import parsed
 from deployment import STACKS, Deployment, Wanted
 from image import ARCHITECTURES
 from stacks import aws_errors_told
@@ -47,34 +48,47 @@ def _parameters(options: dict[str, Any], more: tuple[str, ...], bi_cidr: str | N
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--name", default="retail", show_default=True, help="Begins the names of the stacks.")
+@click.option(
+    "--name", envvar="AWS_STACKS_NAME", default="retail", show_default=True, help="Begins the names of the stacks."
+)
 @click.option("--region", help="Region of AWS; by default that of the environment.")
 @click.option("--email", help="Who is told of failed runs and of the budget. Needed the first time.")
 @click.option("--bucket", default="", help="Name of the data bucket.  [default: <name>-<account>-<region>]")
-@click.option("--budget", type=click.IntRange(1), help="Dollars a month.  [default: 60]")
+@click.option("--budget", type=click.IntRange(1), help="Dollars a month, of the whole account.  [default: 60]")
 @click.option("--bi-cidr", help="Addresses of BI tools that reach Redshift; '' for none.  [default: none]")
 @click.option("--domain-prefix", help="Of the address for tokens.  [default: <name>-<account>]")
 @click.option("--api-tasks", type=click.IntRange(0, 50), help="Processes of the API.  [default: 1]")
 @click.option("--micro-batches/--no-micro-batches", default=None, help="Build streamed rows by day.  [default: no]")
 @click.option("--training/--no-training", default=None, help="Train every week.  [default: no]")
-@click.option("--rpu-hours", type=click.IntRange(1), help="Most that Redshift computes in a month.  [default: 120]")
+@click.option(
+    "--rpu-hours", type=click.IntRange(1), help="Monthly limit of Redshift compute, in RPU-hours.  [default: 120]"
+)
+@click.option("--client", "clients", multiple=True, metavar="NAME=SCOPE,SCOPE", help="One more client for tokens.")
+@click.option("--revoke-client", "revoked", multiple=True, metavar="NAME", help="Delete such a client.")
 @click.option("--set", "more", multiple=True, metavar="STACK.PARAMETER=VALUE", help="Any parameter of a template.")
 @click.option("--image", default="", help="Image with its digest, in place of one that is built here.")
-@click.option("--architecture", "processor", type=click.Choice(sorted(set(ARCHITECTURES.values()))), help="Of --image.")
-@click.option("--github", metavar="OWNER/NAME", help="Also the roles with which this repository deploys.")
+@click.option(
+    "--architecture",
+    "processor",
+    type=click.Choice(sorted(set(ARCHITECTURES.values()))),
+    help="Processor architecture of --image.",
+)
+@click.option("--github", metavar="OWNER/NAME", help="Also create the roles that let this GitHub repository deploy.")
 @click.option("--stack-role", envvar="AWS_STACK_ROLE", default="", help="Role that CloudFormation works under.")
 @click.option("--skip-redshift", is_flag=True, help="Leave users and the limit of use on Redshift as they are.")
 @click.option("--allow-replacement", is_flag=True, help="Also replace what cannot be made again.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--destroy", is_flag=True, help="Delete the stacks. The data bucket and the tables stay.")
 @click.option("--delete-data", is_flag=True, help="With --destroy: delete these too.")
-@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def main(
     name: str,
     region: str | None,
     bucket: str,
     bi_cidr: str | None,
     rpu_hours: int | None,
+    clients: tuple[str, ...],
+    revoked: tuple[str, ...],
     more: tuple[str, ...],
     image: str,
     processor: str | None,
@@ -96,6 +110,8 @@ def main(
         raise click.UsageError("--delete-data is for --destroy.")
     if dry_run and destroy:
         raise click.UsageError("--dry-run shows a deployment; --destroy asks before it deletes.")
+    if rpu_hours and skip_redshift:
+        raise click.UsageError("--rpu-hours is set on Redshift, which --skip-redshift leaves as it is.")
     with errors_reported():
         wanted = Wanted(
             name,
@@ -106,6 +122,8 @@ def main(
             stack_role,
             not skip_redshift,
             rpu_hours,
+            dict(map(parsed, clients)),
+            revoked,
             allow_replacement,
         )
         with aws_errors_told():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from clients import Clients
 from image import architecture, push, tag_of_image
 from redshift_users import DATABASE, Administrator
 from stacks import ChangeSet, Stacks, aws_errors_told, names_in, template_of
@@ -19,9 +20,11 @@ PROJECT = FOLDER.parent
 STACKS = ("foundation", "warehouse", "api", "lake", "github")
 # The tables that stay when the stacks are deleted, by their names in the template, and how their own names end.
 TABLES = {"Events": "events", "Lines": "lines", "Predictions": "lines-predictions"}
+# Zones in which API Gateway has no VPC links: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-vpc-links.html
+NO_VPC_LINKS = {"ape1-az1", "apne2-az4", "cac1-az4", "euw3-az2", "use1-az3", "usw1-az2"}
 # Dollars a month while nothing happens, list prices of US East, November 2026. docs/aws.md has them by use.
 API_TASK = {"X86_64": 18.0, "ARM64": 14.4}  # 0.5 vCPU and 1 GB
-ADDRESS, ENTRY, CLIENTS, REST = 3.65, 0.6, 12.0, 2.0
+ADDRESS, ENTRY, CLIENT, REST = 3.65, 0.6, 6.0, 3.0
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Wanted:
         stack_role: ARN of the role that CloudFormation works under; empty for the caller's own rights.
         has_redshift: Whether users and the limit of use are set up on Redshift.
         rpu_hours: The limit of use in a month; None for what is set.
+        clients: Scopes by the names of clients that may ask for tokens from now on.
+        revoked: Names of clients that may not any more.
         may_replace: Whether what cannot be made again may be replaced.
         pause: Seconds between two looks at what takes long.
     """
@@ -49,6 +54,8 @@ class Wanted:
     stack_role: str = ""
     has_redshift: bool = True
     rpu_hours: int | None = None
+    clients: dict[str, list[str]] = field(default_factory=dict)
+    revoked: tuple[str, ...] = ()
     may_replace: bool = False
     pause: float = 3.0
 
@@ -72,10 +79,13 @@ class Deployment:
         with aws_errors_told():
             cloudformation = self._client("cloudformation")
             self.account = self._client("sts").get_caller_identity()["Account"]
-        self.stacks = Stacks(cloudformation, tell, wanted.stack_role, wanted.pause)
+        self.stacks = Stacks(cloudformation, tell, wanted.stack_role, wanted.pause, self._owner)
 
     def _client(self, service: str) -> Any:
         return self._session.client(service)
+
+    def _owner(self) -> str:
+        return self.stacks.outputs(self.stack("github")).get("OwnerRole", "")
 
     def stack(self, which: str) -> str:
         """The name of a stack, such as ``retail-api``."""
@@ -103,12 +113,34 @@ class Deployment:
         self._deploy("foundation", self._of_foundation())
         image = self._wanted.image or self._push()
         self._deploy("warehouse", self._of_tasks(image))
-        self._deploy("api", self._of_tasks(image) | self._of_domain())
+        self._deploy_api(image)
         self._deploy("lake", {})
         if self._has_github():
             self._deploy("github", self._of_github())
         if self._wanted.has_redshift:
             self._set_up_redshift()
+
+    def _deploy_api(self, image: str) -> None:
+        """Deploy the API; once there is a pool, protect it, and see to the clients that are asked for."""
+        if not self.stacks.exists(self.stack("api")):
+            self._deploy("api", self._of_api(image))
+        clients = Clients(self._client("cognito-idp"), self.stacks.outputs(self.stack("api"))["Pool"])
+        gone = {name: clients.id_of_one_to_revoke(name) for name in self._wanted.revoked}
+        made = {name: clients.add(name, scopes) for name, scopes in self._wanted.clients.items()}
+        given = self._of_api(image)
+        if made or gone:
+            kept = [one for one in self._more_clients() if one not in gone.values()]
+            given["MoreClientIds"] = ",".join([*kept, *(one for one in made.values() if one not in kept)])
+        self._deploy("api", given)
+        for name, client in gone.items():
+            clients.delete(client)
+            self._tell(f"client {name}: deleted")
+        for name, client in made.items():
+            self._tell(f"client {name}: {client}")
+
+    def _more_clients(self) -> list[str]:
+        text = self.stacks.parameters(self.stack("api")).get("MoreClientIds", "")
+        return [client for client in text.split(",") if client]
 
     def _deploy(self, which: str, given: dict[str, str]) -> None:
         change_set = self._plan(which, given)
@@ -156,10 +188,36 @@ class Deployment:
     def _check_email(self) -> None:
         asked = self._wanted.parameters.get("foundation", {})
         if "AlarmEmail" not in asked and not self.stacks.exists(self.stack("foundation")):
-            raise DataError("Who is told of failed runs and of the budget? --email you@example.com")
+            raise DataError("Give an address for alarms and budget notices: --email you@example.com")
 
     def _of_foundation(self) -> dict[str, str]:
-        return {"Name": self._wanted.name, "BucketName": self.bucket}
+        return {"Name": self._wanted.name, "BucketName": self.bucket} | self._zones()
+
+    def _zones(self) -> dict[str, str]:
+        """Three zones of the region for a new network, those with VPC links first. One that is there keeps its own,
+        also when the region gets more.
+
+        Raises:
+            DataError: The region has fewer.
+        """
+        asked = self._wanted.parameters.get("foundation", {})
+        if "ZoneA" in asked or self.stacks.exists(self.stack("foundation")):
+            return {}
+        with aws_errors_told():
+            found = self._client("ec2").describe_availability_zones(
+                Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}]
+            )["AvailabilityZones"]
+        zones = sorted((zone["ZoneId"] in NO_VPC_LINKS, zone["ZoneName"]) for zone in found)
+        if len(zones) < 3 or zones[1][0]:
+            raise DataError(
+                f"{self.region} has {len(zones)} availability zones for this account. Redshift Serverless needs three, "
+                "and two with VPC links. Choose another region: --region."
+            )
+        return {f"Zone{letter}": name for letter, (_, name) in zip("ABC", zones[:3], strict=True)}
+
+    def _of_api(self, image: str) -> dict[str, str]:
+        protection = {"PoolProtection": "ACTIVE"} if self.stacks.exists(self.stack("api")) else {}
+        return self._of_tasks(image) | self._of_domain() | protection
 
     def _of_tasks(self, image: str) -> dict[str, str]:
         return {"Image": image, "Architecture": self._wanted.architecture or architecture()}
@@ -169,7 +227,9 @@ class Deployment:
         return {"DomainPrefix": deployed or f"{self._wanted.name}-{self.account}"}
 
     def _of_github(self) -> dict[str, str]:
-        return {"Name": self._wanted.name, "BucketName": self.bucket}
+        database = self.stacks.parameters(self.stack("lake")).get("DatabaseName")
+        found = {"Database": database} if database else {}
+        return {"Name": self._wanted.name, "BucketName": self.bucket} | found
 
     def _has_github(self) -> bool:
         """Whether its roles are asked for. A deployment by them leaves them as they are."""
@@ -252,7 +312,7 @@ class Deployment:
         else:
             self._show("foundation", self._of_foundation())
         image = self._image_to_be()
-        given = {"warehouse": self._of_tasks(image), "api": self._of_tasks(image) | self._of_domain(), "lake": {}}
+        given = {"warehouse": self._of_tasks(image), "api": self._of_api(image), "lake": {}}
         if self._has_github():
             given["github"] = self._of_github()
         for which, parameters in given.items():
@@ -260,6 +320,10 @@ class Deployment:
                 self._show(which, parameters)
             else:
                 self._tell_resources(which)
+        for name, scopes in self._wanted.clients.items():
+            self._tell(f"client {name}: would get {', '.join(scopes)}")
+        for name in self._wanted.revoked:
+            self._tell(f"client {name}: would be deleted")
 
     def _tell_resources(self, which: str) -> None:
         count = len(names_in(template_of(FOLDER, which), "Resources"))
@@ -296,7 +360,8 @@ class Deployment:
     # What is taken down.
 
     def destroy(self, with_data: bool) -> None:
-        """Delete every stack, the last first. The data bucket and the tables stay, unless they shall go too.
+        """Delete every stack, the last first, and the roles of GitHub after all: CloudFormation may work under one of
+        them. The data bucket and the tables stay, unless they shall go too.
 
         Args:
             with_data: Whether they go too.
@@ -305,7 +370,8 @@ class Deployment:
             DataError: Something cannot be deleted; the text says why. The next run goes on where this one ended.
         """
         bucket = self.bucket
-        for which in reversed(STACKS):
+        self._unprotect_pool()
+        for which in [*reversed(STACKS[:-1]), STACKS[-1]]:
             self.stacks.delete(self.stack(which))
         if with_data:
             self._delete_data(bucket)
@@ -314,6 +380,17 @@ class Deployment:
             self._forget_runs(bucket)
         kept = ", ".join([f"s3://{bucket}", *self._tables().values()])
         self._tell(f"kept: {kept}. The next deployment takes them back; --destroy --delete-data deletes them.")
+
+    def _unprotect_pool(self) -> None:
+        pool = self.stacks.outputs(self.stack("api")).get("Pool")
+        if pool:
+            with aws_errors_told():
+                # What is not named goes back to what Cognito has without it; so this says again who makes users.
+                self._client("cognito-idp").update_user_pool(
+                    UserPoolId=pool,
+                    DeletionProtection="INACTIVE",
+                    AdminCreateUserConfig={"AllowAdminCreateUserOnly": True},
+                )
 
     def _forget_runs(self, bucket: str) -> None:
         """Remove what runs noted of a Redshift that is gone, or the first run on a new one would find nothing to do."""
@@ -334,7 +411,11 @@ class Deployment:
             self._tell(f"deleted: s3://{bucket}")
         for table in self._tables().values():
             with aws_errors_told():
-                self._client("dynamodb").delete_table(TableName=table)
+                dynamodb = self._client("dynamodb")
+                if dynamodb.describe_table(TableName=table)["Table"].get("DeletionProtectionEnabled"):
+                    dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False)
+                    dynamodb.get_waiter("table_exists").wait(TableName=table)
+                dynamodb.delete_table(TableName=table)
             self._tell(f"deleted: {table}")
 
     # What people read at the end.
@@ -368,7 +449,7 @@ class Deployment:
             "",
             *self._idle_costs(),
             "",
-            "Nobody has told yet that this worked: note your deployment in docs/aws_runs.md.",
+            "No deployment has been recorded yet. Please add yours to docs/aws_runs.md.",
         ]
         return "\n".join(lines)
 
@@ -382,6 +463,7 @@ class Deployment:
             f"  AWS_REGION={self.region}",
             f"  AWS_DEPLOY_ROLE={roles['DeployRole']}",
             f"  AWS_STACK_ROLE={roles['StackRole']}",
+            *([] if self._wanted.name == "retail" else [f"  AWS_STACKS_NAME={self._wanted.name}"]),
         ]
 
     def _command_in_the_batch(self) -> list[str]:
@@ -389,7 +471,7 @@ class Deployment:
         command = ["retail-warehouse", "publish", "--target", "prod"]
         network = f"subnets=[{found['SubnetA']}],securityGroups=[{found['TaskSecurity']}],assignPublicIp=ENABLED"
         return [
-            "A command of your own, such as filling the look-ups anew, where runs run:",
+            "To run any other command as a batch task, such as refilling the look-ups:",
             f"  aws ecs run-task --region {self.region} --cluster {found['Cluster']} --launch-type FARGATE \\",
             f"      --task-definition {self.stack('warehouse')}-batch --network-configuration "
             f"'awsvpcConfiguration={{{network}}}' \\",
@@ -399,10 +481,13 @@ class Deployment:
     def _idle_costs(self) -> list[str]:
         given = self.stacks.parameters(self.stack("api"))
         tasks, processor = int(given["ApiTasks"]), given["Architecture"]
-        api = tasks * (API_TASK[processor] + ADDRESS) + ENTRY + CLIENTS
+        count = 2 + len(self._more_clients())
+        left = ENTRY + count * CLIENT
+        api = tasks * (API_TASK[processor] + ADDRESS) + left
         return [
             f"While nothing happens it costs about {api + REST:.0f} dollars a month (US East, list prices of 2026-11): "
-            f"the API {api:.0f} ({tasks} tasks, their addresses, up to {CLIENTS:.0f} for two clients of Cognito), the "
-            f"rest {REST:.0f}. Redshift bills computing only while it computes: see docs/aws.md.",
-            'Without the API\'s tasks: make deploy ARGS="--api-tasks 0"',
+            f"the API {api:.0f} ({tasks} tasks, their addresses, up to {count * CLIENT:.0f} for {count} clients of "
+            f"Cognito), the rest {REST:.0f}. Redshift bills computing only while it computes: see docs/aws.md.",
+            f"Without the API's tasks about {left + REST:.0f}, for the clients are charged still: make deploy "
+            'ARGS="--api-tasks 0"',
         ]

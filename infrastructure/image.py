@@ -125,4 +125,4 @@ def _log_in(ecr: Any, builder: str, repository: str) -> None:
 def _run(command: list[str], doing: str, given: str | None = None) -> None:
     done = subprocess.run(command, input=given, text=True, check=False, stdout=subprocess.DEVNULL if given else None)
     if done.returncode:
-        raise DataError(f"{command[0]} could not {doing} (exit code {done.returncode}); its output stands above.")
+        raise DataError(f"{command[0]} could not {doing} (exit code {done.returncode}); see its output above.")

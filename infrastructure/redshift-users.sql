@@ -1,6 +1,6 @@
 -- Users, roles and rights on Redshift. The administrator runs it, by deploy.py, which puts names in place of $batch
--- (the user that dbt runs as) and $database. A statement that makes what exists already is passed over, so that it can
--- be run again. A statement ends with a semicolon at the end of a line.
+-- (the user that dbt runs as) and $database. A statement whose object already exists is skipped, so that the file
+-- can be run again. A statement ends with a semicolon at the end of a line.
 
 -- dbt logs in as the role of the batch task, without a password.
 create user "$batch" password disable;

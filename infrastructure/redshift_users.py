@@ -29,7 +29,7 @@ def statements_of(text: str, **names: str) -> list[str]:
     try:
         sql = string.Template("\n".join(lines)).substitute(names)
     except KeyError as error:
-        raise DataError(f"The SQL asks for the name {error}, which nothing gives.") from error
+        raise DataError(f"The SQL uses the placeholder ${error.args[0]}, which has no value.") from error
     return [statement.strip() for statement in (sql + "\n").split(";\n") if statement.strip()]
 
 
@@ -68,7 +68,7 @@ class Administrator:
             raise DataError(f"The namespace {self._namespace} has no managed password. Let Secrets Manager keep it.")
         names = {"batch": f"IAMR:{batch_role}", "database": DATABASE}
         made = sum(self._execute(sql, secret) for sql in statements_of(path.read_text(encoding="utf-8"), **names))
-        tell(f"redshift: {made} statements of {path.name} have run, the others were done before")
+        tell(f"redshift: {made} statements of {path.name} ran; the rest had already been applied")
 
     def _execute(self, sql: str, secret: str) -> bool:
         """Run a statement; tells whether it did anything."""

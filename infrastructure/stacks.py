@@ -45,7 +45,7 @@ _NO_CREDENTIALS = (
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 _STUCK = {
     "CREATE_FAILED": "Delete it, then deploy again: aws cloudformation delete-stack --stack-name {name}",
-    "DELETE_FAILED": "Look in the CloudFormation console what could not be deleted, and delete it again.",
+    "DELETE_FAILED": "See in the console what could not be deleted, fix it, and delete the stack again.",
     "ROLLBACK_COMPLETE": "Its creation failed. Delete it, then deploy again: "
     "aws cloudformation delete-stack --stack-name {name}",
     "ROLLBACK_FAILED": "Delete it, then deploy again: aws cloudformation delete-stack --stack-name {name}",
@@ -70,7 +70,7 @@ def aws_errors_told() -> Iterator[None]:
     except _NO_CREDENTIALS as error:
         raise DataError("There are no AWS credentials. Log in: aws sso login, or aws configure.") from error
     except EndpointConnectionError as error:
-        raise DataError(f"{error} Look whether the region is right and the network lets you out.") from error
+        raise DataError(f"{error} Check the region, and that the network lets you out.") from error
     except ClientError as error:
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         if code in _EXPIRED:
@@ -78,10 +78,12 @@ def aws_errors_told() -> Iterator[None]:
         if code in _UNKNOWN_KEYS:
             raise DataError("AWS does not know these credentials. Log in again: aws sso login.") from error
         if code in _REFUSED:
-            raise DataError(f"AWS refuses {error.operation_name}: {message} Use a role that may.") from error
+            raise DataError(
+                f"AWS refuses {error.operation_name}: {message} Use a role with this permission."
+            ) from error
         raise DataError(f"AWS answers to {error.operation_name}: {code}, {message}") from error
     except BotoCoreError as error:
-        raise DataError(f"AWS cannot be asked: {error}") from error
+        raise DataError(f"Cannot reach AWS: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,39 @@ class Stacks:
         tell: Gets a line for people.
         role: ARN of the role that CloudFormation works under; empty for the caller's own rights.
         pause: Seconds between two looks at what takes long.
+        owner: Tells the ARN of the role with the rights of an administrator; empty if there is none.
     """
 
-    def __init__(self, client: Any, tell: Callable[[str], None], role: str = "", pause: float = 3.0) -> None:
+    def __init__(
+        self,
+        client: Any,
+        tell: Callable[[str], None],
+        role: str = "",
+        pause: float = 3.0,
+        owner: Callable[[], str] = str,
+    ) -> None:
         """Ask nothing yet."""
-        self._client, self._tell, self._role, self._pause = client, tell, role, pause
+        self._client, self._tell, self._role, self._pause, self._owner = client, tell, role, pause, owner
+
+    def _role_for(self, stack: dict | None) -> dict[str, str]:
+        """Which role CloudFormation is told to work under. It keeps the role of a stack's last deployment, and would go
+        on under it without a word; a deployment by GitHub leaves one that may do little.
+
+        Raises:
+            DataError: It would go on under such a role.
+        """
+        if self._role:
+            return {"RoleARN": self._role}
+        kept = (stack or {}).get("RoleARN")
+        if not stack or not kept:
+            return {}
+        owner = self._owner()
+        if not owner:
+            raise DataError(
+                f"CloudFormation would work on {stack['StackName']} under {kept}, the role of its last deployment, and "
+                "not with your rights. Name the ARN of a role for CloudFormation that has them: --stack-role."
+            )
+        return {"RoleARN": owner}
 
     def _stack(self, name: str) -> dict | None:
         try:
@@ -226,7 +256,7 @@ class Stacks:
                 parameters.append({"ParameterKey": key, "UsePreviousValue": True})
         return self._change_set(
             name,
-            stack is None,
+            stack,
             ChangeSetType="UPDATE" if stack else "CREATE",
             TemplateBody=template,
             Parameters=parameters,
@@ -251,7 +281,7 @@ class Stacks:
         """
         change_set = self._change_set(
             name,
-            True,
+            None,
             ChangeSetType="IMPORT",
             TemplateBody=reduced(template, kept),
             Parameters=_as_parameters(given),
@@ -263,14 +293,14 @@ class Stacks:
         if change_set:
             self.execute(change_set)
 
-    def _change_set(self, name: str, is_new: bool, **request: Any) -> ChangeSet | None:
+    def _change_set(self, name: str, stack: dict | None, **request: Any) -> ChangeSet | None:
         """Make a change set, and wait until it is known what it does; None if nothing."""
         with aws_errors_told():
             arn = self._client.create_change_set(
                 StackName=name,
                 ChangeSetName=f"deploy-{time.time_ns()}",
                 Capabilities=["CAPABILITY_NAMED_IAM"],
-                **({"RoleARN": self._role} if self._role else {}),
+                **self._role_for(stack),
                 **request,
             )["Id"]
             found = self._client.describe_change_set(ChangeSetName=arn)
@@ -278,12 +308,12 @@ class Stacks:
                 time.sleep(self._pause)
                 found = self._client.describe_change_set(ChangeSetName=arn)
         if found["Status"] == "FAILED":
-            self._delete_change_set(name, arn, is_new)
+            self._delete_change_set(name, arn, stack is None)
             reason = found.get("StatusReason", "no reason is given")
             if any(text in reason for text in _NO_CHANGES):
                 return None
             raise DataError(f"The stack {name} cannot be deployed: {reason}")
-        return ChangeSet(name, arn, is_new, self._changes_of(arn))
+        return ChangeSet(name, arn, stack is None, self._changes_of(arn))
 
     def _check_is_free(self, name: str, status: str) -> None:
         if status.endswith("_IN_PROGRESS"):
@@ -341,8 +371,9 @@ class Stacks:
         stack = self._stack(name)
         if not stack:
             return
+        role = self._role_for(stack)
         with aws_errors_told():
-            self._client.delete_stack(StackName=stack["StackId"])
+            self._client.delete_stack(StackName=stack["StackId"], **role)
         status = self._wait(stack["StackId"])
         if status != "DELETE_COMPLETE":
             raise DataError(f"The stack {name} ended in {status}. {self._first_failure(name)}")

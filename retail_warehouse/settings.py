@@ -3,6 +3,7 @@ in ``profiles.yml`` and in macros."""
 
 import ipaddress
 import logging
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -110,7 +111,8 @@ class Settings(_Service):
             are landed on a disk.
         serving_store: A path, or ``dynamodb:<table>``.
         api_docs: Whether the API describes itself; by default everywhere but in production.
-        trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
+        trusted_proxies: Addresses and networks of proxies that are believed when they name the caller.
+        caller_header: The header in which they name it.
         log_level: Of the API's log.
         log_format: ``text`` or ``json``; by default JSON in production.
         metrics_token: What must be sent to read ``/metrics``.
@@ -121,6 +123,7 @@ class Settings(_Service):
     serving_store: str = str(STATE / "serving.sqlite")
     api_docs: bool | None = None
     trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    caller_header: str = "X-Forwarded-For"
     log_level: str = "WARNING"
     log_format: Literal["text", "json"] | None = None
     metrics_token: str = ""
@@ -139,6 +142,13 @@ class Settings(_Service):
                     "commas, such as 10.0.0.0/16."
                 ) from error
         return named
+
+    @field_validator("caller_header")
+    @classmethod
+    def _check_header(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+            raise ValueError(f"CALLER_HEADER must be the name of one header, such as X-Forwarded-For (now: {name}).")
+        return name
 
     @field_validator("log_level")
     @classmethod

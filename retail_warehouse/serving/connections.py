@@ -20,6 +20,7 @@ MOST_HEAD_BYTES = 64 << 10
 REST_SECONDS = 5  # for a body that nobody reads, since the answer has been given
 MOST_PIPELINED = 10  # requests that wait for the answer to one before them
 ANSWER_SECONDS = 30  # for a client to take an answer
+_FORWARDED = b"x-forwarded-for"
 
 
 class Connections:
@@ -209,6 +210,23 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
+class _CallerHeader:
+    """Gives uvicorn the header in which proxies name the caller as the only one that it knows, ``X-Forwarded-For``.
+    What a client itself has written there is dropped."""
+
+    def __init__(self, app: Any, name: str) -> None:
+        self._app, self._name = app, name.lower().encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["headers"] = [
+                (_FORWARDED if name == self._name else name, value)
+                for name, value in scope["headers"]
+                if name != _FORWARDED
+            ]
+        await self._app(scope, receive, send)
+
+
 class Config(uvicorn.Config):
     """How uvicorn serves the API.
 
@@ -216,16 +234,24 @@ class Config(uvicorn.Config):
         connections: Limits them.
     """
 
-    def __init__(self, app: Any, connections: Connections, proxies: Collection[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        connections: Connections,
+        proxies: Collection[str] = (),
+        caller_header: str = "X-Forwarded-For",
+        **options: Any,
+    ) -> None:
         """Serve an application.
 
         Args:
             app: ASGI application.
             connections: Limits them.
-            proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
+            proxies: Addresses and networks of proxies that are believed when they name the caller.
+            caller_header: The header in which they name it.
             options: Of :class:`uvicorn.Config`.
         """
-        self.connections = connections
+        self.connections, self._caller_header = connections, caller_header
         super().__init__(
             app,
             access_log=False,
@@ -238,6 +264,12 @@ class Config(uvicorn.Config):
             forwarded_allow_ips=list(proxies),
             **options,
         )
+
+    def load(self) -> None:
+        """See the base class."""
+        super().load()
+        if self.proxy_headers and self._caller_header.lower().encode() != _FORWARDED:
+            self.loaded_app = _CallerHeader(self.loaded_app, self._caller_header)
 
 
 def most_connections() -> tuple[int, str]:

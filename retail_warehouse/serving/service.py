@@ -150,7 +150,13 @@ def _serve(
     )
     # uvicorn's log quotes requests, and the API logs the rest itself.
     server = _Server(
-        Config(app, Connections(most, proxies=given.trusted_proxies), given.trusted_proxies, log_level="critical")
+        Config(
+            app,
+            Connections(most, proxies=given.trusted_proxies),
+            given.trusted_proxies,
+            given.caller_header,
+            log_level="critical",
+        )
     )
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, lambda *_: server.handle_exit(signal.SIGTERM, None))

@@ -5,7 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import boto3
 import pytest
@@ -13,6 +15,9 @@ import requests
 from botocore.exceptions import ClientError
 from conftest import PROJECT
 from shared.api_server import GOOD, Client, copy_rules, row, wait_until
+
+from retail_warehouse.errors import DataError
+from retail_warehouse.streaming.player import ApiTarget, play
 
 CUSTOMER = GOOD["CustomerID"]
 
@@ -73,8 +78,9 @@ def token(deployed):
     """Asks the pool for a token, as a client of the template."""
 
     def ask(client: str, scope: str) -> requests.Response:
-        pool, name = deployed.outputs("api")["Pool"], deployed.outputs("api")[client]
-        cognito = deployed.aws.client("cognito-idp")
+        pool, cognito = deployed.outputs("api")["Pool"], deployed.aws.client("cognito-idp")
+        clients = cognito.list_user_pool_clients(UserPoolId=pool)["UserPoolClients"]
+        [name] = [one["ClientId"] for one in clients if one["ClientName"] == client]
         secret = cognito.describe_user_pool_client(UserPoolId=pool, ClientId=name)["UserPoolClient"]["ClientSecret"]
         form = {"grant_type": "client_credentials", "scope": scope}
         return deployed.aws.post("/oauth2/token", auth=(name, secret), data=form)
@@ -107,18 +113,32 @@ def bearer(answer: requests.Response) -> dict[str, str]:
 def callers(token):
     """The headers of a till, of who looks up transactions, of who looks up predictions, and of nobody."""
     return {
-        "till": bearer(token("Till", "transactions/write")),
-        "reader": bearer(token("Reader", "transactions/read")),
-        "shop": bearer(token("Reader", "predictions/read")),
+        "till": bearer(token("till", "transactions/write")),
+        "reader": bearer(token("reader", "transactions/read")),
+        "shop": bearer(token("reader", "predictions/read")),
         "nobody": {},
         "forger": {"Authorization": "Bearer x.y.z"},
     }
 
 
 def test_a_till_gets_no_token_for_reading(token):
-    assert token("Till", "transactions/read").status_code == 400
-    assert token("Till", "predictions/read").status_code == 400
-    assert token("Reader", "transactions/write").status_code == 400
+    assert token("till", "transactions/read").status_code == 400
+    assert token("till", "predictions/read").status_code == 400
+    assert token("reader", "transactions/write").status_code == 400
+    assert token("bi", "transactions/write").status_code == 400
+
+
+def test_a_client_that_was_added_is_let_through(deployed, api, gateway, token):
+    headers = bearer(token("bi", "transactions/read"))
+    verify = deployed.aws.environment["AWS_CA_BUNDLE"]
+    for base in (api.url, gateway):
+        found = [
+            requests.request(method, base + path, headers=headers, json=[], verify=verify).status_code
+            for method, path in (asked[:2] for asked in ASKED[:4])
+        ]
+        # 404: nothing has been published yet.
+        assert [status in (200, 404) for status in found] == [False, True, True, False], base
+        assert (found[0], found[3]) == (403, 403), base
 
 
 # The routes, and who alone is let through to them.
@@ -154,7 +174,10 @@ def test_who_is_let_through(deployed, api, gateway, callers, way, method, path, 
 
 def test_the_gateway_leads_to_health_and_to_nothing_else(deployed, gateway, callers):
     assert deployed.aws.get(gateway.removeprefix(deployed.aws.url) + "/health").status_code == 200
-    for path in ("/ready", "/metrics", "/docs", "/openapi.json", "/shop"):
+    ready = gateway.removeprefix(deployed.aws.url) + "/ready"
+    found = {who: deployed.aws.get(ready, headers=caller).status_code for who, caller in callers.items()}
+    assert found == {"till": 200, "reader": 403, "shop": 403, "nobody": 401, "forger": 401}
+    for path in ("/metrics", "/docs", "/openapi.json", "/shop"):
         for caller in callers.values():
             assert deployed.aws.get(gateway.removeprefix(deployed.aws.url) + path, headers=caller).status_code == 404
 
@@ -186,6 +209,57 @@ def test_a_row_is_in_the_bucket_in_both_tables_and_can_be_looked_up(deployed, ap
     assert [one["line_amount"] for one in found["lines"]] == ["15.300"]
     invoices = requests.get(f"{api.url}/customers/12680/invoices", headers=callers["reader"], timeout=30).json()
     assert [invoice["invoice_no"] for invoice in invoices["invoices"]] == ["581587"]
+
+
+def test_the_sender_of_the_project_sends_through_the_gateway(deployed, api, gateway, callers, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", deployed.aws.environment["AWS_CA_BUNDLE"])
+    rows = [row(number, delivery="till-1/sender") for number in range(2, 9)]
+    told: list[str] = []
+    target = ApiTarget(gateway, callers["till"]["Authorization"].removeprefix("Bearer "), told.append)
+    assert target.identity() == requests.get(f"{api.url}/ready", timeout=30).json()["landing"]
+    for status in ("accepted", "duplicate"):
+        progress = play(rows, target, 0, 3, lambda part, progress: None)
+        assert (progress.sent, getattr(progress, status), told) == (7, 7, []), status
+    reader = ApiTarget(gateway, callers["reader"]["Authorization"].removeprefix("Bearer "))
+    with pytest.raises(DataError, match="403"):
+        reader.identity()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the headers that it is asked with."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({name.lower(): text for name, text in self.headers.items()}).encode())
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+def test_the_gateway_says_who_calls_and_no_client_can(deployed, api, gateway):
+    client = deployed.aws.client("apigatewayv2")
+    [found] = [one for one in client.get_apis()["Items"] if one["Name"] == "retail-api"]
+    [integration] = client.get_integrations(ApiId=found["ApiId"])["Items"]
+    key = {"ApiId": found["ApiId"], "IntegrationId": integration["IntegrationId"]}
+    read = deployed.environment("retail-api")["CALLER_HEADER"]
+    forged = {read: "192.0.2.1", "X-Forwarded-For": "192.0.2.1"}
+    # The emulator does not know the address of a caller; so a text stands for it.
+    [(header, address)] = integration["RequestParameters"].items()
+    assert address == "$context.identity.sourceIp"
+    with HTTPServer(("127.0.0.1", 0), Echo) as echo:
+        threading.Thread(target=echo.serve_forever, daemon=True).start()
+        echoed = {
+            "IntegrationUri": f"http://127.0.0.1:{echo.server_port}",
+            "RequestParameters": {header: "198.51.100.7"},
+        }
+        client.update_integration(**key, **echoed)
+        try:
+            asked = deployed.aws.get(gateway.removeprefix(deployed.aws.url) + "/health", headers=forged).json()
+        finally:
+            client.update_integration(**key, IntegrationUri=api.url, RequestParameters={header: address})
+            echo.shutdown()
+    assert asked[read.lower()] == "198.51.100.7"
 
 
 def refusal(action) -> str:
@@ -224,6 +298,10 @@ def test_the_bucket_is_reached_by_tls_alone(deployed):
 
 
 POST, LOOK_UP, INVOICES = (asked[:2] for asked in ASKED[:3])
+ROUTE = (
+    "RouteKey: POST /transactions\n      AuthorizationType: JWT\n      AuthorizerId: !Ref Tokens\n"
+    "      AuthorizationScopes: "
+)
 # A fault in api.yaml: what stands there, what instead, the request that must not succeed, and how it is answered.
 FAULTS = {
     "look-ups may not query": (
@@ -240,8 +318,8 @@ FAULTS = {
         (*POST, "till", "straight", 503),
     ),
     "scope of a route": (
-        "AuthorizationScopes: [transactions/write]",
-        "AuthorizationScopes: [transactions/send]",
+        f"{ROUTE}[transactions/write]",
+        f"{ROUTE}[transactions/send]",
         (*POST, "till", "through the gateway", 403),
     ),
 }

@@ -67,7 +67,8 @@ def test_the_bucket_is_open_by_prefix(deployed, request, who, wanted):
         found[prefix] = {name for name, action in actions.items() if may(action)}
         owner.delete_object(**key)
     assert found == wanted
-    assert may(lambda: s3.list_objects_v2(Bucket=bucket))
+    assert may(lambda: s3.list_objects_v2(Bucket=bucket)) == (who == "copy_role")
+    assert may(lambda: s3.list_objects_v2(Bucket=bucket, Prefix="raw/online_retail/"))
     assert not may(lambda: s3.delete_bucket_policy(Bucket=bucket))
     assert not may(lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}))
 
@@ -95,3 +96,42 @@ def test_neither_has_anything_to_do_with_the_list_of_events(deployed, batch, cop
         assert not may(lambda dynamodb=dynamodb: dynamodb.get_item(TableName=table, Key=key))
         assert not may(lambda dynamodb=dynamodb: dynamodb.put_item(TableName=table, Item=key))
         assert not may(lambda role=role: deployed.aws.client("iam", **role).list_roles())
+
+
+def test_what_github_deploys_under_reaches_no_data(deployed):
+    role = deployed.aws.as_role(deployed.outputs("github")["StackRole"])
+    bucket, table = deployed.outputs("foundation")["Bucket"], deployed.outputs("foundation")["EventsTable"]
+    s3, dynamodb = (deployed.aws.client(service, **role) for service in ("s3", "dynamodb"))
+    key, block = {"Bucket": bucket, "Key": "raw/of-github"}, {"BlockPublicPolicy": False}
+    assert may(lambda: s3.get_bucket_versioning(Bucket=bucket))
+    assert may(lambda: dynamodb.describe_table(TableName=table))
+    for action in (
+        lambda: s3.put_object(**key, Body=b"x"),
+        lambda: s3.get_object(**key),
+        lambda: s3.delete_object(**key, VersionId="1"),
+        lambda: s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block),
+        lambda: s3.put_bucket_policy(Bucket=bucket, Policy="{}"),
+        lambda: s3.delete_bucket(Bucket=bucket),
+        lambda: dynamodb.get_item(TableName=table, Key={"event_id": {"S": "till:1"}}),
+        lambda: dynamodb.delete_table(TableName=table),
+        lambda: dynamodb.update_table(TableName=table, DeletionProtectionEnabled=False),
+    ):
+        assert not may(action)
+
+
+def test_what_github_deploys_under_reaches_roles_of_the_project_alone(deployed):
+    # The emulator asks about a role by its name, without its path; so IAM is asked what it would say.
+    role, own = deployed.outputs("github")["StackRole"], deployed.task("retail-warehouse-batch")["taskRoleArn"]
+    account = own.split(":")[4]
+    actions = [f"iam:{action}" for action in ("UpdateAssumeRolePolicy", "UpdateRole", "DeleteRole")]
+
+    def allowed(resource: str) -> set[str]:
+        found = deployed.aws.client("iam").simulate_principal_policy(
+            PolicySourceArn=role, ActionNames=actions, ResourceArns=[resource]
+        )["EvaluationResults"]
+        return {one["EvalActionName"] for one in found if one["EvalDecision"] == "allowed"}
+
+    assert own.partition(":role")[2] == "/retail-warehouse/retail-warehouse-batch"
+    assert allowed(own) == set(actions)
+    for other in ("retail-of-somebody-else", "retail-github-StackRole-1", "retail-warehouse/other"):
+        assert allowed(f"arn:aws:iam::{account}:role/{other}") == set(), other

@@ -71,8 +71,14 @@ def test_the_mail_is_asked_for_before_anything_is_made(aws, deploy):
 
 def test_the_first_deployment_makes_all_and_says_what_it_does(aws, deploy):
     said = deploy()
-    assert stacks_of(aws) == {f"retail-{stack}": "CREATE_COMPLETE" for stack in STACKS}
-    assert [line.partition(":")[0] for line in said] == [f"retail-{stack}" for stack in STACKS for _ in range(2)]
+    wanted = {f"retail-{stack}": "CREATE_COMPLETE" for stack in STACKS} | {"retail-api": "UPDATE_COMPLETE"}
+    assert stacks_of(aws) == wanted
+    # The API a second time: once it stands, its pool is protected.
+    twice = ["foundation", "warehouse", "api", "api", "lake"]
+    assert [line.partition(":")[0] for line in said] == [f"retail-{stack}" for stack in twice for _ in range(2)]
+    pool = aws.client("cognito-idp").list_user_pools(MaxResults=9)["UserPools"][0]["Id"]
+    found = aws.client("cognito-idp").describe_user_pool(UserPoolId=pool)["UserPool"]
+    assert found["DeletionProtection"] == "ACTIVE"
     task = aws.client("ecs").describe_task_definition(taskDefinition="retail-api")["taskDefinition"]
     assert task["containerDefinitions"][0]["image"].startswith("retail@sha256:")
 
@@ -101,6 +107,48 @@ def test_an_update_changes_what_it_must_and_options_that_are_not_given_stay(aws,
     assert nights(aws)["ScheduleExpression"] == "cron(0 3 * * ? *)"
     assert deploy(parameters={}) == [f"retail-{stack}: no changes" for stack in STACKS]
     assert nights(aws)["ScheduleExpression"] == "cron(0 3 * * ? *)"
+
+
+def clients_of(aws) -> tuple[dict[str, str], set[str], set[str]]:
+    """The clients of the pool by name; those whose tokens the gateway takes; those whose tokens the task takes."""
+    cognito, gateway = aws.client("cognito-idp"), aws.client("apigatewayv2")
+    pool = cognito.list_user_pools(MaxResults=9)["UserPools"][0]["Id"]
+    ids = {
+        one["ClientName"]: one["ClientId"] for one in cognito.list_user_pool_clients(UserPoolId=pool)["UserPoolClients"]
+    }
+    [api] = gateway.get_apis()["Items"]
+    [authorizer] = gateway.get_authorizers(ApiId=api["ApiId"])["Items"]
+    task = aws.client("ecs").describe_task_definition(taskDefinition="retail-api")["taskDefinition"]
+    given = {one["name"]: one["value"] for one in task["containerDefinitions"][0]["environment"]}
+    return ids, set(authorizer["JwtConfiguration"]["Audience"]), set(given["COGNITO_CLIENT_IDS"].split(","))
+
+
+def test_clients_are_added_and_revoked(aws, deploy):
+    ids, gateway, task = clients_of(aws)
+    assert set(ids) == {"till", "reader"}
+    assert gateway == task == set(ids.values())
+    new = {"shop-3": ["transactions/write"], "bi": ["transactions/read", "predictions/read"]}
+    assert deploy("show", clients=new)[-2:] == [
+        "client shop-3: would get transactions/write",
+        "client bi: would get transactions/read, predictions/read",
+    ]
+    said = deploy(clients=new)
+    ids, gateway, task = clients_of(aws)
+    assert set(ids) == {"till", "reader", *new}
+    assert gateway == task == set(ids.values())
+    assert f"client bi: {ids['bi']}" in said
+    for name in ("till", "nobody"):
+        with pytest.raises(DataError, match=r"add-user-pool-client-secret|can be revoked: bi, shop-3\."):
+            deploy(revoked=(name,))
+    # A deployment that names none, and one that names one again, keep them.
+    assert deploy() == [f"retail-{stack}: no changes" for stack in STACKS]
+    assert "retail-api: no changes" in deploy(clients={"shop-3": ["transactions/write"], "bi": ["transactions/read"]})
+    assert clients_of(aws) == (ids, gateway, task)
+    assert "client bi: deleted" in deploy(revoked=("bi",))
+    del ids["bi"]
+    assert clients_of(aws) == (ids, set(ids.values()), set(ids.values()))
+    deploy(revoked=("shop-3",))
+    assert set(clients_of(aws)[0]) == {"till", "reader"}
 
 
 def test_another_image_reaches_both_tasks(aws, deploy):
@@ -188,7 +236,8 @@ def test_next_steps_and_options_of_the_command(aws, deploy, monkeypatch):
     roles = {role["RoleName"]: role for role in aws.client("iam").list_roles(MaxItems=100)["Roles"]}
     [deploy_role] = [name for name in roles if name.startswith("retail-github-DeployRole")]
     assert f"AWS_DEPLOY_ROLE={roles[deploy_role]['Arn']}\n" in done.output
-    for wrong in (["--delete-data"], ["--dry-run", "--destroy"]):
+    assert "Without the API's tasks about 16, for the clients are charged still" in done.output
+    for wrong in (["--delete-data"], ["--dry-run", "--destroy"], ["--rpu-hours", "9", "--skip-redshift"]):
         assert CliRunner().invoke(command.main, wrong).exit_code == 2
     done = CliRunner().invoke(command.main, ["--region", "eu-west-2", *image, "--set", "warehouse=1"])
     assert (done.exit_code, done.output.count("\n")) == (1, 1)

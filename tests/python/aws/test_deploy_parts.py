@@ -4,6 +4,7 @@ import base64
 import os
 import stat
 import sys
+from unittest.mock import ANY
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
@@ -164,7 +165,7 @@ def _refused(code: str, message: str = "no") -> ClientError:
         (_refused("InvalidClientTokenId"), "does not know these credentials"),
         (_refused("AccessDenied", "no right to s3"), "AWS refuses CreateStack: no right to s3"),
         (_refused("LimitExceeded", "too many VPCs"), "LimitExceeded, too many VPCs"),
-        (EndpointConnectionError(endpoint_url="https://cloudformation.eu-west-9.amazonaws.com"), "region is right"),
+        (EndpointConnectionError(endpoint_url="https://cloudformation.eu-west-9.amazonaws.com"), "Check the region"),
     ],
 )
 def test_errors_of_aws_are_one_line_that_names_what_to_do(error, advice):
@@ -202,7 +203,7 @@ def test_a_bucket_that_is_taken_is_told_before_anything_is_made(stubbed, status,
     [
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name retail-api"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name retail-api"),
-        ("DELETE_FAILED", "CloudFormation console"),
+        ("DELETE_FAILED", "See in the console what could not be deleted, fix it"),
         ("UPDATE_IN_PROGRESS", "Wait until that is done"),
     ],
 )
@@ -214,6 +215,94 @@ def test_a_stack_that_cannot_be_deployed_says_what_to_do(stubbed, status, advice
     stub.add_response("describe_stacks", {"Stacks": [stack]})
     with pytest.raises(DataError, match=advice):
         Stacks(client, print).plan("retail-api", "Resources: {}\n", {}, {})
+
+
+KEPT, OWNER = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("retail-github-StackRole-1", "owner"))
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "owner", "passed"),
+    [
+        ("", "", OWNER, {}),
+        (KEPT, "", OWNER, {"RoleARN": OWNER}),
+        (KEPT, KEPT, OWNER, {"RoleARN": KEPT}),
+        ("", KEPT, "", {"RoleARN": KEPT}),
+    ],
+)
+def test_an_administrator_does_not_go_on_under_the_role_of_github(stubbed, kept, asked, owner, passed):
+    from stacks import Stacks
+
+    client, stub = stubbed("cloudformation")
+    stack = {"StackName": "retail-api", "StackId": "id", "CreationTime": "2026-11-26T12:00:00Z"}
+    stack |= {"StackStatus": "UPDATE_COMPLETE"} | ({"RoleARN": kept} if kept else {})
+    stub.add_response("describe_stacks", {"Stacks": [stack]})
+    stub.add_response("delete_stack", {}, {"StackName": "id", **passed})
+    stub.add_response("describe_stacks", {"Stacks": [stack | {"StackStatus": "DELETE_COMPLETE"}]})
+    Stacks(client, print, asked, owner=lambda: owner).delete("retail-api")
+    for _ in range(2):
+        stub.add_response("describe_stacks", {"Stacks": [stack]})
+    changes = {"StackName": "retail-api", "ChangeSetName": ANY, "Capabilities": ["CAPABILITY_NAMED_IAM"], "Tags": []}
+    changes |= {"ChangeSetType": "UPDATE", "TemplateBody": "Resources: {}\n", "Parameters": [], **passed}
+    stub.add_response("create_change_set", {"Id": "arn:change-set"}, changes)
+    done = {"Status": "CREATE_COMPLETE", "Changes": []}
+    for _ in range(2):
+        stub.add_response("describe_change_set", done)
+    Stacks(client, print, asked, owner=lambda: owner).plan("retail-api", "Resources: {}\n", {}, {})
+
+
+def test_without_a_role_of_the_owner_it_is_told_what_to_name(stubbed):
+    from stacks import Stacks
+
+    client, stub = stubbed("cloudformation")
+    stack = {"StackName": "retail-api", "StackStatus": "CREATE_COMPLETE", "CreationTime": "2026-11-26T12:00:00Z"}
+    stub.add_response("describe_stacks", {"Stacks": [stack | {"RoleARN": KEPT}]})
+    with pytest.raises(DataError, match=f"retail-api under {KEPT}, the role of its last deployment, .* --stack-role"):
+        Stacks(client, print).delete("retail-api")
+
+
+@pytest.mark.parametrize(
+    ("ids", "zones"),
+    [
+        (["use1-az3", "use1-az6", "use1-az1", "use1-az2"], ["b", "c", "d"]),
+        (["euw3-az1", "euw3-az2", "euw3-az3"], ["a", "c", "b"]),
+        (["usw1-az1", "usw1-az3"], "has 2 availability zones for this account. Redshift Serverless needs three"),
+        (["usw1-az1", "usw1-az2", "use1-az3"], "and two with VPC links. Choose another region: --region"),
+    ],
+)
+def test_three_zones_are_chosen_of_which_two_have_vpc_links(stubbed, ids, zones):
+    from deployment import Deployment, Wanted
+
+    (sts, identity), (formation, stacks), (ec2, network) = map(stubbed, ("sts", "cloudformation", "ec2"))
+    identity.add_response("get_caller_identity", {"Account": ACCOUNT})
+    stacks.add_client_error("describe_stacks", "ValidationError", "Stack with id x does not exist")
+    found = [{"ZoneName": f"r-{letter}", "ZoneId": zone} for letter, zone in zip("abcd", ids, strict=False)]
+    network.add_response("describe_availability_zones", {"AvailabilityZones": found})
+    clients = {"sts": sts, "cloudformation": formation, "ec2": ec2}
+    session = type("Session", (), {"region_name": "r", "client": staticmethod(clients.get)})
+    deployment = Deployment(session, Wanted(), print)
+    if isinstance(zones, str):
+        with pytest.raises(DataError, match=zones.replace(".", r"\.")):
+            deployment._zones()
+    else:
+        assert deployment._zones() == {f"Zone{at}": f"r-{zone}" for at, zone in zip("ABC", zones, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("shop-3", "is not <name>=<scope>,<scope>, such as shop-3=transactions/write"),
+        ("shop-3=transactions/delete", "Scopes: transactions/write, transactions/read, predictions/read"),
+        ("till=transactions/write", "The names till and reader are taken"),
+        ("shop 3=transactions/write", "is not <name>"),
+        ("both=transactions/write,transactions/read", "a client that sends rows does not read"),
+    ],
+)
+def test_a_client_that_cannot_be_is_told(text, message):
+    from clients import parsed
+
+    with pytest.raises(DataError, match=message):
+        parsed(text)
+    assert parsed("shop-3=predictions/read,transactions/read") == ("shop-3", ["predictions/read", "transactions/read"])
 
 
 def test_the_command_ends_with_one_line(monkeypatch, tmp_path):

@@ -44,7 +44,7 @@ def test_users_are_made_and_found_the_second_time(stubbed):
     administrator, asked = _users(stubbed, [None] * 5)
     said = []
     administrator.run(SQL, "retail-warehouse-batch", said.append)
-    assert said == ["redshift: 5 statements of redshift-users.sql have run, the others were done before"]
+    assert said == ["redshift: 5 statements of redshift-users.sql ran; the rest had already been applied"]
     assert {(call["WorkgroupName"], call["Database"], call["SecretArn"]) for call in asked} == {
         ("retail-warehouse", "retail", "arn:secret")
     }

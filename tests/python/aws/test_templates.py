@@ -44,11 +44,19 @@ def test_rule(templates, name):
     assert list(RULES[name](templates)) == []
 
 
+ROLE = '!Sub "arn:${AWS::Partition}:iam::${AWS::AccountId}:role'
 # What stands in a template, what instead, and what the rule says of it.
 FAULTS = [
     ("environment", "api", "Name: LANDING_EVENTS", "Name: LANDING_EVENT", "nothing reads LANDING_EVENT of api"),
     ("environment", "api", "Name: LANDING_EVENTS", "Name: LOG_LEVEL", "api needs LANDING_EVENTS"),
     ("environment", "warehouse", "Name: REDSHIFT_SCHEMA", "Name: REDSHIFT_SCHEME", "batch needs REDSHIFT_SCHEMA"),
+    (
+        "environment",
+        "api",
+        "Name: COGNITO_USER_CLAIM, Value",
+        "Name: LOG_FORMAT, Value",
+        "api needs COGNITO_USER_CLAIM",
+    ),
     ("environment", "api", "Value: production", "Value: development", "api is not in production"),
     ("no_secrets", "warehouse", "Name: REDSHIFT_SCHEMA", "Name: REDSHIFT_PASSWORD", "REDSHIFT_PASSWORD would be read"),
     ("documented", "warehouse", "Name: REDSHIFT_SCHEMA", "Name: REDSHIFT_SCHEME", "does not know REDSHIFT_SCHEME"),
@@ -86,7 +94,9 @@ FAULTS = [
     (
         "routes",
         "api",
+        "RouteKey: POST /transactions\n      AuthorizationType: JWT\n      AuthorizerId: !Ref Tokens\n      "
         "AuthorizationScopes: [transactions/write]",
+        "RouteKey: POST /transactions\n      AuthorizationType: JWT\n      AuthorizerId: !Ref Tokens\n      "
         "AuthorizationScopes: [transactions/read]",
         "POST /transactions asks for transactions/read",
     ),
@@ -113,7 +123,7 @@ FAULTS = [
         'Resource: "*"',
         "ScheduleRole allows states:StartExecution",
     ),
-    ("resources_are_named", "github", "Action: dynamodb:*", 'Action: "*"', "allows every action"),
+    ("resources_are_named", "github", "Action: sns:*", 'Action: "*"', "allows every action"),
     (
         "actions_are_named",
         "api",
@@ -155,6 +165,85 @@ FAULTS = [
         "iam:UpdateRole,",
         "iam:AttachRolePolicy,",
         "CloudFormation may iam:AttachRolePolicy",
+    ),
+    (
+        "github_reaches_roles_of_one_path_alone",
+        "warehouse",
+        "Path: /retail-warehouse/\n      RoleName: !Sub",
+        "Path: /\n      RoleName: !Sub",
+        "BatchRole has the path /",
+    ),
+    (
+        "github_reaches_roles_of_one_path_alone",
+        "github",
+        f"iam:UntagRole]\n                Resource: {ROLE}/retail-warehouse/",
+        f"iam:UntagRole]\n                Resource: {ROLE}/",
+        "CloudFormation may iam:UpdateAssumeRolePolicy on",
+    ),
+    (
+        "github_reaches_roles_of_one_path_alone",
+        "github",
+        "Action: iam:PassRole\n                Resource: !GetAtt StackRole.Arn",
+        "Action: iam:PassRole\n                Resource: !GetAtt OwnerRole.Arn",
+        "DeployRole may pass the role of the owner",
+    ),
+    (
+        "github_changes_no_data",
+        "github",
+        'Action: ["s3:GetBucket*",',
+        "Action: [s3:*,",
+        "s3:PutBucketPublicAccessBlock",
+    ),
+    (
+        "github_changes_no_data",
+        "github",
+        'Action: ["dynamodb:Describe*",',
+        'Action: ["dynamodb:D*",',
+        "CloudFormation may dynamodb:DeleteItem, dynamodb:DeleteTable",
+    ),
+    ("buckets_are_listed_by_prefix", "warehouse", '"s3:prefix": [raw/*', '"s3:suffix": [raw/*', "BatchRole may list"),
+    (
+        "endpoints_lead_to_own_data_alone",
+        "foundation",
+        "-starport-layer-bucket/*",
+        "-starport-*",
+        "S3Endpoint leads to",
+    ),
+    (
+        "stores_are_encrypted",
+        "foundation",
+        "KmsMasterKeyId: !GetAtt AlarmsKey.Arn",
+        "KmsMasterKeyId: alias/aws/sns",
+        "not encrypted with a key",
+    ),
+    (
+        "caller",
+        "api",
+        "overwrite:header.X-Caller-Address",
+        "append:header.X-Caller-Address",
+        "a client may write X-Caller-Address",
+    ),
+    (
+        "caller",
+        "api",
+        "overwrite:header.X-Caller-Address",
+        "overwrite:header.X-Forwarded-For",
+        "lets no mapping change",
+    ),
+    ("routes", "api", "RouteKey: GET /ready", "RouteKey: GET /metrics", "GET /ready is in the code alone"),
+    (
+        "data_stay",
+        "foundation",
+        '"${Name}-events"\n      DeletionProtectionEnabled: true',
+        '"${Name}-events"',
+        "Events can be deleted by one request",
+    ),
+    (
+        "somebody_is_told",
+        "warehouse",
+        "&& ($.exit_code = 0)",
+        "|| ($.exit_code = 0)",
+        "a run that found another one counts",
     ),
     (
         "trust",
@@ -209,7 +298,13 @@ FAULTS = [
         'ParameterKey: require_ssl, ParameterValue: "false"',
         "without TLS",
     ),
-    ("only_tls", "foundation", "Action: s3:*\n", "Action: s3:GetObject\n", "DataPolicy takes requests"),
+    (
+        "only_tls",
+        "foundation",
+        "Action: s3:*\n            Resource: [!GetAtt",
+        "Action: s3:GetObject\n            Resource: [!GetAtt",
+        "DataPolicy takes requests",
+    ),
     (
         "data_stay",
         "foundation",
@@ -238,10 +333,11 @@ FAULTS = [
     (
         "state_machine",
         "warehouse",
-        '{Cpu: "4096", Memory: "16384"}',
-        '{Cpu: "4096", Memory: "4096"}',
-        "Large: Fargate has no",
+        'Default: "16384"',
+        'Default: "16383"',
+        "Large: Fargate has no 4096 with 16383",
     ),
+    ("state_machine", "warehouse", 'Memory: "${memory}"', 'Memory: "${trainingMemory}"', "Usual is not the size"),
     ("imports", "api", '"${Foundation}-Vpc"', '"${Foundation}-Vpcs"', "Vpcs, which nothing exports"),
     (
         "imports",

@@ -178,14 +178,22 @@ def test_addresses_are_told_apart_and_proxies_named():
 
 
 def test_forwarded_addresses_are_believed_of_named_proxies_alone(serve):
-    for proxies, statuses_of in (((), {429}), (("127.0.0.0/8",), {401})):
-        api = serve(proxies=proxies)
+    proxy, usual, own = ("127.0.0.0/8",), "X-Forwarded-For", "X-Caller-Address"
+    # Who is believed, what is read, what is sent in each request, and how the last ones are answered.
+    for proxies, read, sent, status in (
+        ((), usual, usual, 429),
+        (proxy, usual, usual, 401),
+        ((), own, own, 429),
+        (proxy, own, own, 401),
+        (proxy, own, usual, 429),
+    ):
+        api = serve(proxies=proxies, caller_header=read)
         client = api.of("garbage")
         got = []
         for at in range(105):
-            client.session.headers["X-Forwarded-For"] = f"192.0.2.{at}"
+            client.session.headers[sent] = f"192.0.2.{at}"
             got.append(client.pair().status_code)
-        assert set(got[101:]) == statuses_of, proxies
+        assert set(got[101:]) == {status}, (proxies, read, sent)
         api.close()
 
 

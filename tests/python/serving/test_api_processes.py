@@ -322,6 +322,7 @@ def test_what_was_compiled_is_kept_though_whoever_asked_for_it_is_killed(tmp_pat
         ({"RETAIL_WAREHOUSE_ENV": "production"}, "COGNITO_ISSUER is not set"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL is LOUD"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8, balancer"}, "TRUSTED_PROXIES names balancer: .*Name the addresses"),
+        ({"CALLER_HEADER": "X-One, X-Two"}, "CALLER_HEADER must be the name of one header, .*now: X-One, X-Two"),
     ],
 )
 def test_what_stops_the_start_is_told_in_one_message(tmp_path, monkeypatch, environment, message):

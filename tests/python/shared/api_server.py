@@ -137,6 +137,7 @@ class Server(Client):
         lookups: int = 10**6,
         posts: int = 10**6,
         proxies: Sequence[str] = (),
+        caller_header: str = "X-Forwarded-For",
         docs: bool = True,
         rejected_megabytes: int = 1024,
         landing: Landing | None = None,
@@ -152,7 +153,7 @@ class Server(Client):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.connections = Connections(proxies=proxies)
-        self._server = uvicorn.Server(Config(self.app, self.connections, proxies, log_config=None))
+        self._server = uvicorn.Server(Config(self.app, self.connections, proxies, caller_header, log_config=None))
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],), daemon=True)
         self._thread.start()
         wait_until(lambda: self._server.started)

@@ -93,10 +93,10 @@ def deploying(_infrastructure_on_path):
 
 @pytest.fixture(scope="session")
 def deployed(start_emulator, deploying) -> Deployed:
-    """All stacks, deployed once for the tests of a worker; do not change them."""
+    """All stacks, deployed once for the tests of a worker, with a third client, ``bi``; do not change them."""
     aws, said = start_emulator(), []
     parameters = {"foundation": {"AlarmEmail": "you@example.com"}, "github": {"Repository": "owner/name"}}
-    deploying(aws, said, parameters=parameters).deploy()
+    deploying(aws, said, parameters=parameters, clients={"bi": ["transactions/read"]}).deploy()
     return Deployed(aws, said)
 
 

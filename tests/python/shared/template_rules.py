@@ -41,10 +41,18 @@ ASSUMED_BY = {
     ("AWS::Athena::WorkGroup", "ExecutionRole"): {"athena.amazonaws.com"},
 }
 # Deployed with: GitHub itself, and CloudFormation under the second role.
-ASSUMED_FROM_OUTSIDE = {("github", "DeployRole"), ("github", "StackRole")}
+ASSUMED_FROM_OUTSIDE = {("github", "DeployRole"), ("github", "StackRole"), ("github", "OwnerRole")}
+ROLES = "/retail-warehouse/"  # path of the roles that CloudFormation makes
 MOST_BYTES, MOST_POLICY = 51_200, 6_144  # of a template in a request, and of a managed policy without blanks
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html
-FARGATE = {512: range(1024, 4097), 1024: range(2048, 8193), 2048: range(4096, 16385), 4096: range(8192, 30721)}
+FARGATE = {
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+    8192: range(16384, 61441, 4096),
+    16384: range(32768, 122881, 8192),
+}
 
 
 def parsed(stack: str, text: str | None = None) -> dict:
@@ -137,7 +145,8 @@ def _needed_variables() -> dict[str, set[str]]:
     return {
         "api": aws
         | {"RETAIL_WAREHOUSE_ENV", "ONLINE_RETAIL_LANDING", "LANDING_EVENTS", "COGNITO_ISSUER", "COGNITO_CLIENT_IDS"}
-        | {"TRUSTED_PROXIES"},
+        | {"TRUSTED_PROXIES", "CALLER_HEADER"}
+        | {f"COGNITO_{who}_CLAIM" for who in ("CUSTOMER", "USER", "DELIVERY")},
         "batch": aws
         | without_default
         | {"RETAIL_WAREHOUSE_BUCKET", "REDSHIFT_METHOD", "REDSHIFT_REGION"}
@@ -259,9 +268,11 @@ def tables(templates: Templates) -> Iterator[str]:
 
 
 def _routes_of_the_code() -> dict[str, str | None]:
-    """Which scope each route asks for; None for none. Only what is for customers, and the health check."""
+    """Which scope each route asks for; None for none. Only what is for customers, the health check, and what the sender
+    asks before it sends: the API itself lets anybody ask that, who is inside the network."""
     from retail_warehouse.serving.api import create_app
     from retail_warehouse.serving.predictions_api import predictions_routes
+    from retail_warehouse.serving.tokens import WRITE
 
     pieces = [predictions_routes(MagicMock(), has_shop=False)]
     described = create_app(lambda: None, MagicMock(), MagicMock(), further=pieces).openapi()
@@ -272,6 +283,8 @@ def _routes_of_the_code() -> dict[str, str | None]:
             if security or path == "/health":
                 [scope] = security[0]["token"] if security else [None]
                 found[f"{method.upper()} {path}"] = scope
+            elif path == "/ready":
+                found[f"{method.upper()} {path}"] = WRITE
     return found
 
 
@@ -310,6 +323,27 @@ def scopes(templates: Templates) -> Iterator[str]:
         if not client["GenerateSecret"] or client["AllowedOAuthFlows"] != ["client_credentials"]:
             yield f"{name} is no program with a secret"
     yield from (f"nobody gets {scope}" for scope in sorted(known - granted))
+
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html#http-api-mapping-reserved-headers
+_RESERVED = re.compile(
+    r"access-control-.*|apigw-.*|x-amzn?-.*|authorization|connection|content-(encoding|length|location)|forwarded"
+    r"|keep-alive|origin|proxy-(authenticate|authorization)|te|trailers|transfer-encoding|upgrade|via"
+    r"|x-forwarded-(for|host|proto)"
+)
+
+
+@rule
+def caller(templates: Templates) -> Iterator[str]:
+    [api] = [container for container in containers(templates) if container["Name"] == "api"]
+    [read] = [variable["Value"] for variable in api["Environment"] if variable["Name"] == "CALLER_HEADER"]
+    for stack, name, integration in of_type(templates, "AWS::ApiGatewayV2::Integration"):
+        mapped = integration.get("RequestParameters", {})
+        if mapped.get(f"overwrite:header.{read}") != "$context.identity.sourceIp":
+            yield f"{stack}.{name}: a client may write {read}"
+        for header in (key.partition("header.")[2] for key in mapped):
+            if _RESERVED.fullmatch(header.lower()):
+                yield f"{stack}.{name}: API Gateway lets no mapping change {header}"
 
 
 # Times.
