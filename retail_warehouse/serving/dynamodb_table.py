@@ -24,7 +24,8 @@ _CONFIG = Config(
 )
 _ADVICE = {
     "AccessDeniedException": (
-        "Allow this role to query, scan, batch-get and batch-write the table and to query its indexes."
+        "Allow this role to query, scan, batch-get and batch-write the table and to query its indexes; on the list of "
+        "events what docs/streaming_in_production.md lists."
     ),
     "EndpointConnectionError": "Look whether the region is right and can be reached from here.",
     "ExpiredTokenException": "Renew the AWS credentials.",

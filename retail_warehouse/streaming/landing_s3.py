@@ -56,6 +56,7 @@ from botocore.exceptions import (
 )
 
 from retail_warehouse.serving.dynamodb_table import batches
+from retail_warehouse.serving.store import StoreError
 from retail_warehouse.streaming.event_list import LANDED, OPEN, REFUSED, Claimed, EventList
 from retail_warehouse.streaming.landing import (
     Events,
@@ -207,7 +208,9 @@ class S3Landing:
             store(new)
         except Exception as error:
             self._in_doubt.add(file)
-            raise InDoubt(f"Rows are landed in {self.name} and cannot be looked up yet: {error}") from error
+            # Other errors may quote rows.
+            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+            raise InDoubt(f"Rows are landed in {self.name} and cannot be looked up yet: {reason}") from error
         self._settle(file, LANDED)
         return known
 
@@ -341,7 +344,9 @@ class S3Landing:
             LandingError: One of them cannot be looked into; the others were.
         """
         looked, failure = 0, None
-        for file, commit in self._events.open_commits().items():
+        commits = self._events.open_commits()
+        self._in_doubt &= commits.keys()  # others may have settled some
+        for file, commit in commits.items():
             if file not in self._in_doubt and time.time() - commit.begun_at < LOOKED_INTO:
                 continue
             try:

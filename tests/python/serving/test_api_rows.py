@@ -14,7 +14,8 @@ from shared.api_server import GOOD, landed, landed_ids, row, statuses
 from retail_warehouse.serving import bodies
 
 
-def test_each_row_is_accepted_a_duplicate_or_rejected(api):
+def test_each_row_is_accepted_a_duplicate_or_rejected(serve, landing):
+    api = serve(landing=landing.open())
     answer = api.post([row(2), row(3, Quantity="1.5"), row(2), row(2, Quantity="7"), row(3, Quantity="1.5")])
     assert answer.json() == {
         "accepted": 1,
@@ -46,10 +47,11 @@ def test_each_row_is_accepted_a_duplicate_or_rejected(api):
     assert statuses(api.post(row(2))) == ["duplicate"], "the first stays"
     assert api.pair().json()["line_count"] == 2
     api.close()
-    assert landed_ids(api.folder) == ["till:2", "till:3", "till:4"]
+    assert landing.landed_ids() == ["till:2", "till:3", "till:4"]
 
 
-def test_a_row_that_was_received_before_is_judged_as_it_is_after_one_that_contradicts_it(api):
+def test_a_row_that_was_received_before_is_judged_as_it_is_after_one_that_contradicts_it(serve, landing):
+    api = serve(landing=landing.open())
     api.post([row(2), row(3, Quantity="x")])
     answer = api.post([row(2, Quantity="y"), row(2), row(3), row(3, Quantity="x")]).json()["rows"]
     assert [(result["status"], result["detail"]) for result in answer] == [

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from conftest import PROJECT
 from shared.aws_server import SLOW_DOWN, LandingOnS3
 
+from retail_warehouse.serving.store import StoreError
 from retail_warehouse.streaming import event_list, landing_s3, merging
 from retail_warehouse.streaming.event_list import LANDED, OPEN, REFUSED, create_events_table
 from retail_warehouse.streaming.landing import InDoubt, LandingError, Undecided, digest
@@ -37,7 +38,7 @@ class Lookups:
 
     def put(self, landed) -> None:
         if self.fails:
-            raise RuntimeError("The store is away.")
+            raise StoreError("The store is away.")
         self.stored += [event.event_id for event in landed]
 
 
@@ -301,7 +302,7 @@ def test_what_is_landed_and_cannot_be_stored_is_stored_later(on_s3, at_once):
     lookups.fails = True
     with pytest.raises(InDoubt, match="cannot be looked up yet: The store is away"):
         take(landing, events(2, 3), lookups)
-    with pytest.raises(RuntimeError, match="The store is away"):
+    with pytest.raises(StoreError, match="The store is away"):
         landing.take_over(lookups.put)
     with pytest.raises(Undecided):
         take(landing, events(2), lookups)
@@ -454,6 +455,17 @@ def test_what_was_merged_before_it_was_settled_is_not_taken_for_refused(on_s3, a
     assert lookups.stored == ["till:3", "till:4"]
     assert on_s3.states() == [LANDED, LANDED]
     assert take(landing, events(2, 3, 4)) == []
+
+
+def test_what_is_settled_stays_so_whoever_looks_into_it_late(on_s3):
+    landing, lookups = on_s3.open(), Lookups()
+    take(landing, events(2, 3))
+    [file] = on_s3.objects()
+    merged(on_s3, on_s3.objects())
+    # It was open when this one began.
+    on_s3.open()._look_into(file, time.time(), lookups.put)
+    assert on_s3.states() == [LANDED]
+    assert take(landing, events(2, 3)) == []
 
 
 def test_what_cannot_work_is_told_at_the_start(on_s3, aws):
