@@ -1,2 +1,2 @@
-"""Runs of the warehouse on Amazon Redshift by a schedule: what is copied, loaded, built, predicted and published, in
+"""Scheduled runs of the warehouse on Amazon Redshift: what is copied, loaded, built, predicted and published, and in
 which order."""

@@ -1,4 +1,4 @@
-"""The data bucket: which prefix holds what, and copies between it and the disk."""
+"""The data bucket: its prefixes, and copying between it and the disk."""
 
 import contextlib
 import json
@@ -20,15 +20,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from retail_warehouse.errors import DataError
 
-#: Raw files, a folder for each source.
+#: Raw files, one folder per source.
 RAW = "raw"
 #: Rows that came through the API (``ONLINE_RETAIL_LANDING``).
 STREAMED = "streamed"
-#: Parquet files that Redshift copies, a folder for each source.
+#: Parquet files that Redshift copies, one folder per source.
 REDSHIFT_LOAD = "redshift_load"
-#: What Redshift unloads for training and predicting, a folder for each relation.
+#: What Redshift unloads for training and predicting, one folder per relation.
 FEATURES = "features"
-#: Trained models, a folder for each version.
+#: Trained models, one folder per version.
 MODELS = "models"
 #: Parquet files that ``retail-warehouse predict`` writes.
 PREDICTIONS = "predictions"
@@ -38,20 +38,20 @@ EXPORTS = "exports"
 SITE = "site"
 #: The lock, the state and the summaries of runs.
 RUNS = "runs"
-#: What Athena answers; nothing here writes it.
+#: Query results of Athena; runs do not write here.
 ATHENA = "athena"
 PREFIXES = (RAW, STREAMED, REDSHIFT_LOAD, FEATURES, MODELS, PREDICTIONS, EXPORTS, SITE, RUNS, ATHENA)
 
-# What people put beside the files of a source when all are there; it starts a run, and is no data.
+# People upload this object after the last file of a source. It starts a run, and is not data.
 MARKER = "_SUCCESS"
 
-_AT_A_TIME = 8  # files that are copied
+_AT_A_TIME = 8  # files copied in parallel
 _TELL_SECONDS = 10.0
 _PIECE = 1 << 20  # bytes
 _NOT_AS_ASKED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _GONE = ("NoSuchKey", "404")
 _ERRORS = (Boto3Error, BotoCoreError, ClientError)
-# Of one file: of S3, and of a connection that breaks while a file is read.
+# For one file: errors of S3, and connections that break while a file is read.
 _PATIENTLY = Retrying(
     retry=retry_if_exception_type((*_ERRORS, OSError)),
     stop=stop_after_attempt(3),
@@ -64,12 +64,12 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object as the bucket lists it.
+    """An object, as the bucket lists it.
 
     Args:
         size: Bytes.
         etag: Changes with the content.
-        modified: When it was written, by the clock of S3.
+        modified: When it was written, by S3's clock.
     """
 
     size: int
@@ -78,16 +78,16 @@ class Found:
 
 
 class Changed(Exception):
-    """An object is not as it was expected: somebody else has written or removed it."""
+    """An object was written or removed by somebody else."""
 
 
 def code_of(error: Exception) -> str:
-    """The code of an error of AWS, such as ``NoSuchKey``; empty for other errors."""
+    """The code of an AWS error, such as ``NoSuchKey``; empty for other errors."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 class Bucket:
-    """A bucket of S3.
+    """An S3 bucket.
 
     Attributes:
         name: Its name.
@@ -95,11 +95,11 @@ class Bucket:
     """
 
     def __init__(self, name: str, client: Any = None) -> None:
-        """Ask nothing of AWS yet.
+        """Prepare it; AWS is not contacted.
 
         Args:
             name: Its name, without a scheme.
-            client: A boto3 client of S3; by default one of the environment's credentials.
+            client: A boto3 client of S3; by default one with the credentials of the environment.
         """
         self.name = name
         self.client = client or boto3.client("s3", config=Config(max_pool_connections=2 * _AT_A_TIME))
@@ -110,22 +110,22 @@ class Bucket:
 
     @contextlib.contextmanager
     def _told(self, what: str) -> Iterator[None]:
-        """Errors of AWS as one line.
+        """Turn errors of AWS into one line.
 
         Raises:
-            DataError: In place of any.
+            DataError: For any error of AWS.
         """
         try:
             yield
         except _ERRORS as error:
             why = code_of(error) or type(error).__name__
-            raise DataError(f"{what}: {why}. Check the name of the bucket and what the role may do.") from error
+            raise DataError(f"{what}: {why}. Check the bucket's name and the permissions of the role.") from error
 
     def files(self, *parts: str) -> dict[str, Found]:
-        """What is below a prefix, by name, without the marker of a complete delivery and without folders.
+        """The files in a prefix, by name, without markers and folders.
 
         Raises:
-            DataError: It cannot be listed, or a name would lead out of the folder that it is copied to.
+            DataError: The prefix cannot be listed, or a name would leave the folder that it is copied to.
         """
         prefix = "/".join(parts) + "/"
         found: dict[str, Found] = {}
@@ -137,20 +137,20 @@ class Bucket:
                         found[name] = Found(item["Size"], item["ETag"], item["LastModified"])
         for name in found:
             if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name or "\\" in name:
-                raise DataError(f"{self.url(*parts)}/{name!r} cannot be copied to a disk by this name; rename it.")
+                raise DataError(f"{self.url(*parts)}/{name!r} cannot be copied to a disk under this name; rename it.")
         return dict(sorted(found.items()))
 
     # Copies
 
     def download(self, prefix: str, folder: Path, files: dict[str, Found], tell: Tell) -> int:
-        """Make a folder hold these files and no others. What is there already is left alone; a file appears whole, with
+        """Make a folder hold exactly these files. Files that are there already are kept. A file appears complete, with
         the time at which it was written to the bucket.
 
         Args:
-            prefix: Where they are.
-            folder: Made if missing.
-            files: As :meth:`files` has listed them.
-            tell: Gets a line now and then.
+            prefix: Where they are in the bucket.
+            folder: Created if missing.
+            files: As listed by :meth:`files`.
+            tell: Called with a line of progress from time to time.
 
         Returns:
             The number of files that were copied.
@@ -191,11 +191,11 @@ class Bucket:
                 _PATIENTLY.copy()(self._get_once, key, part, found)
         except Changed as error:
             raise DataError(
-                f"{self.url(key)} was replaced or removed while it was copied. Start the run again when all files are "
-                "there."
+                f"{self.url(key)} was replaced or removed while it was copied. Start the run again when all files have "
+                "been uploaded."
             ) from error
         seconds = found.modified.timestamp()
-        os.utime(part, (seconds, seconds))  # dbt knows a file by its size and time
+        os.utime(part, (seconds, seconds))  # dbt identifies a file by its size and time
         part.replace(path)
 
     def _get_once(self, key: str, part: Path, found: Found) -> None:
@@ -209,10 +209,10 @@ class Bucket:
             while piece := body.read(_PIECE):
                 file.write(piece)
         if part.stat().st_size != found.size:
-            raise OSError(f"{key} was read in part")
+            raise OSError(f"{key} was read only in part")
 
     def read_into(self, key: str, file: IO[bytes]) -> bool:
-        """Write the content of an object into an open file; false if there is no such object.
+        """Write the content of an object to an open file; false if there is no such object.
 
         Raises:
             DataError: It cannot be read.
@@ -231,10 +231,10 @@ class Bucket:
         return True
 
     def upload(self, folder: Path, prefix: str, names: Iterable[str]) -> None:
-        """Write files of a folder below a prefix, in place of those of the same name.
+        """Upload files of a folder to a prefix, replacing those of the same name.
 
         Raises:
-            DataError: One cannot be written; those before it are.
+            DataError: A file cannot be written; those before it were.
         """
         with ThreadPoolExecutor(_AT_A_TIME, "copy") as pool:
             for done in [pool.submit(self._put_file, folder / name, f"{prefix}/{name}") for name in names]:
@@ -247,20 +247,20 @@ class Bucket:
             self.client.upload_file(str(path), self.name, key, ExtraArgs=more)
 
     def remove(self, prefix: str, names: Iterable[str]) -> None:
-        """Remove objects below a prefix.
+        """Remove objects from a prefix.
 
         Raises:
-            DataError: One cannot be removed.
+            DataError: An object cannot be removed.
         """
         for name in names:
             with self._told(f"{self.url(prefix, name)} cannot be removed"):
                 self.client.delete_object(Bucket=self.name, Key=f"{prefix}/{name}")
 
-    # Small objects, and conditions
+    # Small objects, read and written under conditions
 
     def read(self, key: str) -> tuple[bytes, str, float] | None:
-        """The content of an object, its ETag, and for how many seconds it has been there by the clock of S3; none if
-        there is no such object.
+        """The content of an object, its ETag and its age in seconds by S3's clock; None if there is no such object.
+
 
         Raises:
             DataError: It cannot be read.
@@ -284,11 +284,11 @@ class Bucket:
         Args:
             key: Its key.
             content: Its bytes.
-            only_new: Only if there is none.
-            instead_of: Only in place of the one with this ETag.
+            only_new: Fail if the object exists.
+            instead_of: Fail unless the object has this ETag.
 
         Raises:
-            Changed: The condition does not hold.
+            Changed: The condition was not met.
             DataError: It cannot be written.
         """
         condition = {"IfNoneMatch": "*"} if only_new else {"IfMatch": instead_of} if instead_of else {}
@@ -301,7 +301,7 @@ class Bucket:
                 raise
 
     def delete(self, key: str, etag: str) -> None:
-        """Remove an object if it is the one with this ETag.
+        """Remove an object if it has this ETag.
 
         Raises:
             DataError: It cannot be removed.
@@ -315,7 +315,7 @@ class Bucket:
 
 
 class _Progress:
-    """Tells how far copying is, now and then."""
+    """Prints the progress of copying from time to time."""
 
     def __init__(self, files: int, size: int, tell: Tell) -> None:
         self._files, self._size, self._tell = files, size, tell
@@ -350,7 +350,7 @@ def _remove_others(folder: Path, files: dict[str, Found]) -> None:
 
 
 def note_of(folder: Path) -> Path:
-    """The file beside a folder that says which version of each file was copied."""
+    """The file beside a folder that records which version of each file was copied."""
     return folder.with_name(f".{folder.name}.copied.json")
 
 

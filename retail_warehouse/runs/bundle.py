@@ -1,5 +1,5 @@
-"""Copies of many small files in one object: streamed rows come in thousands of files, and a task begins with an empty
-disk. A bundle is a help alone: each file that it brings is held against what the bucket lists."""
+"""Copies of many small files in one object: streamed rows come in thousands of files, and a task starts with an empty
+disk. A bundle is only a cache: each file in it is checked against the bucket listing."""
 
 import gzip
 import tarfile
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from retail_warehouse.runs.bucket import RUNS, Bucket, Found, note_of
 
-#: Files that are not in the bundle yet, from which on it is written anew.
+#: Number of unbundled files at which the bundle is rewritten.
 MANY = 1_000
 
 
 def fetch(bucket: Bucket, prefix: str, folder: Path) -> None:
-    """Fill a folder that is not there yet with what the last bundle holds, if there is one.
+    """Fill a folder that does not exist yet from the last bundle, if there is one.
 
     Args:
         bucket: The bucket.
-        prefix: Whose files it holds.
-        folder: Made from it.
+        prefix: The prefix whose files are bundled.
+        folder: Created from the bundle.
 
     Raises:
         DataError: The bucket cannot be read.
@@ -36,17 +36,17 @@ def fetch(bucket: Bucket, prefix: str, folder: Path) -> None:
             with tarfile.open(fileobj=file) as bundle:
                 bundle.extractall(folder.parent, filter="data")
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):
-            return  # what it does not bring is copied file by file
+            return  # the files are copied one by one
 
 
 def keep(bucket: Bucket, prefix: str, folder: Path, files: dict[str, Found], copied: int) -> None:
-    """Write the bundle anew if many files were not in the last one.
+    """Rewrite the bundle if many files were missing from the last one.
 
     Args:
         bucket: The bucket.
-        prefix: Whose files it holds.
-        folder: Holds them.
-        files: Their names.
+        prefix: The prefix whose files are bundled.
+        folder: Where they are on the disk.
+        files: What is in the prefix, by name.
         copied: How many of them were copied one by one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The command of runs."""
+"""The command ``retail-warehouse run``."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from retail_warehouse.errors import DataError
 
 @click.command("run")
 @click.argument("what", type=click.Choice(["nightly", "micro-batch", "train"]))
-@click.option("--again", is_flag=True, help="Do every step again, also where nothing has changed since the last run.")
-@click.option("--full-refresh", is_flag=True, help="The same, and build all tables anew from all raw files.")
+@click.option("--again", is_flag=True, help="Repeat every step, even if nothing has changed since the last run.")
+@click.option("--full-refresh", is_flag=True, help="The same, and rebuild all tables from all raw files.")
 def run(what: str, again: bool, full_refresh: bool) -> None:
     """Fill the warehouse on Amazon Redshift from the bucket RETAIL_WAREHOUSE_BUCKET: load, build, export, predict and
-    publish. A run that was killed is gone on with by the next one.
+    publish. The next run resumes a run that was killed.
 
-    Ends with 0 when it is done or there is nothing to do, with 1 after a failure, with 2 if a setting is wrong, with 3
-    if another run is under way. The last line is a summary in JSON.
+    Exit code 0: done, or nothing to do. 1: a step failed. 2: a setting is wrong. 3: another run is in progress. The
+    last line is a summary in JSON.
     """
     from retail_warehouse.runs.run import FAILED, USAGE, perform, tell_end
 
@@ -29,10 +29,10 @@ def run(what: str, again: bool, full_refresh: bool) -> None:
 
 
 def _prepared(what: str):
-    """The run and its steps, after a look at all that has to be set and installed.
+    """The run and its steps, once all settings and libraries have been checked.
 
     Raises:
-        DataError: Something is missing or wrong.
+        DataError: A setting or a library is missing, or a setting is wrong.
     """
     from retail_warehouse.predictions.libraries import require_installed
     from retail_warehouse.project import require_project_folder

@@ -1,4 +1,4 @@
-"""One run at a time: an object in the bucket that whoever runs keeps alive."""
+"""One run at a time: an object in the bucket that the current run keeps renewing."""
 
 import contextlib
 import json
@@ -14,30 +14,30 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.runs.bucket import RUNS, Bucket, Changed
 
 KEY = f"{RUNS}/lock"
-#: Seconds after its last sign of life at which a run is taken for dead.
+#: Seconds without a heartbeat after which a lock is considered abandoned.
 EXPIRES = 90.0
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 HEARTBEAT = 15.0
 
 
 class Held(Exception):
-    """Another run holds the lock. The text says which."""
+    """Another run holds the lock; the text says which."""
 
 
 class Lock:
-    """The lock of a run that has it.
+    """The lock, as held by a run.
 
     Attributes:
-        is_lost: Whether another run has taken it over, or it can no longer be told that none has.
+        is_lost: Whether another run has taken it over, or may have.
     """
 
     def __init__(self, bucket: Bucket, run: str, expires: float = EXPIRES, heartbeat: float = HEARTBEAT) -> None:
-        """Ask nothing of the bucket yet.
+        """Prepare it; the bucket is not contacted.
 
         Args:
             bucket: Holds the lock.
             run: Name of the run.
-            expires: Seconds after which a lock without a heartbeat is taken over.
+            expires: Seconds after which a lock without a heartbeat may be taken over.
             heartbeat: Seconds between two heartbeats.
         """
         self.is_lost = False
@@ -55,15 +55,15 @@ class Lock:
         self._thread = threading.Thread(target=self._keep, name="lock", daemon=True)
 
     def _content(self) -> bytes:
-        # Another content each time, and so another ETag.
+        # The content differs each time, and so does the ETag.
         self._beats += 1
         return json.dumps({**self._about, "beats": self._beats}).encode()
 
     def take(self) -> None:
-        """Take the lock, in place of one that has expired.
+        """Take the lock, or take over one that has expired.
 
         Raises:
-            Held: Another run has it.
+            Held: Another run holds it.
             DataError: The bucket cannot be read or written.
         """
         while True:
@@ -73,9 +73,9 @@ class Lock:
             except Changed:
                 found = self._bucket.read(KEY)
             if found is None:
-                continue  # given back in this moment
+                continue  # released just now
             content, etag, age = found
-            if self._is_ours(content):  # written, and the answer was lost
+            if self._is_ours(content):  # it was written, but the response was lost
                 self._etag = etag
                 break
             if age < self._expires:
@@ -84,21 +84,21 @@ class Lock:
                 self._etag = self._bucket.write(KEY, self._content(), instead_of=etag)
                 break
             except Changed:
-                continue  # somebody else was faster
+                continue  # another run was faster
         self._thread.start()
 
     def _is_ours(self, content: bytes) -> bool:
         return self._about["id"].encode() in content
 
     def _beat(self) -> bool:
-        """Give a sign of life; false where the lock is another's."""
+        """Renew the lock; false if another run holds it."""
         try:
             self._etag = self._bucket.write(KEY, self._content(), instead_of=self._etag)
         except Changed:
             found = self._bucket.read(KEY)
             if found is None or not self._is_ours(found[0]):
                 return False
-            self._etag = found[1]  # written, and the answer was lost
+            self._etag = found[1]  # it was written, but the response was lost
         return True
 
     def _keep(self) -> None:
@@ -106,7 +106,7 @@ class Lock:
         while not self._ended.wait(self._heartbeat):
             try:
                 silent = 0.0 if self._beat() else self._expires
-            except DataError:  # tried again, until another run may have taken it over
+            except DataError:  # retried until another run may have taken it over
                 silent += self._heartbeat
             if silent >= self._expires - self._heartbeat:
                 self.is_lost = True
@@ -115,11 +115,11 @@ class Lock:
                 return
 
     def give_back(self) -> None:
-        """Remove the lock, so that the next run may begin at once."""
+        """Remove the lock, so that the next run can start at once."""
         self._ended.set()
         self._thread.join(self._expires)
         if not self.is_lost:
-            with contextlib.suppress(DataError):  # then it expires
+            with contextlib.suppress(DataError):  # it then expires
                 self._bucket.delete(KEY, self._etag)
 
 
@@ -129,19 +129,19 @@ def _told(content: bytes, age: float) -> str:
         who = f"{about['run']} on {about['host']}, process {about['process']}, since {about['since']}"
     except (ValueError, KeyError, TypeError):
         who = "an unknown run"
-    return f"Another run holds the lock: {who}; its last sign of life was {age:.0f} s ago."
+    return f"Another run holds the lock: {who}; it last renewed it {age:.0f} s ago."
 
 
 @contextlib.contextmanager
 def held(bucket: Bucket, run: str) -> Iterator[Lock]:
-    """A context within which no other run works on the bucket.
+    """A context in which no other run works on the bucket.
 
     Args:
         bucket: Holds the lock.
         run: Name of the run.
 
     Raises:
-        Held: Another run has it.
+        Held: Another run holds it.
         DataError: The bucket cannot be read or written.
     """
     lock = Lock(bucket, run)

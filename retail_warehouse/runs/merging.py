@@ -1,4 +1,4 @@
-"""Merges landed files in the bucket, with the ledger that is on Redshift: an API lands thousands a day."""
+"""Merges the landed files in the bucket, of which an API writes thousands a day, and updates the ledger on Redshift."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -20,14 +20,14 @@ _AT_A_TIME = 500  # rows of one statement; the driver binds at most 32,767 value
 
 
 class Ledger:
-    """The entries of streamed rows in the ledger on Redshift, as a DuckDB connection would hold them. A commit changes
-    the ledger on Redshift in one transaction, or not at all."""
+    """The ledger's entries for streamed rows, read from Redshift into a DuckDB connection. A commit here changes the
+    ledger on Redshift in one transaction, or not at all."""
 
     def __init__(self, connection: Any) -> None:
-        """Read them.
+        """Read the entries.
 
         Args:
-            connection: Of redshift_connector, where each statement is a transaction unless one was begun.
+            connection: A connection of redshift_connector with autocommit.
         """
         self._connection = connection
         self._local = duckdb.connect()
@@ -49,7 +49,7 @@ class Ledger:
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
     def execute(self, sql: str, values: Sequence[object] | None = None) -> duckdb.DuckDBPyConnection:
-        """Run a statement here; a commit is one on Redshift before."""
+        """Run a statement in DuckDB; a commit first changes Redshift."""
         if sql == "commit":
             self._change()
         return self._local.execute(sql, values)
@@ -57,7 +57,7 @@ class Ledger:
     def _change(self) -> None:
         after = set(self._local.execute(_ENTRIES).fetchall())
         new = sorted(after - self._before, key=repr)
-        # A model enters or leaves a file once, so that these two tell an entry.
+        # A model has one entry for a file, so these two columns identify it.
         gone = sorted({(row[0], row[3]) for row in self._before - after})
         self._ask("begin")
         try:
@@ -80,7 +80,7 @@ class Ledger:
         self._before = after
 
     def close(self) -> None:
-        """Give back its memory."""
+        """Free its memory."""
         self._local.close()
 
 
@@ -90,18 +90,18 @@ def _parts(rows: list[tuple]) -> Iterator[list[tuple]]:
 
 
 def merge(connection: Any, place: Place, models: Sequence[str]) -> tuple[int, int]:
-    """Merge all that can be merged.
+    """Merge all files that can be merged.
 
     Args:
-        connection: Of redshift_connector, where each statement is a transaction unless one was begun.
+        connection: A connection of redshift_connector with autocommit.
         place: Where the landed files are.
-        models: Names of the models that note in the ledger which landed files they have processed.
+        models: Names of the models that record in the ledger which landed files they have processed.
 
     Returns:
-        How many files were merged, and how many they have become.
+        How many files were merged, and how many files they became.
 
     Raises:
-        DataError: Files or the ledger cannot be read or written; all rows are there, and the next run goes on.
+        DataError: Files or the ledger cannot be read or written. No row is lost, and the next run resumes.
     """
     removed = made = 0
     try:

@@ -1,4 +1,4 @@
-"""What the API answers from, filled with what was built on Redshift."""
+"""Publishes what was built on Redshift to the store that the API reads."""
 
 import contextlib
 
@@ -10,15 +10,15 @@ from retail_warehouse.settings import settings
 
 def _require_store() -> None:
     if "serving_store" not in settings().model_fields_set:
-        raise NothingToDo("SERVING_STORE is not set: there is no API to publish for.")
+        raise NothingToDo("SERVING_STORE is not set, so there is no API to publish for.")
 
 
 def publish_lines(run: Run) -> str:
-    """Let the look-ups know which files were loaded, changed or withdrawn since they were told last.
+    """Publish the lines of files that were loaded, changed or withdrawn since the last publication.
 
     Raises:
         NothingToDo: There is no serving store.
-        DataError: The store cannot be written, or the warehouse cannot be read; the next run begins anew.
+        DataError: The store cannot be written, or the warehouse cannot be read; the next run starts over.
     """
     _require_store()
     from retail_warehouse.serving.publish import publish_deliveries
@@ -30,11 +30,11 @@ def publish_lines(run: Run) -> str:
 
 
 def publish_predictions(run: Run) -> str:
-    """Replace the predictions that the API answers with.
+    """Replace the predictions that the API serves.
 
     Raises:
         NothingToDo: There is no serving store.
-        DataError: The store cannot be written, or the predictions do not belong to the features; what was published
+        DataError: The store cannot be written, or the predictions were not made from these features; what was published
             before stays.
     """
     _require_store()

@@ -1,4 +1,4 @@
-"""dbt on Amazon Redshift, in this process: the project is parsed once for all commands of a run."""
+"""dbt on Amazon Redshift, in this process, so that the project is parsed once per run."""
 
 import json
 from typing import Any
@@ -16,14 +16,14 @@ class Dbt:
     """Runs dbt commands on the target ``prod``.
 
     Attributes:
-        vars: What is given to each command with ``--vars``, as YAML; empty for none.
+        vars: YAML that each command gets as ``--vars``; empty for none.
     """
 
     def __init__(self, variables: str = "") -> None:
-        """Parse nothing yet.
+        """Prepare it; the project is not parsed.
 
         Args:
-            variables: For ``--vars``.
+            variables: YAML for ``--vars``; empty for none.
         """
         self.vars = variables
         self._manifest: Any = None
@@ -38,7 +38,7 @@ class Dbt:
             DataError: It cannot be parsed.
         """
         if self._manifest is None:
-            # Not before it is needed: dbt takes seconds to import.
+            # Imported here, since importing dbt takes seconds.
             from dbt.cli.main import dbtRunner
 
             parsed = dbtRunner().invoke(["--quiet", "parse", *self._options()])
@@ -48,32 +48,32 @@ class Dbt:
         return self._manifest
 
     def build(self, *arguments: str) -> str:
-        """Build and test, with one line of progress now and then, and return what was built.
+        """Build and test, printing progress from time to time, and return the command.
 
         Args:
-            arguments: Those of ``dbt build``. Unit tests are left out, since they do not depend on the data.
+            arguments: Arguments of ``dbt build``. Unit tests are left out, since they do not depend on the data.
 
         Raises:
-            DataError: A model or a test has failed, or dbt could not run; it has told why.
+            DataError: A model or a test failed, or dbt could not run; dbt has printed why.
         """
         options = [*arguments, "--exclude-resource-type", "unit_test", *self._options()]
         status = building.build(options, manifest=self.manifest())
         if status:
-            raise DataError("dbt build has failed; what failed is told above, and in the log of dbt.")
+            raise DataError("dbt build failed; the models and tests that failed are listed above, and in dbt's log.")
         return " ".join(("dbt build", *arguments))
 
     def operation(self, macro: str, **arguments: Any) -> str:
         """Run a macro.
 
         Raises:
-            DataError: It has failed.
+            DataError: It failed.
         """
         self._invoke("run-operation", macro, "--args", json.dumps(arguments))
         return macro
 
     def last_processed(self) -> str | None:
-        """When the warehouse last took in a file, by its ledger; empty if it has taken in none, and none where there is
-        no ledger.
+        """When the warehouse last processed a file, by its ledger, as an ISO 8601 timestamp; empty if it has processed
+        none, and None if there is no ledger.
 
         Raises:
             DataError: The warehouse cannot be reached.
@@ -92,10 +92,10 @@ class Dbt:
             return last.isoformat() if last else ""
 
     def write_docs(self) -> None:
-        """Write the pages of the documentation, manifest and catalogue into dbt's target folder.
+        """Write the documentation, the manifest and the catalog to dbt's target folder.
 
         Raises:
-            DataError: It has failed.
+            DataError: It failed.
         """
         self._invoke("docs", "generate", "--static")
 
@@ -104,11 +104,11 @@ class Dbt:
 
         result = dbtRunner(self.manifest()).invoke(["--quiet", *arguments, *self._options()])
         if not result.success:
-            raise DataError(f"dbt {' '.join(arguments[:2])} has failed: {_short(result.exception) or 'see above'}")
+            raise DataError(f"dbt {' '.join(arguments[:2])} failed: {_short(result.exception) or 'see above'}")
 
 
 def _short(exception: BaseException | None) -> str:
-    """The error without the chain of macro calls, in one line."""
+    """The error on one line, without the chain of macro calls."""
     if exception is None:
         return ""
     lines = click.unstyle(str(exception)).splitlines()

@@ -1,5 +1,4 @@
-"""What all runs have in common: steps, one after the other, each of them left out where its input is that of last
-time."""
+"""What all runs have in common: steps in sequence, each skipped if its input has not changed."""
 
 import contextlib
 import json
@@ -22,13 +21,13 @@ from retail_warehouse.runs.bucket import RUNS, STREAMED, Bucket, Found
 from retail_warehouse.runs.redshift import Dbt
 from retail_warehouse.runs.state import Done, State, digest_of
 
-SUCCEEDED, FAILED, SKIPPED = "succeeded", "failed", "skipped"
+SUCCEEDED, FAILED, SKIPPED, LOCKED = "succeeded", "failed", "skipped", "locked"
 DONE, UNCHANGED = "done", "unchanged"
-OK, FAILURE, USAGE, LOCKED = 0, 1, 2, 3
+OK, FAILURE, USAGE, IS_LOCKED = 0, 1, 2, 3
 
 
 class NothingToDo(Exception):
-    """A run or a step has nothing to do. The text says why."""
+    """A run or a step has nothing to do; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +35,10 @@ class Step:
     """A step of a run.
 
     Args:
-        do: Does it, and returns what there is to tell about it. Its name is that of the step.
-        of: Prefixes of the bucket that it works on.
-        after: Steps whose outcome it works on; ``build.load_instacart`` is what the last build has taken in of that.
-        with_it: Steps of other runs that are done with it.
+        do: Does the work and returns one line about it. The step has the name of this function.
+        of: Prefixes of the bucket that it reads.
+        after: Steps whose results it reads; ``build.load_instacart``: as of the last build.
+        with_it: Steps of other runs that are done as well when this one is.
     """
 
     do: Callable[["Run"], str]
@@ -59,12 +58,12 @@ class Run:
 
     Attributes:
         name: ``nightly``, ``micro-batch`` or ``train``.
-        bucket: Where everything is kept.
-        folder: Where copies lie on the disk of the task.
+        bucket: The data bucket.
+        folder: Where files are copied to on the disk of the task.
         dbt: Runs dbt on Redshift.
         state: Which steps are done.
-        tables_digest: Of what decides on the tables.
-        code_digest: Of all code.
+        tables_digest: Digest of the code that tables are built from.
+        code_digest: Digest of all code.
     """
 
     name: str
@@ -81,7 +80,7 @@ class Run:
         click.echo(f"  {line}")
 
     def files(self, prefix: str) -> dict[str, Found]:
-        """What is below a prefix, as it was when a step of this run asked first.
+        """The files in a prefix, as listed when a step of this run first asked.
 
         Raises:
             DataError: It cannot be listed.
@@ -91,14 +90,14 @@ class Run:
         return self._files[prefix]
 
     def written(self, prefix: str) -> None:
-        """Look anew at a prefix that a step of this run has written."""
+        """List a prefix again, since a step of this run has written to it."""
         self._files.pop(prefix, None)
 
     def copy(self, prefix: str) -> Path:
-        """Copy what is below a prefix to the disk, as far as it is not there, and return the folder.
+        """Copy the files in a prefix that are not on the disk yet, and return the folder.
 
         Raises:
-            DataError: A file cannot be read, or changes meanwhile.
+            DataError: A file cannot be read, or changed while it was copied.
         """
         folder = self.folder / prefix
         if prefix == STREAMED:
@@ -110,7 +109,7 @@ class Run:
         return folder
 
     def done_after(self, step: Step) -> dict[str, str]:
-        """The inputs of the steps before a step, as far as they are done."""
+        """The inputs of the steps before a step that are done."""
         found = {}
         for name in step.after:
             outer, _, inner = name.partition(".")
@@ -120,22 +119,22 @@ class Run:
         return found
 
     def input_of(self, step: Step) -> str:
-        """The digest of all that decides on the outcome of a step."""
+        """Digest of everything that the result of a step depends on."""
         files = {prefix: {name: one.etag for name, one in self.files(prefix).items()} for prefix in step.of}
         return digest_of([self.code_digest, self.dbt.vars, files, self.done_after(step)])
 
 
 def execute(run: Run, steps: Sequence[Step], held: lock.Lock, told: dict[str, dict[str, Any]]) -> None:
-    """Do the steps that have something to do, in turn.
+    """Do the steps whose input has changed, in order.
 
     Args:
         run: The run.
         steps: Its steps.
         held: The lock that it holds.
-        told: Gets what became of each step.
+        told: Filled with the status of each step.
 
     Raises:
-        Exception: A step has failed; the last entry of `told` is its.
+        Exception: A step failed; it is the last entry of `told`.
     """
     for step in steps:
         if held.is_lost:
@@ -147,7 +146,7 @@ def execute(run: Run, steps: Sequence[Step], held: lock.Lock, told: dict[str, di
             about["status"] = UNCHANGED
             click.echo(f"{step.name}: unchanged, done {done.at}")
             continue
-        click.echo(f"{step.name}: begins")
+        click.echo(f"{step.name}: started")
         start = time.monotonic()
         try:
             about["told"] = step.do(run)
@@ -171,8 +170,8 @@ def _note(run: Run, step: Step, given: str, after: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def _signals_noticed() -> Iterator[threading.Event]:
-    """Ctrl-C, and SIGTERM with which ECS stops a task, interrupt: dbt cancels what it runs, and the lock is given back.
-    The event says so afterwards, since dbt makes a failure of its own of an interrupt."""
+    """Ctrl-C and SIGTERM, with which ECS stops a task, interrupt the run: dbt cancels its queries, and the lock is
+    released. The event records it, since dbt reports an interrupt as a failure."""
     noticed = threading.Event()
 
     def interrupt(*_: object) -> None:
@@ -188,27 +187,27 @@ def _signals_noticed() -> Iterator[threading.Event]:
 
 
 def _error_of(problem: BaseException, held: lock.Lock | None, is_interrupted: bool) -> str:
-    """What to tell about a failure, in one line."""
+    """One line about a failure."""
     if held is not None and held.is_lost:
-        return "The lock was lost: the bucket could not be reached, or another run has taken over."
+        return "The lock was lost: the bucket could not be reached, or another run has taken it over."
     if is_interrupted or isinstance(problem, KeyboardInterrupt):
-        return "It was interrupted; the next run goes on with this step."
+        return "The run was interrupted; the next run resumes with this step."
     if isinstance(problem, click.ClickException):
         return problem.format_message()
     if isinstance(problem, DataError | OSError):
         return str(problem)
-    traceback.print_exception(problem)  # whatever it is, the alarm has to learn of it
+    traceback.print_exception(problem)  # whatever it is, it must reach the alarm
     return f"{type(problem).__name__}: {problem}"
 
 
 def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = False, in_full: bool = False) -> int:
-    """Do a run, and print what became of it as the last line.
+    """Do a run, and print its summary as the last line.
 
     Args:
         run: The run.
-        steps_of: Its steps; raises NothingToDo where there are none.
-        again: Do all steps again.
-        in_full: And build all tables anew.
+        steps_of: Returns its steps; raises NothingToDo if there are none.
+        again: Repeat all steps.
+        in_full: Also rebuild all tables.
 
     Returns:
         The exit code.
@@ -223,7 +222,7 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
             with lock.held(run.bucket, run.name) as held:
                 run.state = State.read(run.bucket)
                 if again or in_full:
-                    # Kept at once, so that a run that goes on after this one knows it too.
+                    # Written at once, so that a run which resumes this one repeats them too.
                     run.state.forget(in_full)
                     run.state.write(run.bucket)
                 execute(run, steps_of(run), held, steps)
@@ -232,8 +231,8 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
             else:
                 summary |= {"status": SKIPPED, "reason": "Nothing has changed since the last run."}
         except lock.Held as reason:
-            summary |= {"status": SKIPPED, "reason": str(reason)}
-            code = LOCKED
+            summary |= {"status": LOCKED, "reason": str(reason)}
+            code = IS_LOCKED
         except NothingToDo as reason:
             summary |= {"status": SKIPPED, "reason": str(reason)}
         except (Exception, KeyboardInterrupt) as problem:
@@ -249,12 +248,12 @@ def perform(run: Run, steps_of: Callable[[Run], Sequence[Step]], again: bool = F
 
 def _keep(run: Run, summary: dict[str, Any]) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%fZ")
-    with contextlib.suppress(DataError):  # what is printed is what counts
+    with contextlib.suppress(DataError):  # the printed summary is the one that counts
         run.bucket.write(f"{RUNS}/summaries/{now}-{run.name}.json", json.dumps(summary).encode())
 
 
 def tell_end(summary: dict[str, Any]) -> None:
-    """Print how a run has ended for people, and as one line of JSON for alarms."""
+    """Print the outcome of a run for people, and as one line of JSON for alarms."""
     if "error" in summary:
         click.echo(f"Error: {summary['error']}", err=True)
     elif "reason" in summary:

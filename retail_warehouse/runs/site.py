@@ -1,4 +1,4 @@
-"""Documentation, column lineage and dashboard as pages in the bucket."""
+"""Writes documentation, column lineage and dashboard to the bucket as web pages."""
 
 import shutil
 import subprocess
@@ -12,11 +12,11 @@ from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import Run
 from retail_warehouse.settings import ProjectSettings
 
-_MISSING = "{} is not installed, which the site needs: {}"
+_MISSING = "{} is not installed, but the pages of the site need it: {}"
 
 
 def require_installed() -> None:
-    """Make sure, before anything is done, that the programs which write the pages are there.
+    """Check, before the run starts, that the libraries which write the pages are installed.
 
     Raises:
         DataError: One is missing; the text says how to install it.
@@ -33,33 +33,33 @@ def require_installed() -> None:
 
 
 def write_docs(run: Run) -> str:
-    """Write the documentation (``index.html``) and the lineage of each column (``lineage.html``).
+    """Write the documentation (``index.html``) and the column lineage (``lineage.html``).
 
     Raises:
-        DataError: They cannot be made or written.
+        DataError: They cannot be generated or written.
     """
     run.dbt.write_docs()
     target = ProjectSettings().dbt_target_path
     pages = _empty(run.folder / "pages")
     docs_site.rearrange(target / "static_index.html")
     shutil.copy(target / "static_index.html", pages / "index.html")
-    if (target / "docs").is_dir():  # the pictures of pages
+    if (target / "docs").is_dir():  # images of the pages
         shutil.copytree(target / "docs", pages / "docs")
     command = [sys.executable, "-c", "from dbt_colibri.cli.cli import cli; cli()", "generate", "--light"]
     command += ["--disable-telemetry", "--output-dir", str(run.folder / "lineage")]
     command += ["--manifest", str(target / "manifest.json"), "--catalog", str(target / "catalog.json")]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise DataError(f"The column lineage cannot be made: {(done.stderr or done.stdout).strip()[-500:]}")
+        raise DataError(f"The column lineage cannot be generated: {(done.stderr or done.stdout).strip()[-500:]}")
     shutil.copy(run.folder / "lineage" / "index.html", pages / "lineage.html")
     return _upload(run, pages)
 
 
 def write_dashboard(run: Run) -> str:
-    """Write the dashboard (``dashboard.html``), from the reports on Redshift.
+    """Write the dashboard (``dashboard.html``) from the reports on Redshift.
 
     Raises:
-        DataError: It cannot be made or written.
+        DataError: It cannot be generated or written.
     """
     from retail_warehouse.dashboard import page, source
 

@@ -1,4 +1,4 @@
-"""Which steps are done, and for which input: what a run goes on from."""
+"""Which steps are done, and for which input: where a run resumes."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.runs.bucket import RUNS, Bucket
 
 KEY = f"{RUNS}/state.json"
-_FORMAT = 1
-# What decides on the tables: after a change of it they are built anew in full.
+_FORMAT = 2
+# A change here rebuilds all tables.
 _OF_DBT = ("dbt_project.yml", "models", "macros", "seeds/reference")
-# What decides on everything else.
+# A change here repeats all steps, but keeps the tables.
 _OTHERS = ("selectors.yml", "tests/generic", "tests/singular")
 
 
@@ -22,8 +22,8 @@ class Done:
     """A step that is done.
 
     Args:
-        input: The digest of what it worked on.
-        after: The inputs of the steps before it, by name, as they were then.
+        input: Digest of its input.
+        after: Digests of the inputs of the steps before it at that time, by name.
         at: When it ended, ISO 8601 in UTC.
     """
 
@@ -34,21 +34,23 @@ class Done:
 
 @dataclass
 class State:
-    """What is kept in the bucket from run to run.
+    """What runs keep in the bucket.
 
     Attributes:
         steps: Steps that are done, by name.
-        built_with: The digest of the dbt project that the tables were last built with; empty before the first build.
-        processed_at: When the warehouse had last taken in a file after that build, by its ledger.
+        built_with: Digest of the dbt project that last built the tables; empty before the first build.
+        processed_at: When the warehouse had last processed a file, by its ledger, after that build.
+        with_files: Sources that were loaded from files, ``instacart`` or ``online_retail``.
     """
 
     steps: dict[str, Done] = field(default_factory=dict)
     built_with: str = ""
     processed_at: str = ""
+    with_files: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, bucket: Bucket) -> "State":
-        """The state in a bucket; an empty one before the first run.
+        """Read the state; an empty one before the first run.
 
         Raises:
             DataError: It cannot be read.
@@ -61,17 +63,17 @@ class State:
             if told["format"] != _FORMAT:
                 raise ValueError(f"format {told['format']}")
             steps = {name: Done(**one) for name, one in told["steps"].items()}
-            return cls(steps, told["built_with"], told["processed_at"])
+            return cls(steps, told["built_with"], told["processed_at"], set(told["with_files"]))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{bucket.url(KEY)} cannot be read ({error}). Remove it: the next run then does every step again."
+                f"{bucket.url(KEY)} cannot be read ({error}). Remove it: the next run then repeats every step."
             ) from error
 
     def forget(self, in_full: bool) -> None:
-        """Do all steps again, in this run or the next.
+        """Repeat all steps, in this run or the next.
 
         Args:
-            in_full: And build all tables anew.
+            in_full: Also rebuild all tables.
         """
         self.steps = {}
         self.processed_at = ""
@@ -79,18 +81,19 @@ class State:
             self.built_with = "to be built in full"
 
     def write(self, bucket: Bucket) -> None:
-        """Keep it; only whoever holds the lock may.
+        """Write the state; only the run that holds the lock may.
 
         Raises:
             DataError: It cannot be written.
         """
         told: dict[str, object] = {"format": _FORMAT, "steps": {name: asdict(one) for name, one in self.steps.items()}}
         told |= {"built_with": self.built_with, "processed_at": self.processed_at}
+        told |= {"with_files": sorted(self.with_files)}
         bucket.write(KEY, json.dumps(told, indent=1).encode())
 
 
 def digest_of(value: object) -> str:
-    """A digest of anything that JSON can hold."""
+    """A digest of any value that can be written as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -105,8 +108,8 @@ def _digest_of_files(names: Iterable[str], root: Path) -> str:
 
 
 def project_digests() -> tuple[str, str]:
-    """Digests of the dbt project in the working folder: of what decides on the tables, and of all code, with that of
-    this package."""
+    """Digests of the project in the working folder: of the code that tables are built from, and of all code,
+    including this package."""
     tables = _digest_of_files(_OF_DBT, Path())
     package = Path(__file__).parents[1]
     others = [_digest_of_files(_OTHERS, Path()), _digest_of_files([package.name], package.parent)]

@@ -1,11 +1,13 @@
-"""The steps of the runs, in the order in which they are done.
+"""The steps of the runs, in order.
 
-A step that reads the disk copies what it needs there first: the task that did the step before it may be gone."""
+A step first copies to the disk what it reads there: the task that did the step before it may be gone."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from retail_warehouse import official
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
 from retail_warehouse.redshift_connection import connected
@@ -14,8 +16,11 @@ from retail_warehouse.runs import merging, publishing, site
 from retail_warehouse.runs.bucket import EXPORTS, FEATURES, MODELS, PREDICTIONS, RAW, REDSHIFT_LOAD, STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import NothingToDo, Run, Step
+from retail_warehouse.runs.state import KEY as STATE
 
 _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
+# The file of Online Retail where all rows are streamed: a header without rows.
+_NO_ROWS = "no_rows.csv"
 # Of the source online_retail, what changes when rows are streamed.
 _STREAMED_TABLES = ("data_files", "streamed_lines")
 
@@ -24,33 +29,47 @@ _STREAMED_TABLES = ("data_files", "streamed_lines")
 
 
 def land_instacart(run: Run) -> str:
-    """Copy the files of Instacart to the disk, write them as Parquet, and put that into the bucket."""
+    """Copy the files of Instacart to the disk, convert them to Parquet, and upload that."""
     return _land(run, "instacart", {"INSTACART_DATA": run.copy(_INSTACART)})
 
 
 def land_online_retail(run: Run) -> str:
-    """The same for Online Retail, with the streamed rows."""
+    """The same for Online Retail, streamed rows included."""
     return _land(run, "online_retail", _online_retail_files(run))
 
 
 def land_streamed(run: Run) -> str:
-    """The same for the streamed rows alone."""
+    """The same for streamed rows only."""
     return _land(run, "online_retail", _online_retail_files(run), _STREAMED_TABLES)
 
 
 def _online_retail_files(run: Run) -> dict[str, Path]:
+    _require_files_that_were_loaded(run, "online_retail")
+    folder = run.copy(_ONLINE_RETAIL)
     if not run.files(_ONLINE_RETAIL):
+        path = folder / _NO_ROWS
+        path.write_text(f"{official.ONLINE_RETAIL_HEADER}\n", encoding="utf-8")
+        os.utime(path, (0, 0))  # the same file in every run: dbt identifies a file by its size and time
+    return {"ONLINE_RETAIL_DATA": folder, "ONLINE_RETAIL_LANDING": run.copy(STREAMED)}
+
+
+def _require_files_that_were_loaded(run: Run, source: str) -> None:
+    """Check that a source which was loaded from files still has files.
+
+    Raises:
+        DataError: It has none.
+    """
+    if source in run.state.with_files and not run.files(f"{RAW}/{source}"):
         raise DataError(
-            f"There is no file in {run.bucket.url(_ONLINE_RETAIL)}. Put one there; where all rows are streamed, one "
-            "with the header alone."
+            f"There are no files in {run.bucket.url(RAW, source)} any more, but the warehouse was loaded from there. "
+            f"Put the files back. To continue without them, remove {run.bucket.url(STATE)}."
         )
-    return {"ONLINE_RETAIL_DATA": run.copy(_ONLINE_RETAIL), "ONLINE_RETAIL_LANDING": run.copy(STREAMED)}
 
 
 def _land(run: Run, source: str, folders: dict[str, Path], tables: Sequence[str] = ()) -> str:
     folder = run.folder / REDSHIFT_LOAD / source
     shutil.rmtree(folder, ignore_errors=True)
-    # Absolute, since dbt knows a file by its folder too.
+    # Absolute, since dbt identifies a file by its folder too.
     with environment_variables({name: str(path.resolve()) for name, path in folders.items()}):
         parquet.land(source, str(folder), tables)
     names = sorted(path.name for path in folder.glob("*.parquet"))
@@ -75,6 +94,8 @@ def load_streamed(run: Run) -> str:
 
 def _load(run: Run, source: str, **tables: list[str]) -> str:
     run.dbt.operation("load_raw", source=source, location=run.bucket.url(REDSHIFT_LOAD, source), **tables)
+    if run.files(f"{RAW}/{source}"):
+        run.state.with_files |= {source}
     return "loaded"
 
 
@@ -82,7 +103,7 @@ def _load(run: Run, source: str, **tables: list[str]) -> str:
 
 
 def build(run: Run) -> str:
-    """Build and test everything but features and predictions, in full after a change of the project."""
+    """Build and test everything except features and predictions; rebuild all tables after a change of the project."""
     sources = sources_of(run)
     selected = () if len(sources) > 1 else ("--selector", *sources)
     is_changed = run.state.built_with not in ("", run.tables_digest)
@@ -93,50 +114,50 @@ def build(run: Run) -> str:
 
 
 def build_streamed(run: Run) -> str:
-    """Build what further streamed rows change, but the reports; the tests run with the next nightly build."""
+    """Build everything that new streamed rows affect, except the reports. Tests run with the next nightly build."""
     return run.dbt.build("--selector", "micro_batch")
 
 
 def merge_streamed(run: Run) -> str:
-    """Make few files of the many that were landed and are built; the rows stay the same."""
+    """Merge the many landed files that have been built into few; the rows stay the same."""
     from retail_warehouse.streaming.merging import S3
     from retail_warehouse.streaming.micro_batches import models_by_landed_file
 
     if not run.files(STREAMED):
-        raise NothingToDo("Nothing has streamed in.")
+        raise NothingToDo("There are no streamed rows.")
     place = S3(run.bucket.url(STREAMED), run.bucket.client)
     with connected(TARGET) as (connection, _):
         removed, made = merging.merge(connection, place, models_by_landed_file(run.dbt.manifest()))
     run.written(STREAMED)
-    return f"{removed:,} landed files have become {made:,}"
+    return f"{removed:,} landed files merged into {made:,}"
 
 
 def publish_lines(run: Run) -> str:
-    """Let the look-ups of the API know what was loaded from files."""
+    """Publish the lines of files for the look-ups of the API."""
     return publishing.publish_lines(run)
 
 
 def export(run: Run) -> str:
-    """Write the facts of Online Retail as Parquet, and remove the months that are gone."""
+    """Write the facts of Online Retail as Parquet, and remove months that no longer exist."""
     if "online_retail" not in sources_of(run):
-        raise NothingToDo("Online Retail, whose facts are exported, is not loaded.")
+        raise NothingToDo("Online Retail, whose facts are exported, has no rows yet.")
     prefix = f"{EXPORTS}/{TARGET}"
     before = run.bucket.files(prefix)
     run.dbt.operation("export_parquet", to=run.bucket.url(EXPORTS))
     after = run.bucket.files(prefix)
-    # UNLOAD empties the months that it writes, so that what stands as it stood is of a month that it has not written.
+    # UNLOAD empties each month that it writes, so an object that has not changed is in a month that was not written.
     stale = {name for name, one in after.items() if before.get(name) == one}
     written = {name.partition("/")[0] for name in after.keys() - stale}
     stale = {name for name in stale if name.partition("/")[0] in written}
     run.bucket.remove(prefix, sorted(stale))
-    return f"{len(after) - len(stale)} files in {run.bucket.url(prefix)}, {len(stale)} of gone months removed"
+    return f"{len(after) - len(stale)} files in {run.bucket.url(prefix)}, {len(stale)} of old months removed"
 
 
 # Predictions
 
 
 def features(run: Run) -> str:
-    """Build what models train on and predict from, and unload it."""
+    """Build and unload the features that models train on and predict from."""
     run.dbt.build("--selector", "features")
     run.dbt.operation("unload_features", location=run.bucket.url(FEATURES))
     run.written(FEATURES)
@@ -144,7 +165,7 @@ def features(run: Run) -> str:
 
 
 def train(run: Run) -> str:
-    """Train a model and keep it in the bucket."""
+    """Train a model and upload it."""
     from retail_warehouse.predictions import SEED
     from retail_warehouse.predictions.commands import train as command
 
@@ -153,15 +174,15 @@ def train(run: Run) -> str:
     command.callback(unloaded=str(run.copy(FEATURES)), models=trained, seed=SEED)
     for folder in sorted(path for path in trained.iterdir() if path.is_dir()):
         names = sorted(path.name for path in folder.iterdir())
-        # The card last: a folder without one is no model yet.
+        # The card last: a folder without one is not a model yet.
         for some in ([name for name in names if name != "card.json"], ["card.json"]):
             run.bucket.upload(folder, f"{MODELS}/{folder.name}", some)
     run.written(MODELS)
-    return f"kept in {run.bucket.url(MODELS)}"
+    return f"uploaded to {run.bucket.url(MODELS)}"
 
 
 def predict(run: Run) -> str:
-    """Predict the next orders of users who have ordered since the last time, or of all with another model."""
+    """Predict the next orders of users with new orders, or of all users after a training."""
     from retail_warehouse.predictions.commands import predict as command
 
     models, folder = run.copy(MODELS), run.copy(PREDICTIONS)
@@ -180,12 +201,12 @@ def load_predictions(run: Run) -> str:
 
 
 def build_predictions(run: Run) -> str:
-    """Build and test the tables of the predictions."""
+    """Build and test the tables of predictions."""
     return run.dbt.build("--selector", "predictions")
 
 
 def publish_predictions(run: Run) -> str:
-    """Let the API answer with them."""
+    """Replace the predictions that the API serves."""
     return publishing.publish_predictions(run)
 
 
@@ -206,29 +227,27 @@ def dashboard(run: Run) -> str:
 
 
 def sources_of(run: Run) -> list[str]:
-    """The sources that have files, or streamed rows.
+    """The sources that have files or, for Online Retail, streamed rows.
 
     Raises:
-        DataError: None has, or one that was loaded has none any more.
+        DataError: No source has any, or a source that was loaded from files has none left.
     """
-    has_files = {
+    # An object without bytes is a refused commit of the API.
+    has_streamed = any(found.size for found in run.files(STREAMED).values())
+    has_rows = {
         "instacart": bool(run.files(_INSTACART)),
-        "online_retail": bool(run.files(_ONLINE_RETAIL) or run.files(STREAMED)),
+        "online_retail": bool(run.files(_ONLINE_RETAIL)) or has_streamed,
     }
-    for source, has_some in has_files.items():
-        if not has_some and f"load_{source}" in run.state.steps:
-            raise DataError(
-                f"There is no file in {run.bucket.url(RAW, source)} any more, and the warehouse was loaded from there. "
-                "Put the files back."
-            )
-    if not any(has_files.values()):
+    for source in has_rows:
+        _require_files_that_were_loaded(run, source)
+    if not any(has_rows.values()):
         raise DataError(f"There are no raw files. Put them into {run.bucket.url(_INSTACART)} (docs/real_files.md).")
-    return [source for source, has_some in has_files.items() if has_some]
+    return [source for source, has_some in has_rows.items() if has_some]
 
 
 def forget_another_warehouse(run: Run) -> None:
-    """Do all steps again where the warehouse is not the one that they were done on: it was made anew, or restored from
-    a time before the last build. Only a nightly run asks, since a question wakes a warehouse that sleeps, at a price.
+    """Repeat all steps if the warehouse was recreated, or restored to a time before the last build. Only nightly runs
+    check this, since a query wakes Redshift Serverless, which costs money.
 
     Raises:
         DataError: The warehouse cannot be reached, or the bucket cannot be written.
@@ -238,7 +257,7 @@ def forget_another_warehouse(run: Run) -> None:
     found = run.dbt.last_processed()
     if found is not None and found >= run.state.processed_at:
         return
-    run.tell("The warehouse was made anew or restored since the last run: all steps are done again.")
+    run.tell("The warehouse was recreated or restored since the last run, so all steps are repeated.")
     if found is None:
         run.state.built_with = ""
     run.state.forget(in_full=True)
@@ -269,7 +288,7 @@ _OF_SOURCE = {
 
 
 def nightly(run: Run) -> list[Step]:
-    """Everything, with predictions by the model that was trained last, if there is one."""
+    """Everything, with predictions of the latest model, if there is one."""
     forget_another_warehouse(run)
     sources = sources_of(run)
     steps = [step for source in sources for step in _OF_SOURCE[source]]
@@ -282,30 +301,30 @@ def nightly(run: Run) -> list[Step]:
 
 
 def micro_batch(run: Run) -> list[Step]:
-    """What has streamed in.
+    """Load and build streamed rows.
 
     Raises:
-        NothingToDo: The tables are not built by this code yet.
+        NothingToDo: This version of the code has not built the tables yet.
     """
     if not run.state.built_with:
-        raise NothingToDo("Nothing is built yet: the first nightly run does that.")
+        raise NothingToDo("Nothing is built yet. The first nightly run builds the tables.")
     if run.state.built_with != run.tables_digest:
-        raise NothingToDo("The project has changed since the last build: the next nightly run builds its tables anew.")
+        raise NothingToDo("The project has changed since the last build. The next nightly run rebuilds the tables.")
     if "load_online_retail" not in run.state.steps:
-        raise NothingToDo("Online Retail is not loaded yet: the next nightly run does that.")
+        raise NothingToDo("Online Retail is not loaded yet. The next nightly run loads it.")
     return [_LAND_STREAMED, _LOAD_STREAMED, _BUILD_STREAMED, _PUBLISH_LINES]
 
 
 def train_and_predict(run: Run) -> list[Step]:
-    """A new model, and the predictions of it.
+    """Train a model and predict with it.
 
     Raises:
         NothingToDo: Instacart is not built yet.
     """
     if "load_instacart" not in run.state.steps or not run.state.built_with:
-        raise NothingToDo("Instacart, which models are trained on, is not built yet: a nightly run does that.")
+        raise NothingToDo("Models are trained on Instacart, which is not built yet. Do a nightly run first.")
     return [_FEATURES, _TRAIN, *_PREDICTIONS]
 
 
-#: What ``retail-warehouse run`` takes.
+#: The runs of ``retail-warehouse run``, by name.
 RUNS = {"nightly": nightly, "micro-batch": micro_batch, "train": train_and_predict}

@@ -96,7 +96,7 @@ def test_a_broken_connection_leaves_no_part_of_a_file(bucket, tmp_path, monkeypa
     tries.clear()
     monkeypatch.setattr(bucket.client, "get_object", lambda **asked: {"Body": Broken()})
     put(bucket, "raw/x/a.csv", "more")
-    with pytest.raises(OSError, match="read in part"):
+    with pytest.raises(OSError, match="only in part"):
         bucket.download("raw/x", tmp_path / "x", bucket.files("raw/x"), quiet)
     assert (tmp_path / "x" / "a.csv").read_text() == "whole"
 
@@ -104,7 +104,7 @@ def test_a_broken_connection_leaves_no_part_of_a_file(bucket, tmp_path, monkeypa
 @pytest.mark.parametrize("name", ["../out.csv", "a//b.csv", "a/./b.csv", "a\\..\\b.csv"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(bucket, name):
     put(bucket, f"raw/x/{name}", "x")
-    with pytest.raises(DataError, match=r"cannot be copied to a disk by this name; rename it"):
+    with pytest.raises(DataError, match=r"cannot be copied to a disk under this name; rename it"):
         bucket.files("raw/x")
 
 
@@ -147,7 +147,7 @@ def test_many_small_files_are_bundled_and_each_is_held_against_the_bucket(run, b
 
 def test_one_run_at_a_time(bucket):
     with lock.held(bucket, "nightly") as first:
-        with pytest.raises(lock.Held, match=r"nightly on .+, process \d+, since .+Z; its last sign of life was \d+ s"):
+        with pytest.raises(lock.Held, match=r"nightly on .+, process \d+, since .+Z; it last renewed it \d+ s"):
             lock.Lock(bucket, "micro-batch").take()
         assert not first.is_lost
     with lock.held(bucket, "train"):

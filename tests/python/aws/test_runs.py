@@ -4,6 +4,7 @@ Whole runs on the stand-in of Redshift are in `test_redshift.py`."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,14 @@ from shared.aws import put
 
 from retail_warehouse.cli import main
 from retail_warehouse.errors import DataError
+from retail_warehouse.official import ONLINE_RETAIL_HEADER
 from retail_warehouse.runs import lock, steps
 from retail_warehouse.runs.bucket import PREFIXES, Bucket
 from retail_warehouse.runs.redshift import Dbt
 from retail_warehouse.runs.run import NothingToDo, Run, Step, perform
 from retail_warehouse.runs.state import Done, State, project_digests
+
+STREAMED_TABLES = ("data_files", "streamed_lines")
 
 
 def test_the_prefixes_are_those_of_the_page():
@@ -73,7 +77,7 @@ def go(bucket, small, tmp_path, capfd):
         exit_code = perform(made, steps_of, **options)
         said = capfd.readouterr()
         summary = json.loads(said.out.splitlines()[-1])
-        assert summary["run"] == "nightly"
+        assert (summary["run"], summary["exit_code"]) == ("nightly", exit_code)
         assert summary["seconds"] >= 0
         assert summary["exit_code"] == exit_code
         assert bucket.read(lock.KEY) is None
@@ -122,7 +126,7 @@ def test_a_run_does_its_steps_and_the_next_one_nothing(go, small, bucket):
         (DataError("dbt build has failed"), "dbt build has failed"),
         (OSError(28, "No space left on device"), "No space left"),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
-        (KeyboardInterrupt(), "It was interrupted; the next run goes on with this step."),
+        (KeyboardInterrupt(), "The run was interrupted; the next run resumes with this step."),
     ],
 )
 def test_a_failed_step_is_named_and_gone_on_with(go, small, failure, told):
@@ -171,7 +175,7 @@ def test_a_second_run_ends_with_3_and_says_who_holds_the_lock(bucket, small, tmp
         run = Run("nightly", bucket, tmp_path, Dbt(), tables_digest="t", code_digest="1")
         assert perform(run, lambda run: small.nightly) == 3
     summary = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert summary["status"] == "skipped"
+    assert (summary["status"], summary["exit_code"]) == ("locked", 3), "not skipped, which an alarm takes for a run that was done"
     assert summary["reason"].startswith("Another run holds the lock: train on ")
     assert small.done == []
 
@@ -287,9 +291,52 @@ def test_what_is_done_depends_on_what_is_there(run, bucket):
 
 def test_files_that_are_gone_are_no_reason_to_go_on_without_them(run, bucket):
     put(bucket, "raw/online_retail/data.csv", "x")
-    run.state = State({"load_instacart": Done("input", {}, "at")})
-    with pytest.raises(DataError, match=r"There is no file in s3://.*/raw/instacart any more"):
-        steps.nightly(run)
+    put(bucket, "raw/instacart/orders.csv", "x")
+    steps.load_instacart(run)
+    steps.load_online_retail(run)
+    run.state.write(bucket)
+    assert State.read(bucket).with_files == {"instacart", "online_retail"}
+    for source, file in (("instacart", "orders.csv"), ("online_retail", "data.csv")):
+        bucket.remove(f"raw/{source}", [file])
+        put(bucket, "streamed/day=2026-11-26/a.ndjson", "{}")
+        run._files.clear()
+        with pytest.raises(DataError, match=rf"There are no files in s3://.*/raw/{source} any more"):
+            steps.nightly(run)
+        put(bucket, f"raw/{source}/{file}", "x")
+    bucket.remove("raw/online_retail", ["data.csv"])
+    run._files.clear()
+    with pytest.raises(DataError, match=r"raw/online_retail any more.*remove s3://.*/runs/state.json"):
+        steps.land_streamed(run)
+
+
+def test_streamed_rows_need_no_files(run, bucket, monkeypatch):
+    """Instacart alone, and then a row of a till."""
+    landed = []
+
+    def land(source, to, tables):
+        [file] = Path(os.environ["ONLINE_RETAIL_DATA"]).iterdir()
+        [streamed] = Path(os.environ["ONLINE_RETAIL_LANDING"]).rglob("a.ndjson")
+        landed.append((source, tables, file.name, file.read_text(), file.stat().st_mtime, streamed.read_text()))
+
+    monkeypatch.setattr(steps.parquet, "land", land)
+    put(bucket, "raw/instacart/orders.csv", "x")
+    put(bucket, "streamed/day=2026-11-26/refused.ndjson", "")
+    assert steps.sources_of(run) == ["instacart"], "a refused commit has no rows"
+    put(bucket, "streamed/day=2026-11-26/a.ndjson", "{}")
+    run._files.clear()
+    assert steps.sources_of(run) == ["instacart", "online_retail"]
+    steps.land_online_retail(run)
+    shutil.rmtree(run.folder)  # another task has another disk
+    steps.land_streamed(run)
+    header = f"{ONLINE_RETAIL_HEADER}\n"
+    everything, some = [("online_retail", tables, "no_rows.csv", header, 0, "{}") for tables in ((), STREAMED_TABLES)]
+    assert landed == [everything, some]
+    steps.load_online_retail(run)
+    assert run.state.with_files == set(), "so that the next run does not ask for files"
+    put(bucket, "raw/online_retail/data.csv", "x")
+    run._files.clear()
+    steps.land_online_retail(run)
+    assert landed[-1][2:4] == ("data.csv", "x")
 
 
 def test_runs_that_have_to_wait_for_the_first_build_are_skipped(run):
@@ -353,7 +400,7 @@ def test_months_that_are_gone_are_removed_from_the_export(run, bucket):
     put(bucket, f"{month}2011-01-01/0000_part_00.parquet", "old")
     put(bucket, f"{month}2010-12-01/0000_part_00.parquet", "gone")
     put(bucket, "exports/prod/customers/0000_part_00.parquet", "exported by hand")
-    assert steps.export(run) == f"2 files in {bucket.url('exports/prod')}, 1 of gone months removed"
+    assert steps.export(run) == f"2 files in {bucket.url('exports/prod')}, 1 of old months removed"
     assert list(bucket.files("exports/prod")) == [
         "customers/0000_part_00.parquet",
         "fct_sales/invoice_month=2011-01-01/0000_part_00.parquet",
@@ -418,5 +465,5 @@ def test_a_wrong_setting_ends_with_2_and_a_summary(monkeypatch, tmp_path, given,
     done = CliRunner().invoke(main, ["run", "nightly"], env={"DBT_PROFILES_DIR": str(tmp_path), **given})
     assert done.exit_code == 2, done.output
     summary = json.loads(done.stdout.splitlines()[-1])
-    assert (summary["status"], summary["steps"]) == ("failed", {})
+    assert (summary["status"], summary["exit_code"], summary["steps"]) == ("failed", 2, {})
     assert told in summary["error"]

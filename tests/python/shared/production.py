@@ -68,7 +68,7 @@ class Production:
         command.kill()
         command.join()
         locked = self.run(what)
-        assert (locked["code"], locked["status"]) == (3, "skipped"), locked
+        assert (locked["code"], locked["status"]) == (3, "locked"), locked
         assert locked["reason"].startswith(f"Another run holds the lock: {what} on "), locked
         self.bucket.delete(KEY, self.bucket.read(KEY)[1])
 
