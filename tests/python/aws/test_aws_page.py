@@ -66,7 +66,10 @@ def test_what_the_page_names_is_in_the_templates():
         for stack, template in TEMPLATES.items()
         for name, parameter in template["Parameters"].items()
     }
-    assert f"budget ({defaults['foundation', 'MonthlyBudget']} dollars unless `--budget` says otherwise)" in PAGE.replace("**", "")
+    assert (
+        f"budget ({defaults['foundation', 'MonthlyBudget']} dollars unless `--budget` says otherwise)"
+        in PAGE.replace("**", "")
+    )
     assert defaults["lake", "FirstMonth"] == "2009-12-01"
     assert "from `FirstMonth`, December 2009, to a year from now" in PAGE
     assert defaults["lake", "ScanLimit"] == 10 * 1024**3

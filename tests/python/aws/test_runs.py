@@ -175,7 +175,9 @@ def test_a_second_run_ends_with_3_and_says_who_holds_the_lock(bucket, small, tmp
         run = Run("nightly", bucket, tmp_path, Dbt(), tables_digest="t", code_digest="1")
         assert perform(run, lambda run: small.nightly) == 3
     summary = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert (summary["status"], summary["exit_code"]) == ("locked", 3), "not skipped, which an alarm takes for a run that was done"
+    assert (summary["status"], summary["exit_code"]) == ("locked", 3), (
+        "not skipped, which an alarm takes for a run that was done"
+    )
     assert summary["reason"].startswith("Another run holds the lock: train on ")
     assert small.done == []
 
