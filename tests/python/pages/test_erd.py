@@ -92,7 +92,7 @@ NOT_DRAWN = (
     "AWS::Cognito::",
 )
 NOT_DRAWN += ("AWS::ECS::Cluster", "AWS::ECS::TaskDefinition", "AWS::ApiGatewayV2::", "AWS::Glue::Database")
-NOT_DRAWN += ("AWS::S3::BucketPolicy", "AWS::SNS::", "AWS::RedshiftServerless::Namespace")
+NOT_DRAWN += ("AWS::S3::BucketPolicy", "AWS::SNS::", "AWS::KMS::", "AWS::RedshiftServerless::Namespace")
 
 
 def unlike_the_templates(boxes: dict) -> list[str]:
