@@ -23,7 +23,7 @@ _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
 _NO_ROWS = "no_rows.csv"
 # Of the source online_retail, what changes when rows are streamed.
 _STREAMED_TABLES = ("data_files", "streamed_lines")
-# Landed files from which on a micro-batch merges too.
+# Number of landed files at which a micro-batch merges too.
 _MANY_FILES = 256
 
 
@@ -316,7 +316,7 @@ def micro_batch(run: Run) -> list[Step]:
     if "load_online_retail" not in run.state.steps:
         raise NothingToDo("Online Retail is not loaded yet. The next nightly run loads it.")
     steps = [_LAND_STREAMED, _LOAD_STREAMED, _BUILD_STREAMED, _PUBLISH_LINES]
-    # What is merged is landed and loaded once more by the next run, which wakes a warehouse that sleeps.
+    # Merged files are landed and loaded again by the next run, which wakes Redshift Serverless.
     return [*steps, _MERGE_STREAMED] if len(run.files(STREAMED)) >= _MANY_FILES else steps
 
 
