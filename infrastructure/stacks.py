@@ -294,7 +294,8 @@ class Stacks:
             self.execute(change_set)
 
     def _change_set(self, name: str, stack: dict | None, **request: Any) -> ChangeSet | None:
-        """Make a change set, and wait until it is known what it does; None if nothing."""
+        """Make a change set, and wait until it is known what it does; None if nothing. Each request also names the
+        stack, since rights are given on stacks."""
         with aws_errors_told():
             arn = self._client.create_change_set(
                 StackName=name,
@@ -303,17 +304,17 @@ class Stacks:
                 **self._role_for(stack),
                 **request,
             )["Id"]
-            found = self._client.describe_change_set(ChangeSetName=arn)
+            found = self._client.describe_change_set(StackName=name, ChangeSetName=arn)
             while found["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
                 time.sleep(self._pause)
-                found = self._client.describe_change_set(ChangeSetName=arn)
+                found = self._client.describe_change_set(StackName=name, ChangeSetName=arn)
         if found["Status"] == "FAILED":
             self._delete_change_set(name, arn, stack is None)
             reason = found.get("StatusReason", "no reason is given")
             if any(text in reason for text in _NO_CHANGES):
                 return None
             raise DataError(f"The stack {name} cannot be deployed: {reason}")
-        return ChangeSet(name, arn, stack is None, self._changes_of(arn))
+        return ChangeSet(name, arn, stack is None, self._changes_of(name, arn))
 
     def _check_is_free(self, name: str, status: str) -> None:
         if status.endswith("_IN_PROGRESS"):
@@ -323,9 +324,9 @@ class Stacks:
         if status in _STUCK:
             raise DataError(f"The stack {name} is in {status}. {_STUCK[status].format(name=name)}")
 
-    def _changes_of(self, arn: str) -> tuple[Change, ...]:
+    def _changes_of(self, name: str, arn: str) -> tuple[Change, ...]:
         with aws_errors_told():
-            pages = self._client.get_paginator("describe_change_set").paginate(ChangeSetName=arn)
+            pages = self._client.get_paginator("describe_change_set").paginate(StackName=name, ChangeSetName=arn)
             found = [entry["ResourceChange"] for page in pages for entry in page["Changes"]]
         return tuple(
             Change(
@@ -343,7 +344,7 @@ class Stacks:
 
     def _delete_change_set(self, name: str, arn: str, is_new: bool) -> None:
         with aws_errors_told():
-            self._client.delete_change_set(ChangeSetName=arn)
+            self._client.delete_change_set(StackName=name, ChangeSetName=arn)
             if is_new:
                 self._client.delete_stack(StackName=name)
 
@@ -356,7 +357,7 @@ class Stacks:
         """
         begun = time.time()
         with aws_errors_told():
-            self._client.execute_change_set(ChangeSetName=change_set.arn)
+            self._client.execute_change_set(StackName=change_set.stack, ChangeSetName=change_set.arn)
         status = self._wait(change_set.stack)
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"):
             raise DataError(f"The stack {change_set.stack} ended in {status}. {self._first_failure(change_set.stack)}")

@@ -2,9 +2,13 @@
 
 That runs work under both is shown by `test_redshift.py`."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from botocore.exceptions import ClientError
 
+from retail_warehouse.errors import DataError
 from retail_warehouse.serving.predictions_dynamodb import DynamoDbPredictions
 from retail_warehouse.serving.store import StoreError
 
@@ -135,3 +139,27 @@ def test_what_github_deploys_under_reaches_roles_of_the_project_alone(deployed):
     assert allowed(own) == set(actions)
     for other in ("retail-of-somebody-else", "retail-github-StackRole-1", "retail-warehouse/other"):
         assert allowed(f"arn:aws:iam::{account}:role/{other}") == set(), other
+
+
+def test_github_deploys_with_the_rights_of_its_role_and_no_others(deployed, deploying):
+    roles, iam = deployed.outputs("github"), deployed.aws.client("iam")
+    name = roles["DeployRole"].rpartition("/")[2]
+    policy = {"RoleName": name, "PolicyName": "deploy"}
+    given = iam.get_role_policy(**policy)["PolicyDocument"]
+    [under] = [one for one in given["Statement"] if one["Action"] == "cloudformation:CreateChangeSet"]
+    # The emulator does not know the role of a change set; a rule of the templates looks at this condition.
+    assert under.pop("Condition") == {"ArnEquals": {"cloudformation:RoleArn": roles["StackRole"]}}
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps(given))
+    rights = deployed.aws.as_role(roles["DeployRole"])
+    job = SimpleNamespace(
+        session=SimpleNamespace(region_name="eu-west-2", client=lambda name: deployed.aws.client(name, **rights))
+    )
+    said: list[str] = []
+    deploying(job, said, stack_role=roles["StackRole"], parameters={}).deploy()
+    assert said == [f"retail-{stack}: no changes" for stack in ("foundation", "warehouse", "api", "lake")]
+    with pytest.raises(DataError, match="AWS refuses"):
+        deploying(job, [], stack_role=roles["StackRole"], parameters={}).destroy(False)
+    with pytest.raises(DataError, match="AWS refuses"):
+        deploying(job, [], stack_role=roles["StackRole"], parameters={}, clients={"x": ["transactions/read"]}).deploy()
+    under["Condition"] = {"ArnEquals": {"cloudformation:RoleArn": roles["StackRole"]}}
+    iam.put_role_policy(**policy, PolicyDocument=json.dumps(given))

@@ -273,6 +273,13 @@ FAULTS = [
         ":*",
         "of another repository",
     ),
+    (
+        "github_is_one_environment_of_one_repository",
+        "github",
+        '"cloudformation:RoleArn": !GetAtt StackRole.Arn',
+        '"cloudformation:RoleArn": !GetAtt OwnerRole.Arn',
+        "under other rights than those of StackRole",
+    ),
     ("prefixes", "api", "/streamed/*]]", "/landed/*]]", "landed/, which the bucket has not"),
     ("prefixes", "warehouse", "/site/*]]", "/raw/*]]", "below raw/"),
     ("prefixes", "warehouse", "raw/instacart/_SUCCESS,", "raw/instacart/_DONE,", "no source has the marker"),

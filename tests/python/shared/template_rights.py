@@ -187,6 +187,14 @@ def github_is_one_environment_of_one_repository(templates: Templates) -> Iterato
     }
     if statement["Condition"] != {"StringEquals": wanted}:
         yield "a token of another repository, branch or environment would do"
+    [made] = [
+        statement
+        for statement in roles["DeployRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow" and "cloudformation:CreateChangeSet" in listed(statement["Action"])
+    ]
+    named = {"ArnEquals": {"cloudformation:RoleArn": {"Fn::GetAtt": ["StackRole", "Arn"]}}}
+    if made.get("Condition") != named:
+        yield "a deployment may be under other rights than those of StackRole"
     [stack_role] = roles["StackRole"]["AssumeRolePolicyDocument"]["Statement"]
     if stack_role["Principal"] != {"Service": "cloudformation.amazonaws.com"}:
         yield "more than CloudFormation works under the role of the stacks"
