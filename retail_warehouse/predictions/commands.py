@@ -1,5 +1,6 @@
 """The commands ``train``, ``predict``, ``suggest`` and ``evaluate``."""
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -53,8 +54,7 @@ def train(unloaded: str | None, models: Path | None, seed: int) -> None:
     Reads the features, which dbt build --selector features makes, and writes a folder with the model, its card and a
     page for people. The same data and seed give the same model on one machine.
     """
-    with errors_reported():
-        features = _open(unloaded)
+    with errors_reported(), contextlib.closing(_open(unloaded)) as features:
         from tqdm import tqdm
 
         from retail_warehouse.predictions import model_folder, report, training
@@ -89,8 +89,7 @@ def predict(unloaded: str | None, models: Path | None, version: str | None, only
 
     PREDICTIONS_DATA names the folder of the files; the default is predictions.
     """
-    with errors_reported():
-        features = _open(unloaded)
+    with errors_reported(), contextlib.closing(_open(unloaded)) as features:
         from tqdm import tqdm
 
         from retail_warehouse.predictions import model_folder, predicting
@@ -145,10 +144,12 @@ def suggest(
         from retail_warehouse.predictions import model_folder, suggesting
 
         carts = suggesting.read_carts(carts_file)
-        features = _open(unloaded)
-        folder = _folder_of_models(models)
-        model = model_folder.read(model_folder.latest(folder) if version is None else folder / version)
-        with tqdm(desc="Ranking", total=len(carts), unit=" carts", disable=None) as bar:
+        with (
+            contextlib.closing(_open(unloaded)) as features,
+            tqdm(total=len(carts), unit=" carts", disable=None) as bar,
+        ):
+            folder = _folder_of_models(models)
+            model = model_folder.read(model_folder.latest(folder) if version is None else folder / version)
             found = suggesting.suggest(features, model, carts, ranks, bar.update)
         rows = suggesting.write_suggestions(found, out)
     click.echo(f"{rows:>12,} rows in {out}")

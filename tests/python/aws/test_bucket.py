@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 import time
 
@@ -196,7 +197,15 @@ def test_the_lock_of_a_dead_run_expires_and_that_of_a_living_one_does_not(bucket
     living.give_back()
 
 
-def test_a_run_that_was_taken_for_dead_is_interrupted(bucket):
+@pytest.fixture
+def interruptible():
+    """SIGINT interrupts, as within a run; a shell lets its background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_that_was_taken_for_dead_is_interrupted(bucket, interruptible):
     paused = lock.Lock(bucket, "nightly", expires=5.0, heartbeat=0.2)
     paused.take()
     other = json.dumps({"run": "nightly", "host": "other", "process": "2", "since": "now"}).encode()

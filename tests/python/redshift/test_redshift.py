@@ -228,8 +228,9 @@ def test_the_parquet_export_equals_that_of_duckdb(production, on_duckdb):
 def test_unloaded_features_equal_those_of_duckdb(production, on_duckdb):
     """Training reads either."""
     folder = production.stand_in.s3 / "bucket" / "features"
-    names = [node["name"] for node in production.manifest["nodes"].values() if node["fqn"][1] == "features"]
-    names = [name for name in names if name.startswith("ftr_")]
+    nodes = production.manifest["nodes"].values()
+    models = [node for node in nodes if node["resource_type"] == "model" and node["fqn"][1] == "features"]
+    names = [node["name"] for node in models if node["name"].startswith("ftr_")]
     assert sorted((*names, "aisles", "products")) == sorted(path.name for path in folder.iterdir())
     with duckdb.connect(str(on_duckdb.warehouse), read_only=True) as connection:
         for name in names:
@@ -426,7 +427,7 @@ def test_micro_batches_load_and_build_what_has_streamed_in_and_merge_many_files(
     assert (done["code"], done["status"]) == (0, "succeeded"), done["output"]
     steps = ("land_streamed", "load_streamed", "build_streamed", "publish_lines", "merge_streamed")
     assert {name: step["status"] for name, step in done["steps"].items()} == dict.fromkeys(steps, "done")
-    assert done["steps"]["merge_streamed"]["told"] == "256 landed files have become 8"
+    assert done["steps"]["merge_streamed"]["told"] == "256 landed files merged into 8"
     found = production.stand_in.query(
         "select count(*), min(invoice_no), sum(quantity) from online_retail.invoice_lines where file_name = 'till-9'"
     )
