@@ -246,6 +246,7 @@ def into_dynamodb(generation: Generation, users: int) -> float:
     start = time.perf_counter()
     DynamoDbPredictions("predictions", client).replace(b"", content)
     seconds = time.perf_counter() - start
+    client.delete_table(TableName="predictions")  # all servers of moto in a process share their tables
     server.stop()
     return users / seconds
 
