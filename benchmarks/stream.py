@@ -3,8 +3,8 @@ one that was loaded in bulk.
 
     python benchmarks/stream.py ~/online_retail/data.csv.gz            # how fast it is
     python benchmarks/stream.py ~/online_retail/data.csv.gz --kill     # that nothing is lost or counted twice
-    python benchmarks/landed_month.py --month --keep /tmp/month
-    python benchmarks/stream.py ~/online_retail/data.csv.gz --rate 5000 --after /tmp/month
+    python benchmarks/landed_month.py --month --keep month
+    python benchmarks/stream.py ~/online_retail/data.csv.gz --rate 5000 --after month
 
 The rows are shuffled within a window, and 5 % of them are sent twice. With --kill the API, the player and dbt are each
 killed once on the way. tests/python/streaming/test_streaming.py does the same with a small file.

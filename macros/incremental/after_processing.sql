@@ -7,7 +7,11 @@
         select
             '{{ model.name }}', pending.source_name, pending.table_name, pending.file_name, pending.fingerprint, pending.encoding,
             cast({{ dbt.current_timestamp() }} as timestamp),
-            {{ "case when pending.file_name not like '%.merged-%.ndjson' then coalesce(contents.content, '0 rows') end" if lineage.raw_table else 'cast(null as varchar(100))' }}
+            {% if lineage.raw_table %}
+            case when not ({{ is_name_of_merged_file('pending.file_name') }}) then coalesce(contents.content, '0 rows') end
+            {% else %}
+            cast(null as varchar(100))
+            {% endif %}
         from ({{ pending_files(lineage) }}) as pending
         {% if lineage.raw_table %}
         left join ({{ content_of_files(lineage, pending_files(lineage)) }}) as contents

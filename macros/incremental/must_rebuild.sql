@@ -43,7 +43,7 @@
             or (select count(*) from vanished) > 0
             or (select count(*) from added where table_name in ('{{ without_key | join("', '") }}')) > 0
             -- Merged on behalf of another warehouse: which of its rows this one has is not known.
-            or (select count(*) from added where file_name like '%.merged-%.ndjson') > 0
+            or (select count(*) from added where {{ is_name_of_merged_file('file_name') }}) > 0
     {% endset %}
     {{ return(run_query(query).columns[0].values()[0]) }}
 {% endmacro %}

@@ -220,6 +220,7 @@ class MicroBatches:
         Raises:
             NotTried: The warehouse cannot be copied, or dbt fails for reasons that are not in the rows.
         """
+        assert self._landing is not None
         with _scratch_beside(warehouse()) as scratch:
             landing = scratch / "landing"
             try:
@@ -227,7 +228,7 @@ class MicroBatches:
                     if path.is_file():
                         # Under the same name, which the parsed project holds.
                         shutil.copyfile(path, scratch / path.name)
-                self._link_landed(landing, files)
+                _link_landed(self._landing, landing, files)
                 _move_landing(scratch / warehouse().name, self._landing, landing)
             except (OSError, duckdb.Error) as error:
                 raise NotTried(f"the warehouse cannot be copied to {scratch.parent}: {error}") from error
@@ -237,17 +238,6 @@ class MicroBatches:
         if not batch.ok and not is_caused_by_rows(batch.problem):
             raise NotTried(batch.problem or "dbt failed without saying why")
         return batch.problem
-
-    def _link_landed(self, landing: Path, tried: Sequence[Path]) -> None:
-        """Fill a landing folder with links to the files that the warehouse holds, and to those that are tried."""
-        assert self._landing is not None
-        pending = {self._landing / name for name in pending_files(self._landing, warehouse())}
-        held = [path for path in handed_over(self._landing) if path not in pending]
-        links = {landing / path.relative_to(self._landing): path for path in held}
-        links |= {landing / _TRIED_DAY / f"{place:06}.ndjson": path for place, path in enumerate(tried)}
-        for link, path in links.items():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path.resolve())
 
     def forever(self, every: float, tell: Callable[[Batch], None], until: Callable[[], bool] = lambda: False) -> None:
         """Micro-batches until SIGINT, SIGTERM or SIGHUP, which lets the one that runs end, or until there is nothing to
@@ -291,12 +281,22 @@ def _scratch_beside(file: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _move_landing(file: Path, old: Path | None, new: Path) -> None:
+def _link_landed(old: Path, new: Path, tried: Sequence[Path]) -> None:
+    """Fill a new landing folder with links to the files that the warehouse holds, and to those that are tried."""
+    pending = {old / name for name in pending_files(old, warehouse())}
+    links = {new / path.relative_to(old): path for path in handed_over(old) if path not in pending}
+    links |= {new / _TRIED_DAY / f"{place:06}.ndjson": path for place, path in enumerate(tried)}
+    for link, path in links.items():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.resolve())
+
+
+def _move_landing(file: Path, old: Path, new: Path) -> None:
     """Let the ledger of a warehouse know its landed files in another folder: a file that moved would be read again."""
     with duckdb.connect(str(file)) as connection:
         connection.execute(
             "update audit.processed_files set fingerprint = replace(fingerprint, ?, ?)",
-            [f", in {old and old.resolve()}", f", in {new.resolve()}"],
+            [f", in {old.resolve()}", f", in {new.resolve()}"],
         )
 
 
