@@ -126,22 +126,43 @@ def test_health_before_the_rules_are_compiled_and_readiness_after(served):
     assert served.api.of(None).get("/ready").json()["landing"] == served.api.intake.landing_identity
 
 
-def test_json_logs_hold_each_request_and_no_personal_data(served, caplog, monkeypatch):
-    # As the service leaves it: the server of another test in this process may have turned it on again.
-    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", False)
-    caplog.set_level(logging.INFO, "retail_warehouse.api")
+class Lines(logging.Handler):
+    """Keeps what a program that reads the log would get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def log():
+    """The root's log alone, as in the service: pytest hangs a handler of its own to each logger that keeps to itself,
+    and so reads uvicorn's, which names the caller."""
+    kept, loggers = Lines(), [logging.getLogger(), logging.getLogger("retail_warehouse.api")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+    loggers[0].addHandler(kept)
+    yield kept
+    loggers[0].removeHandler(kept)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+def test_json_logs_hold_each_request_and_no_personal_data(served, log):
     served.of().get("/users/7/next-order", secret="s3cret")
     served.of(customer="17850").get("/customers/12374/invoices")
     served.of().get("/products", search="s3cret")
     served.api.post(row(2, "s3cret", Description="s3cret"))
     served.api.of("s3cret.s3cret.s3cret").get("/users/7/next-order")
 
-    def lines() -> list[str]:
-        return [JsonFormatter().format(record) for record in caplog.records]
-
     def told() -> list[dict]:
         # A request is written once its answer has left: that of a test before may come first.
-        return [json.loads(line) for line in lines() if '"route"' in line][-5:]
+        return [json.loads(line) for line in log.lines if '"route"' in line][-5:]
 
     wait_until(lambda: [one["status"] for one in told()] == [200, 404, 200, 200, 401])
     assert [(one["method"], one["route"], one["status"]) for one in told()] == [
@@ -155,7 +176,7 @@ def test_json_logs_hold_each_request_and_no_personal_data(served, caplog, monkey
         assert datetime.fromisoformat(one["time"]).tzinfo is not None
         assert one["ms"] >= 0
         assert one["level"] == "INFO"
-    assert not re.search(r"s3cret|17850|12374|/7/|127\.0\.0\.1|Bearer", "\n".join(lines()))
+    assert not re.search(r"s3cret|17850|12374|/7/|127\.0\.0\.1|Bearer", "\n".join(log.lines))
 
 
 def test_an_error_in_a_log_is_its_kind_alone():
