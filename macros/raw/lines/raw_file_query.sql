@@ -1,7 +1,8 @@
 {% macro raw_file_query(file, official) %}
     {% set query %}
-        {# Materialized, since numbering runs on one thread and would keep all that follows on it: with two threads, 33
-           million order lines take 41 s instead of 50 s. #}
+        {# Numbering runs on one thread. What is read once, materialized or not, stays in its pipeline: the last number
+           changes no row, it makes DuckDB keep the lines, which two threads then split. 33 million order lines take
+           9 s instead of 15 s. #}
         with lines as materialized (
             select
                 row_number() over () as row_number,
@@ -10,7 +11,7 @@
         )
 
         {{ split_lines_query(
-            '(select * from lines where row_number > 1)',
+            '(select * from lines where row_number between 2 and (select max(row_number) from lines))',
             file.header,
             official,
             file.table.meta.official_line if file.header == official else none,
