@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from retail_warehouse.errors import DataError
@@ -60,3 +60,20 @@ def connected(target: str) -> Iterator[tuple[Any, str]]:
     connection.autocommit = True  # a missing table must not spoil what comes after it
     with contextlib.closing(connection):
         yield connection, f"{credentials.schema}_" if target == "redshift_dev" else ""
+
+
+def ask(connection: Any, sql: str, values: Sequence[object] = ()) -> list[tuple]:
+    """The rows of a statement; none if it returns none.
+
+    Args:
+        connection: Of redshift_connector.
+        sql: The statement, with a question mark for each value.
+        values: The values.
+
+    Raises:
+        redshift_connector.Error: Redshift refuses it.
+    """
+    cursor = connection.cursor()
+    cursor.paramstyle = "qmark"
+    cursor.execute(sql, tuple(values))
+    return [tuple(row) for row in cursor.fetchall()] if cursor.description else []

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 
 from retail_warehouse.errors import DataError
+from retail_warehouse.redshift_connection import ask
 from retail_warehouse.streaming.merging import MergeError, Merging, Place
 
 _COLUMNS = {
@@ -34,19 +35,13 @@ class Ledger:
         self._local.execute("create schema audit")
         columns = ", ".join(f"{name} {type_}" for name, type_ in _COLUMNS.items())
         self._local.execute(f"create table audit.processed_files ({columns})")
-        rows = self._ask(_ENTRIES)
+        rows = ask(self._connection, _ENTRIES)
         if rows:
             values = ", ".join(f"unnest(${place}::{type_}[])" for place, type_ in enumerate(_COLUMNS.values(), start=1))
             self._local.execute(
                 f"insert into audit.processed_files select {values}", [list(c) for c in zip(*rows, strict=True)]
             )
         self._before = set(rows)
-
-    def _ask(self, sql: str, values: Sequence[object] = ()) -> list[tuple]:
-        cursor = self._connection.cursor()
-        cursor.paramstyle = "qmark"
-        cursor.execute(sql, tuple(values))
-        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
     def execute(self, sql: str, values: Sequence[object] | None = None) -> duckdb.DuckDBPyConnection:
         """Run a statement in DuckDB; a commit first changes Redshift."""
@@ -59,23 +54,26 @@ class Ledger:
         new = sorted(after - self._before, key=repr)
         # A model has one entry for a file, so these two columns identify it.
         gone = sorted({(row[0], row[3]) for row in self._before - after})
-        self._ask("begin")
+        ask(self._connection, "begin")
         try:
             for some in _parts(gone):
                 pairs = " or ".join("(model_name = ? and file_name = ?)" for _ in some)
-                self._ask(
+                ask(
+                    self._connection,
                     f"delete from audit.processed_files where table_name = 'streamed_lines' and ({pairs})",
                     [value for pair in some for value in pair],
                 )
             for some in _parts(new):
                 rows = " union all ".join(f"select {_ROW}" for _ in some)
-                self._ask(
-                    f"insert into audit.processed_files ({_NAMES}) {rows}", [value for row in some for value in row]
+                ask(
+                    self._connection,
+                    f"insert into audit.processed_files ({_NAMES}) {rows}",
+                    [value for row in some for value in row],
                 )
-            self._ask("commit")
+            ask(self._connection, "commit")
         except BaseException:
             with contextlib.suppress(Exception):  # the connection may be gone, and the transaction with it
-                self._ask("rollback")
+                ask(self._connection, "rollback")
             raise
         self._before = after
 

@@ -4,7 +4,7 @@ A step first copies to the disk what it reads there: the task that did the step 
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from retail_warehouse import official
@@ -12,10 +12,11 @@ from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
 from retail_warehouse.redshift_connection import connected
 from retail_warehouse.redshift_load import parquet
-from retail_warehouse.runs import merging, publishing, site
+from retail_warehouse.runs import merging, publishing, set_aside, site
 from retail_warehouse.runs.bucket import EXPORTS, FEATURES, MODELS, PREDICTIONS, RAW, REDSHIFT_LOAD, STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import NothingToDo, Run, Step
+from retail_warehouse.runs.set_aside import SET_ASIDE
 from retail_warehouse.runs.state import KEY as STATE
 
 _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
@@ -23,6 +24,7 @@ _INSTACART, _ONLINE_RETAIL = f"{RAW}/instacart", f"{RAW}/online_retail"
 _NO_ROWS = "no_rows.csv"
 # Of the source online_retail, what changes when rows are streamed.
 _STREAMED_TABLES = ("data_files", "streamed_lines")
+Do = Callable[[Run], str]
 # Number of landed files at which a micro-batch merges too.
 _MANY_FILES = 256
 
@@ -109,7 +111,7 @@ def build(run: Run) -> str:
     sources = sources_of(run)
     selected = () if len(sources) > 1 else ("--selector", *sources)
     is_changed = run.state.built_with not in ("", run.tables_digest)
-    said = run.dbt.build(*selected, *(("--full-refresh",) if is_changed else ()))
+    said = _build(run, land_online_retail, load_online_retail, *selected, *(("--full-refresh",) if is_changed else ()))
     run.state.built_with = run.tables_digest
     run.state.processed_at = run.dbt.last_processed() or ""
     return said
@@ -117,7 +119,29 @@ def build(run: Run) -> str:
 
 def build_streamed(run: Run) -> str:
     """Build everything that new streamed rows affect, except the reports. Tests run with the next nightly build."""
-    return run.dbt.build("--selector", "micro_batch")
+    return _build(run, land_streamed, load_streamed, "--selector", "micro_batch")
+
+
+def _build(run: Run, land: Do, load: Do, *arguments: str) -> str:
+    """Build; if that fails, set the streamed rows aside that cannot be built, and build again without them."""
+    try:
+        return run.dbt.build(*arguments)
+    except DataError:
+        if not run.files(STREAMED):
+            raise
+        run.tell("Looking for streamed rows that cannot be built")
+        count = set_aside.separate(run, _online_retail_files(run))
+        if not count:
+            raise
+    land(run)
+    load(run)
+    said = run.dbt.build(*arguments)
+    return f"{said}; {count:,} streamed rows cannot be built and were set aside (audit.set_aside_lines)"
+
+
+def land_set_aside(run: Run) -> str:
+    """Land the streamed rows again that were set aside."""
+    return set_aside.land_again(run)
 
 
 def merge_streamed(run: Run) -> str:
@@ -270,6 +294,8 @@ _LAND_INSTACART = Step(land_instacart, of=(_INSTACART,))
 _LOAD_INSTACART = Step(load_instacart, after=("land_instacart",))
 _LAND_STREAMED = Step(land_streamed, of=(STREAMED,))
 _LOAD_STREAMED = Step(load_streamed, after=("land_streamed",))
+# Once for the same rows and the same code; the step after it reads what it lands.
+_LAND_SET_ASIDE = Step(land_set_aside, of=(SET_ASIDE,))
 _BUILD_STREAMED = Step(build_streamed, after=("load_streamed",))
 _LAND_ONLINE_RETAIL = Step(land_online_retail, of=(_ONLINE_RETAIL, STREAMED), with_it=(_LAND_STREAMED,))
 _LOAD_ONLINE_RETAIL = Step(load_online_retail, after=("land_online_retail",), with_it=(_LOAD_STREAMED,))
@@ -294,7 +320,8 @@ def nightly(run: Run) -> list[Step]:
     """Everything, with predictions of the latest model, if there is one."""
     forget_another_warehouse(run)
     sources = sources_of(run)
-    steps = [step for source in sources for step in _OF_SOURCE[source]]
+    steps = [_LAND_SET_ASIDE] if run.files(SET_ASIDE) else []
+    steps += [step for source in sources for step in _OF_SOURCE[source]]
     steps += [_BUILD, _PUBLISH_LINES, Step(export, after=("build",))]
     if "instacart" in sources and run.files(MODELS):
         steps += [_FEATURES, *_PREDICTIONS]

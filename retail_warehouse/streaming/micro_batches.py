@@ -214,6 +214,21 @@ class MicroBatches:
         self._set_aside.enter(warehouse(), failed.problem)
         return self._invoke(*_SELECTED)
 
+    def separate(self) -> tuple[int, str]:
+        """Set aside the landed rows that cannot be built, without building the others.
+
+        Returns:
+            Their number, and what dbt says of them.
+
+        Raises:
+            NotTried: The rows could not be tried; none, or not all, are set aside.
+        """
+        assert self._landing is not None
+        assert self._set_aside is not None
+        pending = pending_files(self._landing, warehouse())
+        problem = self._problem_with([self._landing / name for name in pending])
+        return (self._set_aside.separate(pending), problem) if problem else (0, "")
+
     def _problem_with(self, files: Sequence[Path]) -> str:
         """What is wrong when landed files are added to a copy of the warehouse; nothing if they can be built.
 

@@ -3,8 +3,8 @@
 import json
 from collections import Counter
 
-import duckdb
 import pytest
+from shared.redshift_driver import RedshiftDriver
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.runs import merging
@@ -14,30 +14,13 @@ MODELS = ["stg_online_retail__streamed_lines", "invoice_lines"]
 FILES = [f"day=2026-11-22/20261122T{number:012d}-1-ab.ndjson" for number in range(36)]
 
 
-class Elsewhere:
-    """A database that understands what is sent to Redshift, behind a driver like Redshift's."""
+class Elsewhere(RedshiftDriver):
+    """With a ledger."""
 
     def __init__(self) -> None:
-        self.database = duckdb.connect()
-        self.database.execute("create schema audit")
+        super().__init__()
         columns = ", ".join(f"{name} {type_}" for name, type_ in merging._COLUMNS.items())
         self.database.execute(f"create table audit.processed_files ({columns})")
-        self.fails_at: int | None = None
-        self.asked: list[str] = []
-        self.description: object = None
-
-    def cursor(self) -> "Elsewhere":
-        return self
-
-    def execute(self, sql: str, values: tuple) -> None:
-        self.asked.append(sql.split()[0])
-        if len(self.asked) == self.fails_at:
-            raise ConnectionResetError("reset")
-        self._found = self.database.execute(sql, list(values))
-        self.description = sql.startswith("select") or None
-
-    def fetchall(self) -> list[list]:
-        return [list(row) for row in self._found.fetchall()]
 
     def ledger(self) -> list[tuple]:
         return self.database.execute("from audit.processed_files order by all").fetchall()
