@@ -39,7 +39,7 @@ def tool(tmp_path, parsed_for):
         "SERVING_STORE": str(tmp_path / "serving.sqlite"),
     }
 
-    parsed_for(environment)
+    parsed_for(environment, for_the_player=True)
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "retail_warehouse", *arguments]
