@@ -59,7 +59,7 @@ class Statement:
         self._edits: list[tuple[int, int, str]] = []
 
     def _nesting(self) -> tuple[list[int], dict[int, int]]:
-        """For each token the innermost parenthesis that it stands in, or -1, and for each opening one what closes it."""
+        """For each token the innermost parenthesis around it, or -1, and for each opening one what closes it."""
         around, closing, opened = [], {}, []
         for index, kind in enumerate(self._kinds):
             around.append(opened[-1] if opened else -1)
