@@ -44,6 +44,7 @@ PROJECT = Path(__file__).parents[1]
 WINDOW = 5_000
 REPEATED = 0.05
 SEED = 7
+BUILD = ("build", "--selector", "online_retail", "--exclude-resource-type", "unit_test", "test")
 # What the rows of a stream and of a file end in.
 COMPARED = """
     select table_schema || '.' || table_name from information_schema.tables
@@ -173,6 +174,16 @@ def environment_of(file: Path, folder: Path) -> dict[str, dict[str, str]]:
     return {"stream": stream, "bulk": bulk}
 
 
+def build(environment: dict[str, str]) -> None:
+    """Build the tables of Online Retail by a process of dbt.
+
+    Raises:
+        subprocess.CalledProcessError: dbt has failed, and has told why.
+    """
+    dbt = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--quiet"]
+    subprocess.run([*dbt, *BUILD], cwd=PROJECT, env=environment, check=True)
+
+
 def run(
     file: Path,
     folder: Path,
@@ -204,10 +215,8 @@ def run(
         }
         _stream(file, folder, stream, kill, batch, every, rate, result)
         return result
-    build = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "build", "--quiet"]
-    build += ["--exclude-resource-type", "unit_test", "test"]
     for warehouse in environments.values():
-        subprocess.run(build, cwd=PROJECT, env={**warehouse, "ONLINE_RETAIL_LANDING": ""}, check=True)
+        build(warehouse | {"ONLINE_RETAIL_LANDING": ""})
     _stream(file, folder, stream, kill, batch, every, rate, result)
     _compare(folder, result)
     return result

@@ -66,14 +66,15 @@ _STREAMED = {
 }
 
 
-def deliveries(folder: Path) -> dict[str, dict[str, str]]:
+def deliveries(folder: Path, users: int | None = None) -> dict[str, dict[str, str]]:
     """Write two deliveries of raw files, and predictions for them, below a folder and return the environment of each,
     by its name: the bundled sample without its last orders, and then with these and with rows of every kind, in further
-    files and streamed."""
+    files and streamed. `users`: that many of Instacart, the first, instead of all."""
     environments = {}
     for name in ("first", "second"):
         for source in SOURCES:
             shutil.copytree(SAMPLES / source, folder / name / source)
+        _keep_users(folder / name / "instacart", users)
         _move_last_orders(folder / name / "instacart", keep=name == "second")
         environments[name] = {f"{source.upper()}_DATA": str((folder / name / source).resolve()) for source in SOURCES}
     for path, lines in _LATER.items():
@@ -95,6 +96,19 @@ def deliveries(folder: Path) -> dict[str, dict[str, str]]:
         (landing / f"{name}.ndjson").write_text("".join(json.dumps(event) + "\n" for event in events))
     environments["second"]["ONLINE_RETAIL_LANDING"] = str(landing.resolve())
     return environments
+
+
+def _keep_users(folder: Path, most: int | None) -> None:
+    """Drop the orders of all users but the first, with their lines."""
+    header, *orders = (folder / "orders.csv").read_text().splitlines()
+    kept_users = set(sorted({int(line.split(",")[1]) for line in orders})[:most])
+    orders = [line for line in orders if int(line.split(",")[1]) in kept_users]
+    kept = {line.split(",")[0] for line in orders}
+    (folder / "orders.csv").write_text("\n".join([header, *orders]) + "\n")
+    for table in ("order_products__prior", "order_products__train"):
+        header, *lines = (folder / f"{table}.csv").read_text().splitlines()
+        lines = [line for line in lines if line.split(",")[0] in kept]
+        (folder / f"{table}.csv").write_text("\n".join([header, *lines]) + "\n")
 
 
 def _move_last_orders(folder: Path, keep: bool) -> None:

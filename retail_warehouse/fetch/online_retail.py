@@ -4,6 +4,7 @@ Source: Daqing Chen, *Online Retail*, UCI Machine Learning Repository, 2015, doi
 """
 
 import csv
+import functools
 import hashlib
 import io
 import re
@@ -165,6 +166,7 @@ def _convert(workbook: bytes, path: Path) -> None:
             lines.writerow([cell_text(cell) for cell in row])
 
 
+@functools.lru_cache(maxsize=1 << 16, typed=True)  # 1 is not True; most cells hold what another one has held
 def cell_text(cell: str | float | bool | date | time | timedelta) -> str:
     """The text of a workbook's cell in the CSV file.
 

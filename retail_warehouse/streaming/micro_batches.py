@@ -91,6 +91,7 @@ class MicroBatches:
             DataError: Not in the project's folder, or it cannot be parsed or built; dbt has told why.
         """
         require_project_folder()
+        is_built = self._is_built()  # first, since an error should not wait for dbt
         tell("Starting dbt")
         # Not before it is needed: dbt takes seconds to import.
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -109,7 +110,7 @@ class MicroBatches:
         self._dbt = dbtRunner(manifest=parsed.result)
         place = landing or settings().online_retail_landing
         self._merging = Merging(place_of(place), models_by_landed_file(parsed.result)) if place else None
-        if not self._is_built():
+        if not is_built:
             tell(f"Building {warehouse()} for the first time")
             built = self._build_everything()
             if not built.ok:

@@ -110,7 +110,7 @@ def rows_of(file: Path, after: int = 0) -> Iterator[tuple[int, Iterator[dict]]]:
         folder = Path(scratch) / "data"
         folder.mkdir()
         (folder / file.name).symlink_to(file.resolve())
-        warehouse = Path(scratch) / "raw.duckdb"
+        warehouse = Path(scratch) / "warehouse.duckdb"
         _open_raw_views(folder, warehouse)
         if not warehouse.is_file():
             raise DataError(f"{file} cannot be read.")

@@ -282,11 +282,19 @@ def dbt(_session_dbt) -> Dbt:
 def parsed_for(_session_dbt):
     """Puts what dbt keeps of a parse where processes with an environment of their own look for it."""
 
-    def keep(environment: dict[str, str]) -> None:
+    def keep_in(target: Path, environment: dict[str, str], *options: str) -> None:
         own = {name: text for name, text in environment.items() if name.startswith(_OWN_VARIABLES)}
-        outcome = _session_dbt("parse", is_parsed_for_others=True, **own)
+        own["DBT_TARGET_PATH"] = str(target)
+        outcome = _session_dbt("parse", *options, is_parsed_for_others=True, **own)
         assert outcome.ok, outcome.output
-        assert (Path(environment["DBT_TARGET_PATH"]) / "partial_parse.msgpack").is_file()
+        assert (target / "partial_parse.msgpack").is_file()
+
+    def keep(environment: dict[str, str], for_the_player: bool = False) -> None:
+        target = Path(environment["DBT_TARGET_PATH"])
+        keep_in(target, environment)
+        if for_the_player:  # it reads its file by a dbt of its own
+            raw = {"WAREHOUSE_PATH": str(target / "player" / "warehouse.duckdb")}
+            keep_in(target / "player", environment | raw, "--target", "dev")
 
     return keep
 

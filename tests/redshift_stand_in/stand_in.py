@@ -151,25 +151,32 @@ class StandIn:
         return self._examples("octet_length({column}) > {length}")
 
     def _examples(self, condition: str) -> dict[str, str]:
-        columns = self.query(
+        relations = self.query(
             """
-            select format('%s.%s.%s', namespaces.nspname, classes.relname, attributes.attname),
-                format('%I.%I', namespaces.nspname, classes.relname), quote_ident(attributes.attname),
-                greatest(attributes.atttypmod - 4, -1)
+            select format('%s.%s', namespaces.nspname, classes.relname), classes.oid::regclass::text,
+                array_agg(attributes.attname::text order by attributes.attname),
+                array_agg(greatest(attributes.atttypmod - 4, -1) order by attributes.attname)
             from pg_attribute as attributes
             inner join pg_class as classes on attributes.attrelid = classes.oid
             inner join pg_namespace as namespaces on classes.relnamespace = namespaces.oid
             where classes.relkind in ('r', 'v') and attributes.attnum > 0 and not attributes.attisdropped
                 and attributes.atttypid in ('varchar'::regtype, 'text'::regtype)
                 and namespaces.nspname not in ('rs', 'pg_catalog', 'information_schema')
+            group by 1, 2
             order by 1
             """
         )
         found = {}
-        for name, relation, column, length in columns:
-            # Without a length there is nothing to exceed.
-            where = condition.format(column=column, length=length if length > 0 else 2**31 - 1)
-            rows = self.query(f"select {column} from {relation} where {where} limit 1")
-            if rows:
-                found[name] = rows[0][0]
+        for name, relation, columns, lengths in relations:
+            examples = []
+            for column, length in zip(columns, lengths, strict=True):
+                quoted = '"' + column.replace('"', '""') + '"'
+                # Without a length there is nothing to exceed.
+                where = condition.format(column=quoted, length=length if length > 0 else 2**31 - 1)
+                examples.append(f"min({quoted}) filter (where {where})")
+            # All columns at once: a view is computed for every query.
+            [values] = self.query(f"select {', '.join(examples)} from {relation}")
+            found |= {
+                f"{name}.{column}": value for column, value in zip(columns, values, strict=True) if value is not None
+            }
         return found

@@ -12,6 +12,7 @@ from .refusals import NotEmulated
 
 _OPENING = {Kind.L_PAREN: 1, Kind.R_PAREN: -1}
 _AS_WRITTEN = {Kind.IDENTIFIER, Kind.STRING}
+_WORD = re.compile(r"[a-z_]\w*$")
 
 
 class _Tokenizer(Redshift.Tokenizer):
@@ -49,7 +50,24 @@ class Statement:
         self._spans = [(token.start - start, token.end + 1 - start) for token in tokens]
         self._kinds = [token.token_type for token in tokens]
         self._words = [self._word(token, span) for token, span in zip(tokens, self._spans, strict=True)]
+        # Asked many times for each token.
+        self._are_words = [
+            kind not in _AS_WRITTEN and bool(_WORD.match(word))
+            for kind, word in zip(self._kinds, self._words, strict=True)
+        ]
+        self._around, self._closing = self._nesting()
         self._edits: list[tuple[int, int, str]] = []
+
+    def _nesting(self) -> tuple[list[int], dict[int, int]]:
+        """For each token the innermost parenthesis around it, or -1, and for each opening one what closes it."""
+        around, closing, opened = [], {}, []
+        for index, kind in enumerate(self._kinds):
+            around.append(opened[-1] if opened else -1)
+            if kind == Kind.L_PAREN:
+                opened.append(index)
+            elif kind == Kind.R_PAREN and opened:
+                closing[opened.pop()] = index
+        return around, closing
 
     def _word(self, token: Token, span: tuple[int, int]) -> str:
         text = self.text[slice(*span)].lower()
@@ -73,7 +91,7 @@ class Statement:
 
     def is_word(self, index: int) -> bool:
         """Whether it is a name without quotation marks, or a keyword."""
-        return self.kind(index) not in _AS_WRITTEN and bool(re.match(r"[a-z_]\w*$", self.word(index)))
+        return 0 <= index < len(self._words) and self._are_words[index]
 
     def is_name(self, index: int) -> bool:
         """Whether it can be a name, quoted or not."""
@@ -101,6 +119,8 @@ class Statement:
         Raises:
             NotEmulated: there is none.
         """
+        if opening in self._closing:
+            return self._closing[opening]
         depth = 0
         for index in range(opening, len(self)):
             depth += _OPENING.get(self._kinds[index], 0)
@@ -119,12 +139,8 @@ class Statement:
 
     def call_around(self, index: int) -> str:
         """The word before the innermost parentheses that the token stands in; empty where it stands in none."""
-        depth = 0
-        for before in range(index - 1, -1, -1):
-            depth -= _OPENING.get(self._kinds[before], 0)
-            if depth < 0:
-                return self.word(before - 1)
-        return ""
+        opening = self._around[index]
+        return self.word(opening - 1) if opening >= 0 else ""
 
     def arguments(self, opening: int) -> list[tuple[int, int]]:
         """The first and last tokens of the arguments, or list items, in the parentheses that open at `opening`."""

@@ -89,12 +89,24 @@ def test_same_values_of_other_spelling():
     assert difference(Table(["v"], [(1,), (float("nan"),)]), Table(["v"], [(float("nan"),), (Decimal("1.0"),)])) is None
 
 
+def test_floats_alone_are_compared_exactly_and_not_a_number_is_a_value():
+    rows = [(float("nan"), 1.5), (float("nan"), 1.5), (None, 0.1)]
+    assert difference(Table("vw", rows), Table("vw", rows[::-1])) is None
+    assert difference(Table("vw", rows), Table("vw", rows[1:])) == "only on DuckDB: (NaN, 1.5)"
+    assert difference(Table("w", [(1.5,), (0.1,)]), Table("w", [(1.5,), (0.1 + 2**-56,)]))
+    # A kind that one row alone has.
+    assert difference(Table("w", [(1.0,), (2.0,)]), Table("w", [(1.0,), (2,)]))
+    assert difference(Table("w", [(True,), (True,)]), Table("w", [(True,), (1,)]))
+
+
 def test_left_out_columns_must_exist():
     there = Table(["id", "value"], [(1, None), (2, 5), (2, None)])
     assert difference(HERE, there)
     assert difference(HERE, there, {"value"}) is None
     with pytest.raises(ValueError, match="other"):
         difference(HERE, there, {"other"})
+    with pytest.raises(ValueError, match="all columns are left out"):
+        difference(HERE, there, {"id", "value"})
 
 
 def test_every_model_and_seed_of_the_manifest_is_compared():

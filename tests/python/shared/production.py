@@ -37,7 +37,17 @@ class Production:
         self.environment = {**stand_in.environment, "PARQUET_EXPORT": "s3://bucket/exports", **WITH_ARTIFACTS}
 
     def __call__(self, *arguments: str, **environment: str):
-        return self._dbt(*arguments, **{**self.environment, **environment})
+        """A dbt command with the options and the environment of the runs, unless others are given: the project is
+        parsed once for each, and in the order in which they stand."""
+        options = {"--target": "prod", "--vars": redshift_sequence.VARS}
+        rest = list(arguments)
+        for option in options:
+            if option in rest:
+                place = rest.index(option)
+                _, options[option] = rest[place : place + 2]
+                del rest[place : place + 2]
+        given = (text for option in options.items() for text in option)
+        return self._dbt(*rest, *given, **{**self.environment, **self._runs, **environment})
 
     @property
     def folder(self) -> Path:
@@ -97,7 +107,7 @@ class Production:
             folder = self.folder / "runs" / prefix
             self.bucket.download(prefix, folder, self.bucket.files(prefix), lambda line: None)
             to = self.stand_in.s3 / location.removeprefix("s3://") / source
-            given = {f"{source.upper()}_DATA": str(folder)}
+            given = {**self.environment, **self._runs, f"{source.upper()}_DATA": str(folder)}
             landed = self._dbt.start("land", source.replace("_", "-"), "--to", str(to), targets=("dev",), **given)
             landed.join()
             assert landed.exitcode == 0, self._dbt.output.read_text()

@@ -39,7 +39,7 @@ def tool(tmp_path, parsed_for):
         "SERVING_STORE": str(tmp_path / "serving.sqlite"),
     }
 
-    parsed_for(environment)
+    parsed_for(environment, for_the_player=True)
 
     def run(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "retail_warehouse", *arguments]
@@ -73,6 +73,7 @@ def test_the_whole_loop_runs_by_one_command(tool, tmp_path):
         held = tool("process", "--once")
         assert held.returncode == 1
         assert "cannot be opened" in held.stderr
+        assert "Starting dbt" not in held.stderr, "it is told at once"
         assert "Traceback" not in held.stderr
     again = tool("process", "--once")
     assert again.returncode == 0, again.stdout + again.stderr

@@ -178,6 +178,13 @@ select 'n' || k from analytics.t order by 1;
 -- = [[12], [null], [null], [null]]
 select try_cast(s as integer) from analytics.txt order by 1;
 
+-- try_cast to other types | passes | r_TRY_CAST
+-- = [[null, 12.5, null, "2024-02-29 01:02:03", null, null]]
+select
+    try_cast('99999999999' as integer), try_cast('12.5' as decimal(4, 1)), try_cast('2024-02-30' as date),
+    try_cast('2024-02-29 01:02:03' as timestamp), try_cast(cast(null as varchar(9)) as bigint), try_cast('x' as boolean)
+from analytics.one;
+
 -- cast ''->int | PostgreSQL refuses
 select cast('' as integer) from analytics.one;
 
@@ -266,6 +273,21 @@ select dateadd(month, 1, ts) from analytics.t order by 1;
 -- dateadd month end | passes
 -- = [["2024-02-29 00:00:00"]]
 select dateadd(month, 1, cast('2024-01-31' as timestamp)) from analytics.one;
+
+-- dateadd of other parts, and of nothing | passes
+-- = [["2024-04-30 00:00:00", "2024-01-30 23:59:59", "2024-01-31 00:00:00.002000", null, null]]
+select
+    dateadd(qtr, 1, cast('2024-01-31' as date)), dateadd(second, -1, cast('2024-01-31' as date)),
+    dateadd(ms, 2, cast('2024-01-31' as timestamp)), dateadd(day, cast(null as integer), cast('2024-01-31' as date)),
+    dateadd(day, 1, cast(null as timestamp))
+from analytics.one;
+
+-- datediff of nothing | passes
+-- = [[null, null]]
+select
+    datediff(day, cast(null as date), cast('2024-01-02' as date)),
+    datediff(hour, cast('2024-01-02' as timestamp), cast(null as timestamp))
+from analytics.one;
 
 -- datediff | passes
 -- = [[1]]

@@ -7,7 +7,9 @@ set allow_system_table_mods = on;
 create function pg_catalog.getdate() returns timestamp language sql stable as $$
     select date_trunc('second', statement_timestamp() at time zone 'utc')
 $$;
-create function rs.unit(part text) returns text language sql immutable strict as $$
+-- None of these are strict, and each is one expression of its arguments: PostgreSQL then puts that into the query, and
+-- computes what depends on the part of the date once. Without a value they are NULL all the same.
+create function rs.unit(part text) returns text language sql immutable as $$
     select case
         when lower(part) in ('years', 'year', 'y', 'yr', 'yrs') then 'year'
         when lower(part) in ('quarters', 'quarter', 'qtr', 'qtrs') then 'quarter'
@@ -22,25 +24,32 @@ create function rs.unit(part text) returns text language sql immutable strict as
         else lower(part)
     end
 $$;
+create function rs.other_interval(part text) returns interval language sql immutable strict as $$
+    select ('1 ' || part)::interval
+$$;
 create function pg_catalog.dateadd(part text, number numeric, moment timestamp) returns timestamp
-language sql immutable strict as $$
-    select moment + case rs.unit(part)
-        when 'quarter' then trunc(number) * interval '3 month'
-        when 'year' then trunc(number) * interval '1 year'
-        when 'month' then trunc(number) * interval '1 month'
-        else trunc(number)::bigint * ('1 ' || rs.unit(part))::interval
+language sql immutable as $$
+    select moment + trunc(number)::double precision * case rs.unit(part)
+        when 'year' then interval '1 year'
+        when 'quarter' then interval '3 month'
+        when 'month' then interval '1 month'
+        when 'day' then interval '1 day'
+        when 'hour' then interval '1 hour'
+        when 'minute' then interval '1 minute'
+        when 'second' then interval '1 second'
+        else rs.other_interval(rs.unit(part))
     end
 $$;
 create function pg_catalog.dateadd(part text, number numeric, moment timestamptz) returns timestamptz
-language sql stable strict as $$ select dateadd(part, number, moment at time zone 'utc') at time zone 'utc' $$;
+language sql stable as $$ select dateadd(part, number, moment at time zone 'utc') at time zone 'utc' $$;
 create function pg_catalog.dateadd(part text, number numeric, day date) returns timestamp
-language sql immutable strict as $$ select dateadd(part, number, day::timestamp) $$;
+language sql immutable as $$ select dateadd(part, number, day::timestamp) $$;
 create function pg_catalog.dateadd(part text, number numeric, moment text) returns timestamp
-language sql stable strict as $$ select dateadd(part, number, moment::timestamp) $$;
+language sql stable as $$ select dateadd(part, number, moment::timestamp) $$;
 
 -- Counts the boundaries that are crossed.
 create function pg_catalog.datediff(part text, a timestamp, b timestamp) returns bigint
-language sql immutable strict as $$
+language sql immutable as $$
     select case rs.unit(part)
         when 'year' then (extract(year from b) - extract(year from a))::bigint
         when 'quarter' then (
@@ -61,11 +70,11 @@ language sql immutable strict as $$
     end
 $$;
 create function pg_catalog.datediff(part text, a timestamptz, b timestamptz) returns bigint
-language sql stable strict as $$ select datediff(part, a at time zone 'utc', b at time zone 'utc') $$;
+language sql stable as $$ select datediff(part, a at time zone 'utc', b at time zone 'utc') $$;
 create function pg_catalog.datediff(part text, a date, b date) returns bigint
-language sql immutable strict as $$ select datediff(part, a::timestamp, b::timestamp) $$;
+language sql immutable as $$ select datediff(part, a::timestamp, b::timestamp) $$;
 create function pg_catalog.datediff(part text, a text, b text) returns bigint
-language sql stable strict as $$ select datediff(part, a::timestamp, b::timestamp) $$;
+language sql stable as $$ select datediff(part, a::timestamp, b::timestamp) $$;
 
 create function pg_catalog.last_day(moment timestamp) returns date
 language sql immutable strict as $$ select (date_trunc('month', moment) + interval '1 month - 1 day')::date $$;
@@ -178,6 +187,24 @@ exception when data_exception then
     return null;
 end
 $$;
+-- The same for the types that are cast to for every row of a table: a statement that is put together is parsed each time.
+do $do$
+declare
+    type_name text;
+begin
+    foreach type_name in array array['smallint', 'integer', 'bigint', 'numeric', 'double precision', 'date', 'timestamp'] loop
+        execute format($$
+            create function rs.try_cast(value text, target %1$s) returns %1$s language plpgsql stable as $body$
+            begin
+                return cast(value as %1$s);
+            exception when data_exception then
+                return null;
+            end
+            $body$
+        $$, type_name);
+    end loop;
+end
+$do$;
 create function rs.boolean_to_text(value boolean) returns text language plpgsql as $$
 begin
     perform rs.refuse('boolean_to_text', 'cannot cast type boolean to character varying');
