@@ -388,7 +388,9 @@ def told(result: Result) -> str:
     latencies = statistics.quantiles(result.latencies, n=100) if len(result.latencies) > 1 else [0.0] * 99
     return "\n".join(
         (
-            f"{result.compared - len(result.differences)} of {result.compared} relations equal those of the bulk load",
+            f"{result.compared - len(result.differences)} of {result.compared} relations equal those of the bulk load"
+            if result.compared
+            else "not compared with a bulk load, which lacks what was landed before",
             *(f"  {name}: {count:,} rows differ" for name, count in result.differences.items()),
             f"killed on the way: {', '.join(result.killed) or 'nobody'}",
             f"{result.rows:,} rows in {result.seconds:.1f} s: {result.rows / result.seconds:,.0f} rows per second",
