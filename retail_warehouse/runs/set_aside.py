@@ -85,9 +85,10 @@ def separate(run: Run, folders: dict[str, Path], find: Find = find) -> int:
             counts once.
     """
     landing, before = folders["ONLINE_RETAIL_LANDING"], run.files(STREAMED)
-    count, problem = find(folders, run.tell)
+    count, told = find(folders, run.tell)
     if not count:
         return 0
+    problem = " ".join(told.split())
     after = {
         path.relative_to(landing).as_posix(): path
         for path in landing.glob("*/*")

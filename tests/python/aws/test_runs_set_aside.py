@@ -32,7 +32,7 @@ BAD = {"a:3", "c:2", "c:3"}
 
 def problem_of(files: Sequence[Path], poison: str = POISON) -> str:
     lines = [json.loads(row)["line"] for file in files for row in file.read_text().splitlines()]
-    return "Out of Range Error: it does not fit" if any(line.startswith(f"{poison},") for line in lines) else ""
+    return "Out of Range Error:\n  it does not fit" if any(line.startswith(f"{poison},") for line in lines) else ""
 
 
 def find(folders: dict[str, Path], tell: Callable[[str], None]) -> tuple[int, str]:
@@ -239,7 +239,7 @@ def test_duckdb_finds_the_rows_beside_those_that_it_can_build(tmp_path, monkeypa
     monkeypatch.setattr("dbt.cli.main.dbtRunner", Parsed)
     monkeypatch.setattr(micro_batches.MicroBatches, "_invoke_dbt", invoke)
     folders = {"ONLINE_RETAIL_DATA": data, "ONLINE_RETAIL_LANDING": landing}
-    assert set_aside.find(folders, lambda line: None) == (3, "Out of Range Error: it does not fit")
+    assert set_aside.find(folders, lambda line: None) == (3, "Out of Range Error:\n  it does not fit")
     # First everything but streamed rows, then copies of that warehouse.
     assert seen[0] == ("tried.duckdb", False, 0, data.resolve())
     assert {one[:2] for one in seen[1:]} == {("tried.duckdb", True)}
