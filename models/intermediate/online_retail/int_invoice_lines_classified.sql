@@ -1,6 +1,6 @@
 with invoice_lines as (
 
-    {{ touched_rows(ref('int_invoice_lines_unioned')) }}
+    select * from {{ ref('int_invoice_lines_unioned') }}
 
 ),
 
