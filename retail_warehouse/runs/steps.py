@@ -126,11 +126,14 @@ def _build(run: Run, land: Do, load: Do, *arguments: str) -> str:
     """Build; if that fails, set the streamed rows aside that cannot be built, and build again without them."""
     try:
         return run.dbt.build(*arguments)
-    except DataError:
+    except DataError as failure:
         if not run.files(STREAMED):
             raise
         run.tell("Looking for streamed rows that cannot be built")
-        count = set_aside.separate(run, _online_retail_files(run))
+        try:
+            count = set_aside.separate(run, _online_retail_files(run))
+        except DataError as error:
+            raise DataError(f"{failure} Streamed rows were not set aside: {error}") from error
         if not count:
             raise
     land(run)

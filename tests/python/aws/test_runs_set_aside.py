@@ -194,7 +194,14 @@ def test_a_build_goes_on_without_rows_that_it_cannot_build(bucket, start, redshi
     # Where rows are not to blame, the failure stays.
     monkeypatch.setattr(steps.set_aside, "separate", lambda run, folders: 0)
     set_aside.land_again(run)
-    with pytest.raises(DataError, match="dbt build failed"):
+    with pytest.raises(DataError, match=r"^dbt build failed$"):
+        step(run)
+
+    def untried(*_) -> int:
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr(steps.set_aside, "separate", untried)
+    with pytest.raises(DataError, match=r"^dbt build failed Streamed rows were not set aside: the disk is full$"):
         step(run)
 
 
