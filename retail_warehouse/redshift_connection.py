@@ -2,12 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import require_project_folder
 from retail_warehouse.settings import ProjectSettings
+
+_AT_A_TIME = 500  # rows of one statement; the driver binds at most 32,767 values
 
 
 def credentials_of(target: str) -> Any:
@@ -77,3 +79,27 @@ def ask(connection: Any, sql: str, values: Sequence[object] = ()) -> list[tuple]
     cursor.paramstyle = "qmark"
     cursor.execute(sql, tuple(values))
     return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+def in_parts(rows: Sequence[Sequence[object]]) -> Iterator[Sequence[Sequence[object]]]:
+    """The rows in parts that one statement may hold."""
+    for begin in range(0, len(rows), _AT_A_TIME):
+        yield rows[begin : begin + _AT_A_TIME]
+
+
+def insert(connection: Any, table: str, types: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+    """Insert rows into a table.
+
+    Args:
+        connection: Of redshift_connector.
+        table: Its name, with the schema.
+        types: Its columns with their types.
+        rows: The values, in the order of the columns.
+
+    Raises:
+        redshift_connector.Error: Redshift refuses it.
+    """
+    row = f"select {', '.join(f'cast(? as {type_})' for type_ in types.values())}"
+    for some in in_parts(rows):
+        values = [value for one in some for value in one]
+        ask(connection, f"insert into {table} ({', '.join(types)}) {' union all '.join([row] * len(some))}", values)

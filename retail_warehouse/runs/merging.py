@@ -1,23 +1,21 @@
 """Merges the landed files in the bucket, of which an API writes thousands a day, and updates the ledger on Redshift."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
 from retail_warehouse.errors import DataError
-from retail_warehouse.redshift_connection import ask
+from retail_warehouse.redshift_connection import ask, in_parts, insert
 from retail_warehouse.streaming.merging import MergeError, Merging, Place
 
 _COLUMNS = {
     **dict.fromkeys(("model_name", "source_name", "table_name", "file_name", "fingerprint", "encoding"), "varchar"),
     **{"processed_at": "timestamp", "tested_at": "timestamp", "content": "varchar"},
 }
-_NAMES = ", ".join(_COLUMNS)
-_ROW = ", ".join(f"cast(? as {'varchar(2000)' if type_ == 'varchar' else type_})" for type_ in _COLUMNS.values())
-_ENTRIES = f"select {_NAMES} from audit.processed_files where table_name = 'streamed_lines'"
-_AT_A_TIME = 500  # rows of one statement; the driver binds at most 32,767 values
+_ON_REDSHIFT = {name: "varchar(2000)" if type_ == "varchar" else type_ for name, type_ in _COLUMNS.items()}
+_ENTRIES = f"select {', '.join(_COLUMNS)} from audit.processed_files where table_name = 'streamed_lines'"
 
 
 class Ledger:
@@ -56,20 +54,14 @@ class Ledger:
         gone = sorted({(row[0], row[3]) for row in self._before - after})
         ask(self._connection, "begin")
         try:
-            for some in _parts(gone):
+            for some in in_parts(gone):
                 pairs = " or ".join("(model_name = ? and file_name = ?)" for _ in some)
                 ask(
                     self._connection,
                     f"delete from audit.processed_files where table_name = 'streamed_lines' and ({pairs})",
                     [value for pair in some for value in pair],
                 )
-            for some in _parts(new):
-                rows = " union all ".join(f"select {_ROW}" for _ in some)
-                ask(
-                    self._connection,
-                    f"insert into audit.processed_files ({_NAMES}) {rows}",
-                    [value for row in some for value in row],
-                )
+            insert(self._connection, "audit.processed_files", _ON_REDSHIFT, new)
             ask(self._connection, "commit")
         except BaseException:
             with contextlib.suppress(Exception):  # the connection may be gone, and the transaction with it
@@ -80,11 +72,6 @@ class Ledger:
     def close(self) -> None:
         """Free its memory."""
         self._local.close()
-
-
-def _parts(rows: list[tuple]) -> Iterator[list[tuple]]:
-    for begin in range(0, len(rows), _AT_A_TIME):
-        yield rows[begin : begin + _AT_A_TIME]
 
 
 def merge(connection: Any, place: Place, models: Sequence[str]) -> tuple[int, int]:

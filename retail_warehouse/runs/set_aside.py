@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from retail_warehouse.errors import DataError
 from retail_warehouse.project import environment_variables
-from retail_warehouse.redshift_connection import ask, connected
+from retail_warehouse.redshift_connection import ask, connected, insert
 from retail_warehouse.runs.bucket import STREAMED
 from retail_warehouse.runs.redshift import TARGET
 from retail_warehouse.runs.run import Run
@@ -23,18 +23,16 @@ from retail_warehouse.streaming.merging import S3
 SET_ASIDE = f"{STREAMED}/{FOLDER}"
 
 _AGAIN = "-again"  # ends the name of a file whose rows were set aside before
-_TABLE = """
+_COLUMNS = {
+    **dict.fromkeys(("landing_file", "event_id"), "varchar(1000)"),
+    **dict.fromkeys(("raw_record", "problem"), "varchar(4000)"),
+    "set_aside_at": "timestamp",
+}
+_TABLE = f"""
 create table if not exists audit.set_aside_lines (
-    landing_file varchar(1000) not null,
-    event_id varchar(1000) not null,
-    raw_record varchar(4000) not null,
-    problem varchar(4000) not null,
-    set_aside_at timestamp not null
+    {", ".join(f"{name} {type_} not null" for name, type_ in _COLUMNS.items())}
 )
 """
-_TYPES = ("varchar(1000)", "varchar(1000)", "varchar(4000)", "varchar(4000)", "timestamp")
-_ENTRY = f"select {', '.join(f'cast(? as {type_})' for type_ in _TYPES)}"
-_AT_A_TIME = 500  # rows of one statement
 
 Find = Callable[[dict[str, Path], Callable[[str], None]], tuple[int, str]]
 
@@ -122,7 +120,7 @@ def land_again(run: Run) -> str:
     Raises:
         DataError: The bucket cannot be read or written.
     """
-    names = [name for name in run.files(SET_ASIDE) if name.endswith(".rows")]
+    names = _waiting(run)
     for name in names:
         day, _, stem = PurePosixPath(name).stem.partition("_")
         content = run.bucket.read(f"{SET_ASIDE}/{name}")
@@ -132,6 +130,11 @@ def land_again(run: Run) -> str:
     _forget_listings(run)
     enter(run, "")
     return f"{len(names):,} files with rows that were set aside"
+
+
+def _waiting(run: Run) -> list[str]:
+    """The files with rows that are set aside, as paths below ``SET_ASIDE``."""
+    return [name for name in run.files(SET_ASIDE) if name.endswith(".rows")]
 
 
 def _forget_listings(run: Run) -> None:
@@ -151,7 +154,7 @@ def enter(run: Run, problem: str) -> None:
     """
     from redshift_connector import Error
 
-    waiting = {f"{FOLDER}/{name}": name for name in run.files(SET_ASIDE) if name.endswith(".rows")}
+    waiting = {f"{FOLDER}/{name}": name for name in _waiting(run)}
     now = str(datetime.now(UTC).replace(tzinfo=None, microsecond=0))
     with connected(TARGET) as (connection, _):
         try:
@@ -165,14 +168,7 @@ def enter(run: Run, problem: str) -> None:
                 for name in sorted(waiting.keys() - known)
                 for row in _rows(run, waiting[name])
             ]
-            for begin in range(0, len(entries), _AT_A_TIME):
-                some = entries[begin : begin + _AT_A_TIME]
-                rows = " union all ".join([_ENTRY] * len(some))
-                ask(
-                    connection,
-                    f"insert into audit.set_aside_lines {rows}",
-                    [value for entry in some for value in entry],
-                )
+            insert(connection, "audit.set_aside_lines", _COLUMNS, entries)
         except Error as error:
             raise DataError(f"The target {TARGET} refuses a query: {error}") from error
 

@@ -52,11 +52,9 @@ _IMPORTED_LATE = (
 
 
 def _options_of_parsing(arguments: list[str]) -> list[str]:
-    options = []
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        if option in _OPTIONS_OF_PARSING:
-            options += [option, value]
-    return options
+    """Sorted, since their order means nothing."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return [text for pair in sorted(pairs) if pair[0] in _OPTIONS_OF_PARSING for text in pair]
 
 
 def _write_to(descriptor: int) -> None:

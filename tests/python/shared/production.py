@@ -38,16 +38,10 @@ class Production:
 
     def __call__(self, *arguments: str, **environment: str):
         """A dbt command with the options and the environment of the runs, unless others are given: the project is
-        parsed once for each, and in the order in which they stand."""
+        parsed once for each."""
         options = {"--target": "prod", "--vars": redshift_sequence.VARS}
-        rest = list(arguments)
-        for option in options:
-            if option in rest:
-                place = rest.index(option)
-                _, options[option] = rest[place : place + 2]
-                del rest[place : place + 2]
-        given = (text for option in options.items() for text in option)
-        return self._dbt(*rest, *given, **{**self.environment, **self._runs, **environment})
+        missing = (text for option, value in options.items() if option not in arguments for text in (option, value))
+        return self._dbt(*arguments, *missing, **{**self.environment, **self._runs, **environment})
 
     @property
     def folder(self) -> Path:
